@@ -1,0 +1,1 @@
+"""Runs inside one institution. Never imports ``server``."""

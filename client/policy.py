@@ -1,0 +1,86 @@
+"""The guard: a plan that breaks the site's policy is refused before any data is read.
+
+Pure: a plan, a policy and the epsilon that the whole run costs go in, the names of broken rules come out. Comparisons
+are written so that NaN is a refusal. The stricter of plan and policy binds; no message can loosen a policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from fedward.common.config import RunPlan, SitePolicy
+from fedward.common.errors import ProtocolError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proposal:
+    """What is judged."""
+
+    plan: RunPlan
+    run_epsilon: float
+    """Epsilon of all rounds, one attempt each, at the plan's delta; computed by the site itself. Infinite for a run
+    without privacy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rule:
+    """One rule of the policy; its name travels in a refusal."""
+
+    name: str
+    code: str
+    holds: Callable[[Proposal, SitePolicy], bool]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(name="privacy_mode", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.mode in s.privacy_modes),
+    Rule(name="unit", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.unit in s.units),
+    Rule(name="profile", code="PROFILE_FORBIDDEN", holds=lambda p, s: p.plan.secagg.profile in s.profiles),
+    Rule(name="cohort", code="COHORT_TOO_SMALL", holds=lambda p, s: p.plan.secagg.min_cohort >= s.min_cohort),
+    Rule(name="delta", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.delta <= s.max_delta),
+    Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.clip_norm <= s.max_clip_norm),
+    Rule(
+        name="sample_rate",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: p.plan.training.sample_rate <= s.max_sample_rate,
+    ),
+    Rule(name="rounds", code="POLICY_REFUSED", holds=lambda p, s: p.plan.rounds <= s.max_rounds),
+    Rule(
+        name="steps",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: p.plan.training.steps_per_round <= s.max_steps_per_round,
+    ),
+    Rule(name="lora_rank", code="POLICY_REFUSED", holds=lambda p, s: p.plan.lora.rank <= s.max_lora_rank),
+    Rule(
+        name="noise",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: not p.plan.is_private or (p.plan.privacy.noise_multiplier or 0.0) >= s.min_noise_multiplier,
+    ),
+    Rule(
+        name="epsilon_run",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: not p.plan.is_private or p.run_epsilon <= min(s.max_epsilon, p.plan.privacy.epsilon),
+    ),
+)
+
+
+def judge(proposal: Proposal, policy: SitePolicy) -> tuple[Rule, ...]:
+    """The rules that ``proposal`` breaks, in table order; empty: accepted."""
+    return tuple(rule for rule in RULES if not rule.holds(proposal, policy))
+
+
+def require(proposal: Proposal, policy: SitePolicy) -> None:
+    """Refuse a proposal that breaks a rule.
+
+    Raises:
+        ProtocolError: carries code and name of the first broken rule, no value and no limit.
+    """
+    broken = judge(proposal, policy)
+    if broken:
+        first = broken[0]
+        raise ProtocolError(
+            first.code,
+            f"the plan breaks the site's rule {first.name!r}",
+            rule=first.name,
+            hint="Change the plan, or ask the site's data steward about the policy.",
+        )

@@ -1,0 +1,315 @@
+"""The whole of a site's duties: one method per message, from bytes to bytes.
+
+The order of the steps of a round is the privacy argument, and a test reads it (``STEPS``): the budget is reserved
+before private data is read, the charge is in the ledger before the bytes leave, and what leaves is quantised, masked
+and signed. Any failure is a signed refusal that carries a code of a closed list and nothing that depends on data.
+
+Not handled here: transport, threads, the files of the site.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.client.policy import Proposal, require
+from fedward.common.agreement import check_train, cohort_facts, round_event, run_epsilon, site_weight
+from fedward.common.config import RunPlan, SitePolicy, digest_of
+from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
+from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.ledger.budget import BudgetAccount, Permit
+from fedward.common.lora import adapters
+from fedward.common.lora.aggregation import trained_layout
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
+from fedward.common.privacy.noise import Entropy
+from fedward.common.secagg.aggregator import Aggregator
+from fedward.common.secagg.ring import to_bytes
+from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
+
+STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
+"""What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
+
+_LOG = logging.getLogger("fedward.site")
+
+
+class Trainer(Protocol):
+    """The part of a site that holds data and model."""
+
+    def check(self, plan: RunPlan) -> None:
+        """Compare base and layout with the plan, prove the gradients. Reads no record.
+
+        Raises:
+            ProtocolError: ``PLAN_MISMATCH``.
+        """
+        ...
+
+    def update(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float32]:
+        """Train on the site's records: (L,) float32, the movement of the trained factors."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AcceptedRun:
+    """What a site remembers of the run it is in."""
+
+    run_id: bytes
+    plan_bytes: bytes = field(repr=False)
+    plan: RunPlan = field(repr=False)
+    last_round: int = 0
+    last_attempt: int = -1
+
+
+class SiteAgent:
+    """One site in one run at a time.
+
+    Args:
+        site_id: its name in the roster.
+        identity: signs everything that leaves.
+        roster: pinned; whoever is not in it is a stranger.
+        policy: binds every run, whatever the server asks.
+        trainer: data and model.
+        aggregator: the secure-aggregation profile.
+        entropy_for: gives the randomness of one (round, attempt): the operating system's, unless a simulation says
+            otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        site_id: str,
+        identity: Identity,
+        roster: Roster,
+        policy: SitePolicy,
+        trainer: Trainer,
+        aggregator: Aggregator,
+        entropy_for: Callable[[int, int], Entropy],
+    ) -> None:
+        self.site_id = site_id
+        self._identity = identity
+        self._roster = roster
+        self._policy = policy
+        self._trainer = trainer
+        self._aggregator = aggregator
+        self._entropy_for = entropy_for
+        self._run: AcceptedRun | None = None
+        self._account: BudgetAccount | None = None
+        self._answered: tuple[bytes, bytes] | None = None
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def handle(self, request: bytes) -> bytes:
+        """Answer one message. Never raises: what cannot be answered is refused, signed."""
+        position, request_hash = self._nowhere, codec.vector_hash(request)
+        try:
+            opened = self._open(request)
+            position, request_hash = opened.position, opened.body_hash
+            return self._dispatch(opened)
+        except ProtocolError as error:
+            refusal = error
+        except BudgetExhaustedError as error:
+            refusal = ProtocolError("BUDGET_REFUSED", error.message)
+        except FedwardError as error:
+            _LOG.warning("abstains: %s", type(error).__name__)
+            refusal = ProtocolError("ABSTAIN", error.message)
+        except Exception as error:  # noqa: BLE001 - at the edge, where what is unforeseen must be a refusal
+            # The type alone: the text of a foreign exception may quote a record.
+            _LOG.warning("abstains: unforeseen %s", type(error).__name__)
+            refusal = ProtocolError("ABSTAIN", "unforeseen")
+        return self._refuse(position, request_hash, refusal)
+
+    def _dispatch(self, opened: codec.Opened[codec.Body]) -> bytes:
+        body = opened.body
+        if isinstance(body, pb.PlanOffer):
+            return self.on_plan_offer(opened, body)
+        if isinstance(body, pb.Train):
+            return self.on_train(opened, body)
+        if isinstance(body, pb.RunEnd):
+            return self.on_run_end(opened)
+        raise ProtocolError("BAD_ENCODING", "a message that is not for sites")
+
+    def on_plan_offer(self, offer: codec.Opened[codec.Body], body: pb.PlanOffer) -> bytes:
+        """Judge a plan by the site's own policy, before any data is read; accept or refuse it, signed."""
+        position = offer.position
+        if digest_of(body.plan) != position.plan_digest:
+            raise ProtocolError("PLAN_MISMATCH", "the plan is not the one that the header names")
+        plan = RunPlan.from_bytes(body.plan)
+        if position.profile != plan.secagg.profile or position.profile != self._aggregator.profile:
+            raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs", rule="profile")
+        if (position.round_number, position.attempt) != (0, 0):
+            raise ProtocolError("ROUND_ORDER", "a plan is offered before the first round")
+        known = self._run if self._run is not None and self._run.run_id == position.run_id else None
+        if known is not None and known.plan_bytes != body.plan:
+            raise ProtocolError("REPLAY_CONFLICT", "another plan under the same run id")
+        self._check_members(plan)
+        require(Proposal(plan=plan, run_epsilon=run_epsilon(plan)), self._policy)
+        self._trainer.check(plan)
+        if known is None:
+            self._run = AcceptedRun(run_id=position.run_id, plan_bytes=body.plan, plan=plan)
+            self._account = self._open_account(plan)
+        return codec.seal(
+            self._identity, pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
+        )
+
+    def on_train(self, request: codec.Opened[codec.Body], body: pb.Train) -> bytes:
+        """Train one round and give this site's part of the cohort's sum; see ``STEPS``."""
+        if self._answered is not None and self._answered[0] == request.body_hash:
+            return self._answered[1]
+        run = self._require_run(request.position)
+        self._require_new(run, request.position)
+        check_train(run.plan, request.position, body, site_id=self.site_id)
+        adapter = self._adapter_of(run.plan, body, request.vector)
+        # The position is used up by the first attempt to train, whatever becomes of it.
+        position = request.position
+        self._run = replace(run, last_round=position.round_number, last_attempt=position.attempt)
+        facts = cohort_facts(position, body)
+        raw = self._trained_vector(run.plan, facts, adapter)
+        reply = pb.TrainReply(
+            header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
+        )
+        sealed = codec.seal(self._identity, reply, vector=raw)
+        self._answered = (request.body_hash, sealed)
+        return sealed
+
+    def _trained_vector(self, plan: RunPlan, facts: CohortFacts, adapter: adapters.Adapter) -> bytes:
+        """The steps up to the mask, in their order."""
+        entropy = self._entropy_for(facts.round_number, facts.attempt)
+        dither_key = entropy.words(4).tobytes()
+        permit = self._reserve(plan)
+        # A failure from here on leaves the reservation standing: counted, never refunded.
+        update = self._trainer.update(plan, adapter, permit=permit, entropy=entropy)
+        self._charge(permit)
+        participant = self._aggregator.participant(self.site_id)
+        weight = site_weight(plan, self.site_id)
+        return to_bytes(participant.vector(facts, update, weight=weight, dither_key=dither_key))
+
+    def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
+        """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
+        self._require_run(request.position)
+        self._answered = None
+        events = history_to_json(self.history)
+        return codec.seal(self._identity, pb.RunEndReply(header=request.position.header(self.site_id), events=events))
+
+    # ------------------------------------------------------------------------------------------------ state
+
+    @property
+    def history(self) -> tuple[PrivacyEvent, ...]:
+        """All events reserved or charged in this run."""
+        return () if self._account is None else self._account.history
+
+    def export_state(self) -> bytes:
+        """What a simulated node carries from one process to the next. A real site keeps this on its own disk."""
+        if self._run is None:
+            return b""
+        document = {
+            "run_id": self._run.run_id.hex(),
+            "plan": base64.b64encode(self._run.plan_bytes).decode(),
+            "last": [self._run.last_round, self._run.last_attempt],
+            "account": None if self._account is None else self._account.to_bytes().decode(),
+        }
+        return json.dumps(document).encode()
+
+    def restore_state(self, raw: bytes) -> None:
+        """The inverse of ``export_state``."""
+        if not raw:
+            return
+        document = json.loads(raw)
+        plan_bytes = base64.b64decode(document["plan"])
+        last_round, last_attempt = document["last"]
+        self._run = AcceptedRun(
+            run_id=bytes.fromhex(document["run_id"]),
+            plan_bytes=plan_bytes,
+            plan=RunPlan.from_bytes(plan_bytes),
+            last_round=last_round,
+            last_attempt=last_attempt,
+        )
+        account = document["account"]
+        self._account = None if account is None else BudgetAccount.from_bytes(account.encode())
+
+    # ------------------------------------------------------------------------------------------------ parts
+
+    def _open(self, request: bytes) -> codec.Opened[codec.Body]:
+        kind = codec.TYPES[codec.peek_type(request)]
+        opened = codec.open_message(request, kind, sender=COORDINATOR, public_key=self._roster.coordinator_key)
+        if opened.position.roster_hash != self._roster.hash:
+            raise ProtocolError("ROSTER_MISMATCH", "the message is for another roster")
+        return opened
+
+    @property
+    def _nowhere(self) -> codec.Position:
+        """The position of a refusal of what could not even be read."""
+        return codec.Position(
+            run_id=bytes(codec.RUN_ID_BYTES), roster_hash=self._roster.hash, plan_digest=ZERO_HASH, profile=""
+        )
+
+    def _check_members(self, plan: RunPlan) -> None:
+        try:
+            plan.site(self.site_id)
+        except PlanError as error:
+            raise ProtocolError("UNKNOWN_SITE", error.message) from error
+        if any(site.id not in self._roster.members for site in plan.sites):
+            raise ProtocolError("UNKNOWN_SITE", "the plan names a site that is not in the roster")
+
+    def _open_account(self, plan: RunPlan) -> BudgetAccount | None:
+        if not plan.is_private:
+            return None
+        # The stricter of plan and policy binds, retries included.
+        cap = min(plan.privacy.epsilon, self._policy.max_epsilon)
+        return BudgetAccount(epsilon_cap=cap, delta=plan.privacy.delta)
+
+    def _require_run(self, position: codec.Position) -> AcceptedRun:
+        run = self._run
+        if run is None or run.run_id != position.run_id:
+            raise ProtocolError("PLAN_MISMATCH", "this site is not in that run")
+        if digest_of(run.plan_bytes) != position.plan_digest or run.plan.secagg.profile != position.profile:
+            raise ProtocolError("PLAN_MISMATCH", "the message is for another plan")
+        return run
+
+    @staticmethod
+    def _require_new(run: AcceptedRun, position: codec.Position) -> None:
+        here, last = (position.round_number, position.attempt), (run.last_round, run.last_attempt)
+        if here == last:
+            raise ProtocolError("REPLAY_CONFLICT", "a second request for one position")
+        if here < last or not 1 <= position.round_number <= run.plan.rounds:
+            raise ProtocolError("ROUND_ORDER", "rounds and attempts only grow, up to the plan's")
+        if position.attempt >= run.plan.secagg.max_attempts:
+            raise ProtocolError("ATTEMPT_LIMIT", "more attempts than the plan allows")
+
+    @staticmethod
+    def _adapter_of(plan: RunPlan, body: pb.Train, vector: bytes) -> adapters.Adapter:
+        """The whole adapter: what the site draws itself, and what came; its digest must be the stated one."""
+        trained = trained_layout(plan.lora.aggregation, plan.layout)
+        try:
+            came = adapters.vector_from_bytes(vector, adapters.num_coordinates(trained))
+        except ConfigError as error:
+            raise ProtocolError("MODEL_MISMATCH", error.message) from error
+        adapter = {**adapters.initial_adapter(plan.layout, plan.seed), **adapters.unflatten(trained, came)}
+        if adapters.adapter_digest(plan.layout, adapter) != body.model_digest:
+            raise ProtocolError("MODEL_MISMATCH", "the adapter is not the one that the message names")
+        return adapter
+
+    def _reserve(self, plan: RunPlan) -> Permit | None:
+        if self._account is None:
+            return None
+        return self._account.reserve(round_event(plan), clip_norm=plan.privacy.clip_norm, purpose="train")
+
+    def _charge(self, permit: Permit | None) -> None:
+        if self._account is not None and permit is not None:
+            self._account.charge(permit)
+
+    def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
+        _LOG.warning("refused: %s %s", error.code, error.rule)
+        refusal = pb.Refusal(
+            header=position.header(self.site_id), request_hash=request_hash, code=error.code, rule=error.rule
+        )
+        return codec.seal(self._identity, refusal)

@@ -1,0 +1,1 @@
+"""The DP-SGD engine on Opacus, per-sample LoRA gradients, the base-model provider."""

@@ -1,0 +1,57 @@
+"""A site's trainer: its tokenised patients and a session with the base. Implements ``client.site.Trainer``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.client.training.session import AdapterSession, Units, training_spec
+from fedward.common.config import RunPlan
+from fedward.common.errors import ProtocolError
+from fedward.common.ledger.budget import Permit
+from fedward.common.lora import adapters
+from fedward.common.privacy.noise import Entropy
+
+
+class LocalTrainer:
+    """Trains on one site's patients.
+
+    Args:
+        session: may be shared with other sites of the same process; they take turns.
+        base_digest: of the base that the session holds.
+        units: the site's patients.
+        on_step: told (steps done, steps in all), for progress bars.
+    """
+
+    def __init__(
+        self,
+        *,
+        site_id: str,
+        session: AdapterSession,
+        base_digest: str,
+        units: Units,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._site_id = site_id
+        self._session = session
+        self._base_digest = base_digest
+        self._units = units
+        self._on_step = on_step
+
+    def check(self, plan: RunPlan) -> None:
+        """See ``Trainer.check``."""
+        if plan.base.digest != self._base_digest:
+            raise ProtocolError("PLAN_MISMATCH", "the plan names another base model")
+        if plan.layout != self._session.layout:
+            raise ProtocolError("PLAN_MISMATCH", "the plan's adapter layout is not this base's")
+        self._session.probe()
+
+    def update(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float32]:
+        """See ``Trainer.update``."""
+        pad = self._session.tokenizer.pad_token_id
+        spec = training_spec(plan, plan.site(self._site_id).nominal_units, int(pad))
+        return self._session.update(adapter, self._units, spec, permit=permit, entropy=entropy, on_step=self._on_step)

@@ -1,0 +1,131 @@
+"""One frozen base with one LoRA adapter, lent to whichever site trains: adapters are swapped, the base is shared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from fedward.client.training.probe import parity_probe
+from fedward.client.training.trainer import TrainingSpec, train
+from fedward.common.config import RunPlan, TensorSpec
+from fedward.common.errors import ConfigError, UnsupportedModelError
+from fedward.common.ledger.budget import Permit
+from fedward.common.lora import adapters
+from fedward.common.lora.aggregation import trained_layout
+from fedward.common.privacy.noise import Entropy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Units = Sequence[Sequence[Sequence[int]]]
+"""Patients, each a sequence of records, each a sequence of token ids."""
+
+
+class AdapterSession:
+    """A base model with an adapter whose weights can be read, set and trained.
+
+    Args:
+        model: the frozen base, already on its device. The adapter is put on afterwards: the other order trained dead
+            adapters while the loss fell (Opacus issue 820).
+        tokenizer: of the base.
+        plan: gives rank, scaling, targets and the aggregation.
+
+    Raises:
+        UnsupportedModelError: no module has one of the target names.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, plan: RunPlan) -> None:
+        from peft import LoraConfig, get_peft_model
+
+        targets = plan.lora.targets
+        config = LoraConfig(
+            r=plan.lora.rank,
+            lora_alpha=plan.lora.alpha,  # type: ignore[arg-type]  # annotated int, used as a number
+            lora_dropout=0.0,
+            bias="none",
+            target_modules="all-linear" if targets == ("all-linear",) else list(targets),
+            task_type="CAUSAL_LM",
+            fan_in_fan_out=_is_transposed(model),
+        )
+        try:
+            self.model = get_peft_model(model, config, autocast_adapter_dtype=True)
+        except ValueError as error:
+            raise UnsupportedModelError(f"the adapter cannot be put on this base: {error}") from error
+        self.fan_in_fan_out = config.fan_in_fan_out
+        self.tokenizer = tokenizer
+        self._parameters = {
+            name.replace(".default.", "."): p for name, p in self.model.named_parameters() if ".lora_" in name
+        }
+        self.layout = adapters.ordered(
+            TensorSpec(name=name, shape=(p.shape[0], p.shape[1])) for name, p in self._parameters.items()
+        )
+        self.trained = trained_layout(plan.lora.aggregation, self.layout)
+        trained_names = {spec.name for spec in self.trained}
+        for name, parameter in self._parameters.items():
+            parameter.requires_grad_(name in trained_names)
+        self._probed = False
+
+    def load(self, adapter: adapters.Adapter) -> None:
+        """Put ``adapter``'s values into the model."""
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(torch.from_numpy(np.ascontiguousarray(adapter[name])))
+
+    def read(self) -> adapters.Adapter:
+        """A copy of the adapter's values."""
+        return {name: p.detach().cpu().numpy().astype(np.float32) for name, p in self._parameters.items()}
+
+    def probe(self) -> None:
+        """Prove per-sample gradients on this very model with synthetic rows; once, before private data is read."""
+        if not self._probed:
+            parity_probe(self.model, vocab_size=len(self.tokenizer))
+            self._probed = True
+
+    def update(
+        self,
+        adapter: adapters.Adapter,
+        units: Units,
+        spec: TrainingSpec,
+        *,
+        permit: Permit | None,
+        entropy: Entropy,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> adapters.Vector:
+        """Train from ``adapter`` on a site's patients.
+
+        Returns:
+            (L,) float32: what the trained factors moved by.
+        """
+        self.load(adapter)
+        train(self.model, units, spec, permit=permit, entropy=entropy, on_step=on_step)
+        moved = adapters.flatten(self.trained, self.read()) - adapters.flatten(self.trained, adapter)
+        if not np.isfinite(moved).all():
+            raise ConfigError("the training diverged", hint="Lower training.learning_rate.")
+        return moved
+
+
+def training_spec(plan: RunPlan, nominal_units: int, pad_token_id: int) -> TrainingSpec:
+    """The trainer's settings; every one comes from the plan, none from the data."""
+    dp, training = plan.privacy, plan.training
+    return TrainingSpec(
+        sample_rate=training.sample_rate,
+        num_steps=training.steps_per_round,
+        expected_units=training.sample_rate * nominal_units,
+        clip_norm=dp.clip_norm,
+        noise_multiplier=(dp.noise_multiplier or 0.0) if plan.is_private else 0.0,
+        private=plan.is_private,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        max_length_tokens=plan.base.max_length_tokens,
+        max_records_per_unit=training.max_records_per_unit,
+        max_batch_tokens=training.max_batch_tokens,
+        pad_token_id=pad_token_id,
+    )
+
+
+def _is_transposed(model: PreTrainedModel) -> bool:
+    """GPT-2 keeps its linear weights as (in, out)."""
+    return any(type(module).__name__ == "Conv1D" for module in model.modules())

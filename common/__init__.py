@@ -1,0 +1,1 @@
+"""What both sides must agree on. Imports neither ``client`` nor ``server``; no Flower, no sockets, no prompts."""

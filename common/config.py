@@ -1,0 +1,329 @@
+"""What the consortium runs (``RunPlan``) and what a site allows (``SitePolicy``): frozen, strict, read from TOML.
+
+TOML can spell ``nan`` and ``inf``, and a bare pydantic ``float`` takes NaN, ``true`` and ``"1"``: hence strict models
+that allow no infinities. Unknown keys are refused. A plan travels, is signed and is hashed as the exact bytes of its
+JSON form; nobody encodes it a second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fedward.common.errors import ConfigError, PlanError
+
+MAX_CONFIG_BYTES = 4 << 20
+"""A plan or recipe is text by people; a longer file is a mistake or an attack."""
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
+SiteId = Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+
+
+class Settings(BaseModel):
+    """Base of every part of a configuration: frozen, strict, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+class PrivacyMode(StrEnum):
+    """Where the noise is added."""
+
+    LOCAL = "local"
+    """Every site runs DP-SGD with its full noise: its guarantee needs no other party."""
+    NONE = "none"
+    """No clipping, no noise, no guarantee: the baseline for research."""
+
+
+class PrivacyUnit(StrEnum):
+    """What the neighbouring relation adds or removes."""
+
+    PATIENT = "patient"
+    """All records of one person. Where a set names no persons, the column that tells records apart stands in."""
+
+
+class BasePlan(Settings):
+    """The frozen base model."""
+
+    name: str = "embedded"
+    """``embedded``, ``smollm2``, a local folder, or a hub id."""
+    digest: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """SHA-256 over the base's files, in hex. The coordinator fills it in; every site compares it with its own copy."""
+    max_length_tokens: int = Field(default=256, ge=8, le=8192)
+    """Longer records are cut."""
+
+
+class LoraPlan(Settings):
+    """The adapter."""
+
+    rank: int = Field(default=8, ge=1, le=256)
+    """Rows of A and columns of B."""
+    alpha: PositiveFloat = 16.0
+    """The adapter's output is scaled by ``alpha / rank``."""
+    targets: tuple[str, ...] = ("all-linear",)
+    """Names of the modules that get an adapter, or ``all-linear``."""
+    aggregation: Literal["ffa"] = "ffa"
+    """``ffa``: A is drawn from the seed and frozen, only B is trained, so the sum of updates is exact."""
+
+
+class DpPlan(Settings):
+    """The differential-privacy part of a run."""
+
+    mode: PrivacyMode = PrivacyMode.LOCAL
+    """``local`` or ``none``."""
+    unit: PrivacyUnit = PrivacyUnit.PATIENT
+    """``patient``: all records of one person are protected together."""
+    epsilon: PositiveFloat = 5.0
+    """Target of the whole run, for every site. 1 to 5 is recommended."""
+    delta: float = Field(default=1e-5, gt=0, le=1e-3, allow_inf_nan=False)
+    """Chosen once; should be well below 1 over the number of patients of a site."""
+    clip_norm: PositiveFloat = 1.0
+    """L2 bound of one unit's gradient."""
+    noise_multiplier: PositiveFloat | None = None
+    """Noise standard deviation divided by ``clip_norm``. None: calibrated from ``epsilon`` and ``delta``."""
+
+
+class TrainingPlan(Settings):
+    """What a site does between two aggregations."""
+
+    sample_rate: Probability = 0.1
+    """Poisson probability that a patient is in a step."""
+    steps_per_round: int = Field(default=10, ge=1, le=100_000)
+    """DP-SGD steps of a site in one round."""
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    """Local optimiser; its state starts afresh every round."""
+    learning_rate: PositiveFloat = 0.5
+    """SGD divides it by ``clip_norm``, so that it does not depend on the clip."""
+    max_records_per_unit: int = Field(default=8, ge=1, le=1000)
+    """At most so many records of a patient enter a step, drawn afresh each time."""
+    max_batch_tokens: int = Field(default=8192, ge=8, le=10_000_000)
+    """Tokens of one physical batch; bounds memory, changes no result of the accounting."""
+
+
+class ServerPlan(Settings):
+    """What the coordinator does with the mean of the updates."""
+
+    optimizer: Literal["fedavg"] = "fedavg"
+    """``fedavg`` adds ``learning_rate`` times the mean update."""
+    learning_rate: PositiveFloat = 1.0
+    """Server step length."""
+
+
+class SecAggPlan(Settings):
+    """How the updates are added up."""
+
+    profile: Literal["plain_ring"] = "plain_ring"
+    """``plain_ring``: quantised and added in the ring, without masks. Masked profiles come with version 0.2."""
+    ring_bits: Literal[32] = 32
+    """Size of the ring."""
+    min_cohort: int = Field(default=3, ge=1, le=10_000)
+    """Fewest sites whose sum is opened."""
+    weights: Literal["uniform", "declared"] = "uniform"
+    """``declared`` weighs a site by its ``nominal_units``."""
+    max_attempts: int = Field(default=2, ge=1, le=5)
+    """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all."""
+    reply_timeout_s: PositiveFloat = 3600.0
+    """How long the coordinator waits for a site's update."""
+
+
+class EvaluationPlan(Settings):
+    """How utility is measured at the sites."""
+
+    heldout_share: Share = 0.1
+    """Share of each site's patients that is never trained on."""
+    max_heldout_records: int = Field(default=200, ge=1, le=100_000)
+    """At most so many held-out records are scored per site."""
+    sample_tokens: int = Field(default=48, ge=0, le=2048)
+    """Length of the samples before and after; 0 for none."""
+
+
+class SitePlan(Settings):
+    """One site's public constants."""
+
+    id: SiteId
+    """Name in the roster."""
+    nominal_units: int = Field(ge=1, le=1_000_000_000)
+    """N₀: the declared, rounded number of patients. Never recomputed from the data, for under add/remove the true
+    number is itself private. The gradient's denominator is ``sample_rate`` times this."""
+
+
+class TensorSpec(Settings):
+    """One tensor of the adapter."""
+
+    name: str
+    """Its name in the PEFT file."""
+    shape: tuple[int, int]
+    """Rows and columns."""
+
+
+class RunPlan(Settings):
+    """What the consortium runs. Signed by the coordinator, judged by every site."""
+
+    format: Literal["fedward.plan/1"] = Field(alias="schema")
+    """Version of this format."""
+    name: str = Field(min_length=1, max_length=200)
+    """For people."""
+    seed: int = Field(default=0, ge=0, lt=1 << 63)
+    """Public randomness: the start of A, the split. Never noise, never sampling of a private run."""
+    rounds: int = Field(default=5, ge=1, le=100_000)
+    """Number of aggregations."""
+    base: BasePlan = BasePlan()
+    """The frozen model."""
+    lora: LoraPlan = LoraPlan()
+    """The adapter."""
+    privacy: DpPlan = DpPlan()
+    """Target, unit and clip."""
+    training: TrainingPlan = TrainingPlan()
+    """A site's steps."""
+    server: ServerPlan = ServerPlan()
+    """The mean's way into the adapter."""
+    secagg: SecAggPlan = SecAggPlan()
+    """How updates are added up."""
+    evaluation: EvaluationPlan = EvaluationPlan()
+    """How utility is measured."""
+    sites: tuple[SitePlan, ...] = Field(min_length=1, max_length=10_000)
+    """Who is invited, with public constants."""
+    layout: tuple[TensorSpec, ...] = ()
+    """The adapter's tensors by name. The coordinator fills it in; every site compares it with its own."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        ids = [site.id for site in self.sites]
+        if len(set(ids)) != len(ids):
+            raise ValueError("sites: two sites have the same id")
+        if len(ids) < self.secagg.min_cohort:
+            raise ValueError(f"secagg.min_cohort is {self.secagg.min_cohort}, but there are {len(ids)} sites")
+        if "all-linear" in self.lora.targets and len(self.lora.targets) > 1:
+            raise ValueError("lora.targets: all-linear stands alone")
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The JSON that travels; its SHA-256 is the plan's digest."""
+        return self.model_dump_json(by_alias=True).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> RunPlan:
+        """Parse what travelled.
+
+        Raises:
+            ConfigError: not a plan of this version.
+        """
+        if len(raw) > MAX_CONFIG_BYTES:
+            raise ConfigError("the plan is too long")
+        return validated(cls, raw, "the plan")
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the run is differentially private."""
+        return self.privacy.mode is not PrivacyMode.NONE
+
+    def site(self, site_id: str) -> SitePlan:
+        """The public constants of one site.
+
+        Raises:
+            PlanError: the plan does not name it.
+        """
+        for site in self.sites:
+            if site.id == site_id:
+                return site
+        raise PlanError(f"the plan does not name the site {site_id!r}")
+
+
+class SitePolicy(Settings):
+    """What a site allows, whatever a plan asks for. The stricter of the two binds."""
+
+    max_epsilon: PositiveFloat = 5.0
+    """Of one run, at the plan's delta."""
+    max_delta: PositiveFloat = 1e-5
+    """Largest delta of a plan."""
+    units: tuple[PrivacyUnit, ...] = (PrivacyUnit.PATIENT,)
+    """Units of privacy that are strong enough."""
+    privacy_modes: tuple[PrivacyMode, ...] = (PrivacyMode.LOCAL,)
+    """``none`` is for simulations."""
+    min_noise_multiplier: PositiveFloat = 0.3
+    """Least noise of a single step, whatever the accounting says."""
+    max_clip_norm: PositiveFloat = 10.0
+    """Largest L2 bound of one unit's gradient."""
+    max_sample_rate: Probability = 0.5
+    """Largest Poisson probability."""
+    max_rounds: int = Field(default=1000, ge=1)
+    """Most aggregations of a run."""
+    max_steps_per_round: int = Field(default=1000, ge=1)
+    """Most steps between two aggregations."""
+    max_lora_rank: int = Field(default=64, ge=1)
+    """Largest adapter."""
+    profiles: tuple[str, ...] = ()
+    """Secure-aggregation profiles; an empty list allows nothing."""
+    min_cohort: int = Field(default=3, ge=1)
+    """Fewest sites in any sum."""
+
+
+Parsed = TypeVar("Parsed", bound=Settings)
+
+
+def validated(model: type[Parsed], raw: bytes, what: str) -> Parsed:
+    """Parse JSON ``raw`` into ``model``; every fault becomes one clear error.
+
+    Raises:
+        ConfigError: names the first setting that is wrong, and what was expected.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        raise ConfigError(f"{what}: {_first_fault(error)}") from None
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {where!r}"
+    if first["type"] == "missing":
+        return f"{where!r} is missing"
+    text = first["msg"].removeprefix("Value error, ")
+    more = error.error_count() - 1
+    tail = f" (and {more} more)" if more else ""
+    return f"{where}: {text}{tail}" if where else f"{text}{tail}"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as plain values.
+
+    Raises:
+        ConfigError: no such file, not UTF-8, not TOML, or too long.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or 'cannot be read'}", hint="Check the path.") from error
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"{path}: longer than {MAX_CONFIG_BYTES} bytes")
+    try:
+        return tomllib.loads(raw.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}", hint="TOML is UTF-8 text; see docs/plan.md.") from error
+
+
+def to_json(values: object, what: str) -> bytes:
+    """Plain values from TOML as JSON, for strict validation.
+
+    Raises:
+        ConfigError: a value that JSON cannot hold (a date, NaN, infinity).
+    """
+    try:
+        return json.dumps(values, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{what}: {error}", hint="Use strings, whole numbers, finite numbers and lists.") from error
+
+
+def digest_of(raw: bytes) -> bytes:
+    """SHA-256 of exact bytes: the digest of a plan."""
+    return hashlib.sha256(raw).digest()

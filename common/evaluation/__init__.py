@@ -1,0 +1,1 @@
+"""Utility and privacy measurements of an adapter."""

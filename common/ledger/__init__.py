@@ -1,0 +1,1 @@
+"""What a site has promised and spent."""

@@ -1,0 +1,1 @@
+"""LoRA adapters as flat vectors, and the ways to aggregate them."""

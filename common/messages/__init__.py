@@ -1,0 +1,1 @@
+"""The messages between server and site: schema, generated code, strict parsing."""

@@ -1,0 +1,18 @@
+"""How our bytes lie inside a Flower message: one opaque array. Constants only, so that both ends can share them."""
+
+from __future__ import annotations
+
+RECORD = "fw"
+"""Name of the ``ArrayRecord`` in the ``RecordDict``."""
+ARRAY = "m"
+"""Key of the array: dtype uint8, shape (n,)."""
+STYPE = "fedward/1"
+"""Serialisation type of the array: the bytes themselves."""
+DTYPE = "uint8"
+ERROR_RECORD = "fw-error"
+"""Name of the ``ConfigRecord`` with which a relay says that it failed; unsigned, never a site's decision."""
+ERROR_KEY = "code"
+MESSAGE_TYPE = "query"
+
+RELAY_ERRORS = frozenset({"daemon-down", "deadline", "too-large", "bad-record", "draining", "internal"})
+"""All that a relay may say of itself."""

@@ -1,0 +1,275 @@
+"""What was spent: a history of events, composed once.
+
+Every epsilon here is for the neighbouring relation "add or remove one unit". All events of an account are composed
+together; adding up the epsilons of runs would be wrong by a factor and double the delta. ``epsilon`` is dp-accounting's
+privacy-loss distribution, pessimistic, in steps of 1e-4; ``epsilon_rdp`` is an upper bound by Rényi divergences, which
+stays valid when later parameters were chosen from earlier results (Feldman and Zrnic 2021).
+
+An event's meaning never changes; a new meaning is a new class. dp-accounting is imported on the first computation.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from fedward.common import _validate
+from fedward.common.errors import ConfigError, PrivacyError
+from fedward.common.privacy import _strict_json
+
+if TYPE_CHECKING:
+    from dp_accounting.pld.privacy_loss_distribution import PrivacyLossDistribution
+
+NEIGHBOURS = "add or remove one unit"
+"""The relation that every epsilon of this module is for, as reports print it."""
+DISCRETISATION = 1e-4
+_MAX_EVENTS_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoissonGaussian:
+    """``num_steps`` sums of clipped units, each unit drawn with ``sample_rate``, noise of ``noise_multiplier`` clips."""
+
+    sample_rate: float
+    noise_multiplier: float
+    num_steps: int
+
+    def __post_init__(self) -> None:
+        _validate.probability(sample_rate=self.sample_rate)
+        _validate.positive(noise_multiplier=self.noise_multiplier)
+        _whole(num_steps=self.num_steps)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gaussian:
+    """``num_releases`` queries on all units; the noise is ``noise_multiplier`` times the L2 sensitivity."""
+
+    noise_multiplier: float
+    num_releases: int
+
+    def __post_init__(self) -> None:
+        _validate.positive(noise_multiplier=self.noise_multiplier)
+        _whole(num_releases=self.num_releases)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Laplace:
+    """``num_releases`` queries on all units; the noise has ``scale`` times the L1 sensitivity."""
+
+    scale: float
+    num_releases: int
+
+    def __post_init__(self) -> None:
+        _validate.positive(scale=self.scale)
+        _whole(num_releases=self.num_releases)
+
+
+PrivacyEvent: TypeAlias = PoissonGaussian | Gaussian | Laplace
+
+_KINDS: dict[str, type[PrivacyEvent]] = {
+    "poisson_gaussian/1": PoissonGaussian,
+    "gaussian/1": Gaussian,
+    "laplace/1": Laplace,
+}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
+
+
+def merge(history: Iterable[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
+    """The same history with equal mechanisms counted together, in a fixed order.
+
+    Raises:
+        PrivacyError: something that is not an event of this module.
+    """
+    counts: dict[PrivacyEvent, int] = {}
+    for event in history:
+        one = _once(event)
+        counts[one] = counts.get(one, 0) + _count(event)
+    return tuple(_times(one, counts[one]) for one in sorted(counts, key=_order))
+
+
+def epsilon(history: Iterable[PrivacyEvent], delta: float) -> float:
+    """Epsilon of the composed history at ``delta``; 0 for an empty one, infinite if delta cannot be met.
+
+    Raises:
+        ConfigError: ``delta`` outside (0, 1).
+        PrivacyError: something that is not an event of this module.
+    """
+    check_delta(delta)
+    return _epsilon(merge(history), delta)
+
+
+def epsilon_rdp(history: Iterable[PrivacyEvent], delta: float) -> float:
+    """A looser epsilon by Rényi divergences, printed beside ``epsilon``; raises alike."""
+    check_delta(delta)
+    return _epsilon_rdp(merge(history), delta)
+
+
+def check_delta(delta: float) -> None:
+    """Refuse a delta outside (0, 1).
+
+    Raises:
+        ConfigError: so it is; NaN too.
+    """
+    if not 0 < delta < 1:
+        raise ConfigError(f"delta = {delta!r}: expected a number between 0 and 1")
+
+
+def event_to_dict(event: PrivacyEvent) -> dict[str, Any]:
+    """The JSON object of an event; its ``event`` names class and version."""
+    _require_event(event)
+    numbers = {name: value if name.startswith("num_") else float(value) for name, value in asdict(event).items()}
+    return {"event": _NAMES[type(event)], **numbers}
+
+
+def event_from_dict(value: object) -> PrivacyEvent:
+    """The inverse of ``event_to_dict``.
+
+    Raises:
+        PrivacyError: an unknown event, a field too few or too many, or a value that cannot be.
+    """
+    kind = _KINDS.get(str(value.get("event"))) if isinstance(value, dict) else None
+    if kind is None:
+        raise PrivacyError("an unknown privacy event")
+    names = kind.__dataclass_fields__
+    types: dict[str, type] = {name: int if name.startswith("num_") else float for name in names}
+    numbers = _strict_json.fields(value, {"event": str, **types}, "a privacy event")
+    try:
+        return kind(**{name: numbers[name] for name in names})
+    except ConfigError as error:
+        raise PrivacyError(f"a privacy event: {error.message}") from error
+
+
+def history_to_json(history: Iterable[PrivacyEvent]) -> bytes:
+    """A JSON list of events, in their order."""
+    return json.dumps([event_to_dict(event) for event in history], allow_nan=False).encode()
+
+
+def history_from_json(raw: bytes) -> tuple[PrivacyEvent, ...]:
+    """The inverse of ``history_to_json``.
+
+    Raises:
+        PrivacyError: not such a list.
+    """
+    if len(raw) > _MAX_EVENTS_BYTES:
+        raise PrivacyError("the history is too long")
+    events = _strict_json.parse(raw, "the history")
+    if not isinstance(events, list):
+        raise PrivacyError("the history must be a list")
+    return tuple(event_from_dict(event) for event in events)
+
+
+# ---------------------------------------------------------------------------------------------------- composition
+
+
+@lru_cache(maxsize=512)
+def _epsilon(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
+    if not merged:
+        return 0.0
+    return float(composed(merged, DISCRETISATION).get_epsilon_for_delta(delta))
+
+
+@lru_cache(maxsize=16)
+def composed(merged: tuple[PrivacyEvent, ...], discretisation: float) -> PrivacyLossDistribution:
+    """The privacy-loss distribution of a merged, non-empty history."""
+    parts = [_distribution(event, discretisation) for event in merged]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = whole.compose(part)
+    return whole
+
+
+def _distribution(event: PrivacyEvent, discretisation: float) -> PrivacyLossDistribution:
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    if isinstance(event, Laplace):
+        one = pld.from_laplace_mechanism(event.scale, value_discretization_interval=discretisation)
+        return one.self_compose(event.num_releases)
+    if isinstance(event, Gaussian) or event.sample_rate == 1:
+        # n Gaussians are one of sigma / sqrt(n), exactly; composing them numerically would add rounding.
+        deviation = event.noise_multiplier / math.sqrt(_count(event))
+        return pld.from_gaussian_mechanism(deviation, value_discretization_interval=discretisation)
+    return _one_step(event.sample_rate, event.noise_multiplier, discretisation).self_compose(event.num_steps)
+
+
+@lru_cache(maxsize=16)
+def _one_step(sample_rate: float, noise_multiplier: float, discretisation: float) -> PrivacyLossDistribution:
+    from dp_accounting.pld import privacy_loss_distribution as pld
+
+    return pld.from_gaussian_mechanism(
+        noise_multiplier, sampling_prob=sample_rate, value_discretization_interval=discretisation
+    )
+
+
+@lru_cache(maxsize=512)
+def _epsilon_rdp(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
+    if not merged:
+        return 0.0
+    from dp_accounting import dp_event, rdp
+
+    accountant = rdp.RdpAccountant()
+    for event in merged:
+        if isinstance(event, Laplace):
+            inner = dp_event.LaplaceDpEvent(event.scale)
+        elif isinstance(event, Gaussian):
+            inner = dp_event.GaussianDpEvent(event.noise_multiplier)
+        else:
+            gaussian = dp_event.GaussianDpEvent(event.noise_multiplier)
+            inner = dp_event.PoissonSampledDpEvent(event.sample_rate, gaussian)
+        accountant.compose(inner, _count(event))
+    return float(accountant.get_epsilon(delta))
+
+
+# ---------------------------------------------------------------------------------------------------- small parts
+
+
+def _whole(**values: int) -> None:
+    for name, value in values.items():
+        if type(value) is not int or value < 1:  # not isinstance: true is no count
+            raise ConfigError(f"{name} = {value!r}: expected a whole number of at least 1")
+
+
+def _require_event(event: object) -> None:
+    if type(event) not in _NAMES:
+        raise PrivacyError(f"{type(event).__name__} is no privacy event; nothing else can be accounted for")
+
+
+def _count(event: PrivacyEvent) -> int:
+    return event.num_steps if isinstance(event, PoissonGaussian) else event.num_releases
+
+
+def _times(event: PrivacyEvent, count: int) -> PrivacyEvent:
+    if isinstance(event, PoissonGaussian):
+        return replace(event, num_steps=count)
+    return replace(event, num_releases=count)
+
+
+def _once(event: PrivacyEvent) -> PrivacyEvent:
+    _require_event(event)
+    return _times(event, 1)
+
+
+def _order(event: PrivacyEvent) -> tuple[str, tuple[float, ...]]:
+    return _NAMES[type(event)], tuple(asdict(event).values())
+
+
+__all__ = [
+    "check_delta",
+    "composed",
+    "DISCRETISATION",
+    "epsilon",
+    "epsilon_rdp",
+    "event_from_dict",
+    "event_to_dict",
+    "Gaussian",
+    "history_from_json",
+    "history_to_json",
+    "Laplace",
+    "merge",
+    "NEIGHBOURS",
+    "PoissonGaussian",
+    "PrivacyEvent",
+]

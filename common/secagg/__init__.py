@@ -1,0 +1,1 @@
+"""Secure aggregation: the ring, and later masks and shares. Pure state machines, no I/O."""

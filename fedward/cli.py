@@ -1,0 +1,104 @@
+"""The root of the command line. Loads nothing heavy: each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from fedward import __version__
+from fedward.common.errors import FedwardError
+from fedward.simulations.cli import bench_app, demo, simulate
+
+app = typer.Typer(
+    name="fedward",
+    help="Fine-tune one language model together, without sharing a record: LoRA, DP-SGD, federated.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(demo)
+app.command()(simulate)
+app.add_typer(bench_app, name="bench")
+
+_LATER = {
+    "attack": ("0.2", "hostile servers against secure aggregation"),
+    "scrub": ("0.2", "desensitisation of text in Chinese and English"),
+    "vault": ("0.3", "encrypted store, key rotation, shredding"),
+    "site": ("0.3", "a site's daemon, policy and budget"),
+    "server": ("0.3", "the coordinator of a real consortium"),
+    "evaluate": ("0.4", "utility and privacy attacks on a finished run"),
+    "audit": ("0.4", "audits of plans, optimisers and ledgers"),
+    "release": ("0.4", "the release gate"),
+    "serve": ("0.5", "hardened serving of the tuned model"),
+    "monitor": ("0.5", "live page and metrics"),
+}
+"""Command groups that are not in this version, with the version that brings them."""
+
+
+class NotYetError(FedwardError):
+    """A command of a later version."""
+
+    hint = "CHANGELOG.md says what each version brings."
+    exit_code = 2
+
+
+def _announce(name: str, version: str, what: str) -> None:
+    def command() -> None:
+        raise NotYetError(f"`fedward {name}` is not in this version: {what} comes with version {version}")
+
+    app.command(
+        name,
+        help=f"[dim]Not in this version: {what} comes with version {version}.[/]",
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        rich_help_panel="Coming later",
+    )(command)
+
+
+for _name, (_version, _what) in _LATER.items():
+    _announce(_name, _version, _what)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedward {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Run the command line; our own errors become one message, one hint and an exit code."""
+    verbose = "--verbose" in sys.argv
+    if verbose:
+        # Also behind the command's name, where people put it.
+        sys.argv = [sys.argv[0], "--verbose", *(word for word in sys.argv[1:] if word != "--verbose")]
+    try:
+        app()
+    except FedwardError as error:
+        if verbose:
+            raise
+        _report(error)
+        raise SystemExit(error.exit_code) from None
+
+
+def _report(error: FedwardError) -> None:
+    typer.secho(f"Error: {error.message}", fg="red", bold=True, err=True)
+    typer.secho(f"Hint:  {error.advice}", err=True)
+    if "--json" in sys.argv:
+        typer.echo(json.dumps({"error": error.message, "hint": error.advice, "exit_code": error.exit_code}))
+
+
+if __name__ == "__main__":
+    main()

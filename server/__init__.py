@@ -1,0 +1,1 @@
+"""The coordinator; trusted with nothing but availability. Never imports ``client``."""

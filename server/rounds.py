@@ -1,0 +1,317 @@
+"""The round loop: offers the plan, runs the rounds, closes the run. It sees bytes, sums and ids, never an update.
+
+A site that refuses, abstains, fails or is late is left out of the sum; a round with fewer survivors than the plan's
+minimum is void and tried again with new batches and new noise, as often as the plan allows. What a site sends is
+opened, checked, added and forgotten.
+
+Not handled here: transport and time (``server/grid.py``), files, and what a site does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.common.agreement import cohort_facts, plan_position, planned_train
+from fedward.common.config import RunPlan
+from fedward.common.errors import ConfigError, ProtocolError, RunError
+from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.lora import adapters
+from fedward.common.lora.aggregation import trained_layout
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import ring
+from fedward.common.secagg.aggregator import Aggregator, Coordinator
+from fedward.common.secagg.transcript import CohortFacts
+from fedward.server.aggregate import mean_update, server_optimizer
+from fedward.server.grid import Clock, Delivery, Grid, Post
+
+_POLL_S = 0.25
+_OFFER_TIMEOUT_S = 600.0
+_TRANSPORT = "TRANSPORT"
+_LATE = "LATE"
+
+Reply = TypeVar("Reply", pb.PlanAccept, pb.TrainReply, pb.RunEndReply)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RoundRecord:
+    """What is known of one completed round; nothing in it depends on a single site's data."""
+
+    round_number: int
+    attempt: int
+    cohort: tuple[str, ...]
+    survivors: tuple[str, ...]
+    dropped: Mapping[str, str]
+    """Site id to the code of its refusal, or ``TRANSPORT:n`` or ``LATE``."""
+    bytes_to_site: int
+    bytes_from_site: int
+    """Size of the largest reply."""
+    seconds: float
+    update_norm: float
+    """L2 norm of the mean update, a function of the opened sum."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run leaves behind."""
+
+    adapter: adapters.Adapter = field(repr=False)
+    model_digest: bytes
+    rounds: tuple[RoundRecord, ...]
+    refusals: Mapping[str, str]
+    """Sites that did not accept the plan: code, with the rule behind a slash."""
+    events: Mapping[str, bytes] = field(repr=False)
+    """Site id to its signed statement of the privacy events it was charged, as JSON."""
+
+
+class Observer(Protocol):
+    """Told of progress; a user interface or a log. Must not raise."""
+
+    def run_started(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
+        """All sites have answered the offer."""
+        ...
+
+    def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
+        """A reply was added (``ok``) or left out (its code)."""
+        ...
+
+    def round_finished(self, record: RoundRecord) -> None:
+        """A sum was opened and applied."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    site_id: str
+    payload: bytes
+    failure: str
+
+
+class RoundLoop:
+    """One run of a plan.
+
+    Args:
+        plan_bytes: the final plan; exactly these bytes are offered, hashed and accepted.
+        run_id: 16 bytes, new for every run.
+        identity: the coordinator's; the roster names its public key.
+    """
+
+    def __init__(
+        self,
+        *,
+        plan_bytes: bytes,
+        run_id: bytes,
+        identity: Identity,
+        roster: Roster,
+        grid: Grid,
+        clock: Clock,
+        aggregator: Aggregator,
+        observer: Observer,
+    ) -> None:
+        self._plan_bytes = plan_bytes
+        self._plan = RunPlan.from_bytes(plan_bytes)
+        self._position = plan_position(plan_bytes, run_id=run_id, roster_hash=roster.hash)
+        self._identity = identity
+        self._roster = roster
+        self._grid = grid
+        self._clock = clock
+        self._aggregator = aggregator
+        self._observer = observer
+        self._optimizer = server_optimizer(self._plan)
+        layout = adapters.ordered(self._plan.layout)
+        if layout != self._plan.layout or not layout:
+            raise ConfigError("the plan has no adapter layout, or not in order", hint="Finalise the plan first.")
+        self._start = adapters.initial_adapter(layout, self._plan.seed)
+        self._trained = trained_layout(self._plan.lora.aggregation, layout)
+
+    def run(self) -> RunResult:
+        """Run all rounds.
+
+        Raises:
+            RunError: too few sites accept, or a round is void too often.
+        """
+        accepted, refusals = self._offer()
+        self._observer.run_started(accepted, refusals)
+        self._require_cohort(accepted, refusals)
+        vector = adapters.flatten(self._trained, self._start)
+        records: list[RoundRecord] = []
+        for number in range(1, self._plan.rounds + 1):
+            vector, record = self._round(number, accepted, vector)
+            records.append(record)
+            self._observer.round_finished(record)
+        adapter = self._whole(vector)
+        digest = adapters.adapter_digest(self._plan.layout, adapter)
+        events = self._end(accepted, digest)
+        return RunResult(adapter=adapter, model_digest=digest, rounds=tuple(records), refusals=refusals, events=events)
+
+    # ------------------------------------------------------------------------------------------------ trips
+
+    def _offer(self) -> tuple[tuple[str, ...], dict[str, str]]:
+        offer = pb.PlanOffer(header=self._position.header(COORDINATOR), plan=self._plan_bytes)
+        request = codec.seal(self._identity, offer)
+        offer_hash = hashlib.sha256(offer.SerializeToString(deterministic=True)).digest()
+        invited = tuple(site.id for site in self._plan.sites)
+        accepted: list[str] = []
+        refusals: dict[str, str] = {}
+        for answer in self._ask(invited, request, _OFFER_TIMEOUT_S):
+            opened, failure = self._opened(answer, pb.PlanAccept, self._position)
+            if opened is not None and opened.body.request_hash != offer_hash:
+                failure = "BAD_ENCODING"
+            if failure:
+                refusals[answer.site_id] = failure
+            else:
+                accepted.append(answer.site_id)
+        return tuple(sorted(accepted, key=str.encode)), refusals
+
+    def _round(
+        self, number: int, accepted: tuple[str, ...], vector: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], RoundRecord]:
+        dropped: dict[str, str] = {}
+        for attempt in range(self._plan.secagg.max_attempts):
+            dropped = {}
+            record = self._attempt(number, attempt, accepted, vector, dropped)
+            if record is not None:
+                return record
+        raise RunError(
+            f"round {number} was void {self._plan.secagg.max_attempts} times: "
+            + (", ".join(f"{site}: {code}" for site, code in sorted(dropped.items())) or "no site answered")
+        )
+
+    def _attempt(
+        self,
+        number: int,
+        attempt: int,
+        cohort: tuple[str, ...],
+        vector: NDArray[np.float32],
+        dropped: dict[str, str],
+    ) -> tuple[NDArray[np.float32], RoundRecord] | None:
+        started = self._clock.now_s()
+        position = codec.Position(
+            run_id=self._position.run_id,
+            roster_hash=self._position.roster_hash,
+            plan_digest=self._position.plan_digest,
+            profile=self._position.profile,
+            round_number=number,
+            attempt=attempt,
+        )
+        raw = adapters.vector_to_bytes(vector)
+        message = planned_train(
+            self._plan, position, cohort, adapters.adapter_digest(self._plan.layout, self._whole(vector))
+        )
+        message.vector_hash = codec.vector_hash(raw)
+        request = codec.seal(self._identity, message, vector=raw)
+        facts = cohort_facts(position, message)
+        coordinator = self._aggregator.coordinator(facts)
+        largest = 0
+        for answer in self._ask(cohort, request, self._plan.secagg.reply_timeout_s):
+            failure = self._take(answer, facts, position, coordinator)
+            if failure:
+                dropped[answer.site_id] = failure
+            largest = max(largest, len(answer.payload))
+            self._observer.site_answered(number, answer.site_id, failure or "ok")
+        try:
+            opened = coordinator.open()
+            mean = mean_update(self._plan, facts, opened)
+        except ProtocolError:
+            return None  # void: too few survivors, or a sum that no honest vectors have
+        record = RoundRecord(
+            round_number=number,
+            attempt=attempt,
+            cohort=cohort,
+            survivors=opened.survivors,
+            dropped=dropped,
+            bytes_to_site=len(request),
+            bytes_from_site=largest,
+            seconds=self._clock.now_s() - started,
+            update_norm=float(np.linalg.norm(mean)),
+        )
+        return self._optimizer.step(vector, mean), record
+
+    def _take(self, answer: _Answer, facts: CohortFacts, position: codec.Position, coordinator: Coordinator) -> str:
+        """Add one reply to the sum; the code of the failure, or nothing."""
+        opened, failure = self._opened(answer, pb.TrainReply, position)
+        if opened is None:
+            return failure
+        if opened.body.cohort_digest != facts.digest():
+            return "DIGEST_MISMATCH"
+        try:
+            coordinator.add(answer.site_id, ring.from_bytes(opened.vector, facts.num_coordinates))
+        except ConfigError:
+            return "BAD_VECTOR"
+        except ProtocolError as error:
+            return error.code
+        return ""
+
+    def _end(self, accepted: tuple[str, ...], digest: bytes) -> dict[str, bytes]:
+        end = pb.RunEnd(header=self._position.header(COORDINATOR), model_digest=digest)
+        events: dict[str, bytes] = {}
+        for answer in self._ask(accepted, codec.seal(self._identity, end), _OFFER_TIMEOUT_S):
+            opened, _ = self._opened(answer, pb.RunEndReply, self._position)
+            if opened is not None:
+                events[answer.site_id] = opened.body.events
+        return events
+
+    # ------------------------------------------------------------------------------------------------ parts
+
+    def _ask(self, sites: tuple[str, ...], request: bytes, timeout_s: float) -> Iterator[_Answer]:
+        """Send one request to many sites; an answer for each, as they come, the missing ones last."""
+        posts = [Post(site_id=site, payload=request, ttl_s=timeout_s) for site in sites]
+        waiting: dict[str, str] = {}
+        for site, message_id in zip(sites, self._grid.push(posts), strict=True):
+            if message_id is None:
+                yield _Answer(site, b"", f"{_TRANSPORT}:refused")
+            else:
+                waiting[message_id] = site
+        deadline = self._clock.now_s() + timeout_s
+        while waiting and self._clock.now_s() < deadline:
+            deliveries = self._grid.pull(tuple(waiting))
+            for delivery in deliveries:
+                if delivery.message_id in waiting:
+                    site = waiting.pop(delivery.message_id)
+                    yield _Answer(site, delivery.payload, _transport_failure(delivery))
+            if not deliveries:
+                self._clock.wait_s(_POLL_S)
+        for site in waiting.values():
+            yield _Answer(site, b"", _LATE)
+
+    def _opened(
+        self, answer: _Answer, kind: type[Reply], position: codec.Position
+    ) -> tuple[codec.Opened[Reply] | None, str]:
+        """The reply, or the code of what came in its place."""
+        if answer.failure:
+            return None, answer.failure
+        key = self._roster.members[answer.site_id]
+        try:
+            if codec.peek_type(answer.payload) == pb.REFUSAL:
+                refusal = codec.open_message(answer.payload, pb.Refusal, sender=answer.site_id, public_key=key)
+                return None, _printable("/".join(filter(None, (refusal.body.code, refusal.body.rule))))
+            opened = codec.open_message(answer.payload, kind, sender=answer.site_id, public_key=key)
+        except ProtocolError as error:
+            return None, error.code
+        if opened.position != position:
+            return None, "REPLAY_CONFLICT"
+        return opened, ""
+
+    def _whole(self, vector: NDArray[np.float32]) -> adapters.Adapter:
+        return {**self._start, **adapters.unflatten(self._trained, vector)}
+
+    def _require_cohort(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
+        wanted = self._plan.secagg.min_cohort
+        if len(accepted) < wanted:
+            said = ", ".join(f"{site}: {code}" for site, code in sorted(refusals.items()))
+            raise RunError(f"{len(accepted)} sites accept the plan, it asks for {wanted} ({said})")
+
+
+def _transport_failure(delivery: Delivery) -> str:
+    return "" if delivery.error is None else f"{_TRANSPORT}:{delivery.error.name.lower()}"
+
+
+def _printable(code: str) -> str:
+    """A stranger's text, cut to what may stand in a log line."""
+    return "".join(c for c in code if c.isascii() and (c.isalnum() or c in "_/:-"))[:80] or "REFUSED"

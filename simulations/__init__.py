@@ -1,0 +1,1 @@
+"""Simulations on one machine: runtimes, synthetic hospitals, the embedded base, recipes, benchmarks."""

@@ -1,0 +1,1 @@
+"""Benchmarks: CPU time against a reference, side by side in one process. Never part of the test suite."""

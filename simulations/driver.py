@@ -1,0 +1,197 @@
+"""One simulation from recipe to report: base, data, plan, rounds, measurements, files."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from fedward.client.intake import Patients
+from fedward.common.atomic import write_atomically
+from fedward.common.errors import ConfigError
+from fedward.common.identity import COORDINATOR
+from fedward.common.lora import adapters
+from fedward.simulations import report as reports
+from fedward.simulations.console import Interface, RoundProgress
+from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.recipe import Recipe
+from fedward.simulations.sites import SiteData, final_plan, read_patients, site_agent, tokenise
+
+if TYPE_CHECKING:
+    from fedward.client.training.base_model import Base
+    from fedward.client.training.session import AdapterSession
+    from fedward.server.rounds import RunResult
+
+Runtime = Literal["inprocess", "flwr"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a recipe is run."""
+
+    data_root: Path
+    out: Path
+    runtime: Runtime = "inprocess"
+    seeded_noise: bool = False
+    cache_dir: Path | None = None
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Seconds by stage."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    _start: float = field(default_factory=time.perf_counter)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a ``with`` block."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = time.perf_counter() - start
+
+    def total(self) -> dict[str, float]:
+        """All stages, and the whole so far."""
+        return {**self.seconds, "total": time.perf_counter() - self._start}
+
+
+def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch | None = None) -> reports.Outcome:
+    """Run ``recipe`` and write ``adapter/`` and ``report.json`` to the output folder.
+
+    Raises:
+        FedwardError: what went wrong, with a hint; the output folder is then as it was.
+    """
+    watch = watch or Stopwatch()
+    _check_out(options.out)
+    with watch.stage("data"):
+        patients = _read_all(recipe, options, ui)
+    with watch.stage("base"):
+        session, base = _load_session(recipe, options, ui)
+    with watch.stage("tokenise"):
+        sites = [tokenise(recipe, site_id, found, session.tokenizer) for site_id, found in patients.items()]
+    with watch.stage("plan"):
+        job = _job(recipe, options, session, base)
+    start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
+    from fedward.simulations.measure import held_out_utility, samples
+
+    with watch.stage("evaluate_before"):
+        before = held_out_utility(session, start, sites, ui, "Held-out text, base model")
+    with watch.stage("rounds"):
+        result = _run(job, options, sites, session, ui)
+    with watch.stage("evaluate_after"):
+        after = held_out_utility(session, result.adapter, sites, ui, "Held-out text, tuned model")
+        texts = samples(session, start, result.adapter, sites, num_tokens=recipe.evaluation.sample_tokens)
+    outcome = reports.Outcome(
+        job=job,
+        runtime=options.runtime,
+        result=result,
+        sites=sites,
+        before=before,
+        after=after,
+        samples=texts,
+        seconds=watch.total(),
+    )
+    _write(outcome, options.out, session)
+    return outcome
+
+
+def _check_out(out: Path) -> None:
+    """Find out now, not after an hour of training, that the result cannot be written."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file", hint="Give a folder with --out.")
+    nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    probe = nearest / f".fedward-{secrets.token_hex(4)}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="Choose another --out.") from error
+
+
+def _read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:
+    found = {}
+    with ui.bar("Reading the sites' records", len(recipe.sites)) as tick:
+        for index, site in enumerate(recipe.sites):
+            found[site.id] = read_patients(recipe, site.id, options.data_root)
+            tick(index + 1, site.id)
+    return found
+
+
+def _load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[AdapterSession, Base]:
+    import torch
+
+    from fedward.client.training.base_model import load_base, resolve_base
+    from fedward.client.training.session import AdapterSession
+    from fedward.simulations.base import embedded_base_dir
+
+    # One thread: sites of a simulation share the cores, and one thread gives the same bits everywhere.
+    torch.set_num_threads(1)
+    base = resolve_base(recipe.base.name, embedded=embedded_base_dir(), cache_dir=options.cache_dir, progress=ui.say)
+    model, tokenizer = load_base(base)
+    return AdapterSession(model, tokenizer, recipe.draft_plan()), base
+
+
+def _job(recipe: Recipe, options: Options, session: AdapterSession, base: Base) -> SimulationJob:
+    plan = final_plan(recipe.draft_plan(), session, base_digest=base.digest)
+    return SimulationJob(
+        recipe=recipe,
+        plan_json=plan.to_bytes().decode(),
+        base_name=base.name,
+        base_path=str(base.path),
+        base_digest=base.digest,
+        data_root=str(options.data_root.absolute()),
+        run_id_hex=secrets.token_hex(16),
+        secret_hex=secrets.token_hex(32),
+        seeded_noise=options.seeded_noise,
+    )
+
+
+def _run(
+    job: SimulationJob, options: Options, sites: Sequence[SiteData], session: AdapterSession, ui: Interface
+) -> RunResult:
+    plan = job.plan
+    with ui.bar("Federated rounds", plan.rounds * len(plan.sites)) as tick:
+        progress = RoundProgress(ui, tick, num_rounds=plan.rounds, num_sites=len(plan.sites))
+        if options.runtime == "flwr":
+            from fedward.simulations.flower_runtime import run_with_flower
+
+            return run_with_flower(job, progress)
+        return run_in_process(job, sites, session, progress)
+
+
+def run_in_process(
+    job: SimulationJob, sites: Sequence[SiteData], session: AdapterSession, progress: RoundProgress
+) -> RunResult:
+    """All sites in this process, on one frozen base; only adapters are swapped."""
+    from fedward.server.app import SystemClock
+    from fedward.server.rounds import RoundLoop
+    from fedward.simulations.memory_grid import MemoryGrid
+
+    agents = {data.site_id: site_agent(job, data, session, on_step=progress.step) for data in sites}
+    loop = RoundLoop(
+        plan_bytes=job.plan_bytes,
+        run_id=job.run_id,
+        identity=job.identity(COORDINATOR),
+        roster=job.roster(),
+        grid=MemoryGrid({site_id: agent.handle for site_id, agent in agents.items()}, seed=job.plan.seed),
+        clock=SystemClock(),
+        aggregator=aggregator(),
+        observer=progress,
+    )
+    return loop.run()
+
+
+def _write(outcome: reports.Outcome, out: Path, session: AdapterSession) -> None:
+    document = reports.dumps(reports.report(outcome))
+    adapters.save_peft(
+        out / "adapter",
+        outcome.job.plan,
+        outcome.result.adapter,
+        base_path=outcome.job.base_path,
+        fan_in_fan_out=session.fan_in_fan_out,
+    )
+    write_atomically(out / "report.json", document)

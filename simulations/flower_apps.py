@@ -1,0 +1,140 @@
+"""The Flower apps of a simulation under ``flwr run``: the same round loop and the same site agents as in process.
+
+A Ray actor serves many nodes and keeps no object of a node, so a site's state travels as bytes in the node's
+``Context.state``. Only simulated identities allow that: a real site's daemon keeps its state on its own disk. The base
+is loaded once per actor and the adapters are swapped.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from flwr.app import Array, ArrayRecord, Context, Message
+from flwr.serverapp import Grid, ServerApp
+
+from fedward.client.relay import client_app as relay_app
+from fedward.client.training.session import AdapterSession
+from fedward.common.errors import RunError
+from fedward.common.identity import COORDINATOR
+from fedward.common.messages import wire
+from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
+from fedward.server.rounds import RoundLoop
+from fedward.simulations.flower_files import EventLog, RunFolder
+from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.sites import SiteData, read_patients, site_agent, tokenise
+
+HELLO = b"fedward/simulation/hello"
+"""Asks a simulated node which site it plays. Flower's node ids are random, so nothing else tells."""
+
+FOLDER_KEY = "run-folder"
+_STATE = "fedward-site"
+_HELLO_TIMEOUT_S = 300.0
+
+
+# ---------------------------------------------------------------------------------------------------- sites
+
+
+def _answer(request: bytes, context: Context) -> bytes:
+    job = _job(_folder(context))
+    site_id = job.plan.sites[int(str(context.node_config["partition-id"]))].id
+    if request == HELLO:
+        return site_id.encode()
+    agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)))
+    agent.restore_state(_load_state(context))
+    reply = agent.handle(request)
+    _save_state(context, agent.export_state())
+    return reply
+
+
+def _folder(context: Context) -> str:
+    return str(context.run_config[FOLDER_KEY])
+
+
+def _load_state(context: Context) -> bytes:
+    records = context.state.array_records
+    return bytes(records[_STATE][wire.ARRAY].data) if _STATE in records else b""
+
+
+def _save_state(context: Context, state: bytes) -> None:
+    array = Array(dtype=wire.DTYPE, shape=(len(state),), stype=wire.STYPE, data=state)
+    context.state[_STATE] = ArrayRecord({wire.ARRAY: array})
+
+
+@functools.lru_cache(maxsize=1)
+def _job(folder: str) -> SimulationJob:
+    return SimulationJob.from_file(RunFolder(Path(folder)).job)
+
+
+@functools.lru_cache(maxsize=1)
+def _session(folder: str) -> AdapterSession:
+    import torch
+
+    from fedward.client.training.base_model import Base, load_base
+
+    torch.set_num_threads(1)
+    job = _job(folder)
+    base = Base(name=job.base_name, path=Path(job.base_path), digest=job.base_digest)
+    model, tokenizer = load_base(base)
+    return AdapterSession(model, tokenizer, job.plan)
+
+
+@functools.lru_cache(maxsize=64)
+def _site_data(folder: str, site_id: str) -> SiteData:
+    job = _job(folder)
+    patients = read_patients(job.recipe, site_id, Path(job.data_root))
+    return tokenise(job.recipe, site_id, patients, _session(folder).tokenizer)
+
+
+client_app = relay_app(_answer)
+
+
+# ---------------------------------------------------------------------------------------------- coordinator
+
+
+def _nodes(transport: Grid, num_sites: int) -> dict[str, int]:
+    """Site id to node id, by asking every node once."""
+    clock = SystemClock()
+    deadline = clock.now_s() + _HELLO_TIMEOUT_S
+    while len(nodes := list(transport.get_node_ids())) < num_sites:
+        if clock.now_s() > deadline:
+            raise RunError(f"{len(nodes)} of {num_sites} simulated nodes came up")
+        clock.wait_s(0.1)
+    asked = {
+        next(iter(transport.push_messages([Message(pack(HELLO), node, wire.MESSAGE_TYPE)]))): node for node in nodes
+    }
+    found: dict[str, int] = {}
+    while asked and clock.now_s() < deadline:
+        for reply in transport.pull_messages(list(asked)):
+            came = delivery(reply)
+            node = asked.pop(came.message_id)
+            if came.error is not None:
+                raise RunError(f"a simulated node failed: {came.error.name.lower()}")
+            found[came.payload.decode()] = node
+        clock.wait_s(0.1)
+    return found
+
+
+server_app = ServerApp()
+
+
+@server_app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Run the round loop on Flower's Grid and leave the result in the run's folder."""
+    folder = RunFolder(Path(_folder(context)))
+    try:
+        job = SimulationJob.from_file(folder.job)
+        loop = RoundLoop(
+            plan_bytes=job.plan_bytes,
+            run_id=job.run_id,
+            identity=job.identity(COORDINATOR),
+            roster=job.roster(),
+            grid=FlowerGrid(grid, _nodes(grid, len(job.plan.sites))),
+            clock=SystemClock(),
+            aggregator=aggregator(),
+            observer=EventLog(folder.events),
+        )
+        folder.write_result(loop.run())
+    except Exception as error:
+        folder.write_failure(error)
+        raise

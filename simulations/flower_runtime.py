@@ -1,0 +1,238 @@
+"""``--runtime flwr``: a SuperLink of our own on loopback, ``flwr run``, Ray, and the end of all their processes.
+
+``flwr run . local`` would leave a detached SuperLink behind, so we start one ourselves on a free port with a home
+folder of its own, and take down whatever carries this run's mark in its environment. Telemetry, update checks, usage
+statistics and the installation of dependencies at run time are switched off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import fedward
+from fedward.common.errors import ConfigError, RunError
+from fedward.server.app import SystemClock
+from fedward.server.rounds import Observer, RunResult
+from fedward.simulations.flower_files import EventReader, RunFolder
+from fedward.simulations.job import SimulationJob
+
+_START_TIMEOUT_S = 60.0
+_SUBMIT_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 15.0
+_POLL_S = 0.2
+_MARK = "FEDWARD_RUN_MARK"
+_LOG_TAIL_CHARS = 600
+
+_APP = """\
+[project]
+name = "fedward-simulation"
+version = "{version}"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "fedward"
+
+[tool.flwr.app.components]
+serverapp = "fedward.simulations.flower_apps:server_app"
+clientapp = "fedward.simulations.flower_apps:client_app"
+
+[tool.flwr.app.config]
+run-folder = ""
+"""
+
+_CONNECTION = """\
+[superlink]
+default = "simulation"
+
+[superlink.simulation]
+address = "127.0.0.1:{port}"
+insecure = true
+"""
+
+
+def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
+    """Run a job under ``flwr run`` and wait for its result.
+
+    Raises:
+        RunError: Flower or the run failed; nothing of it is left running.
+        ConfigError: the simulation extra is not installed.
+    """
+    with tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as root:
+        folder = RunFolder(Path(root))
+        job.to_file(folder.job)
+        port, mark = _free_port(), secrets.token_hex(8)
+        environment = _environment(folder.root, mark)
+        _write_app(folder.root, port)
+        try:
+            with _superlink(folder.root, port, environment) as superlink:
+                _submit(folder.root, len(job.plan.sites), environment)
+                return _follow(folder, superlink, observer)
+        finally:
+            end_marked_processes(mark)
+
+
+def _environment(root: Path, mark: str) -> dict[str, str]:
+    scripts = str(Path(sys.executable).parent)
+    package_root = str(Path(fedward.__file__).absolute().parent.parent)
+    return {
+        **os.environ,
+        "PATH": os.pathsep.join([scripts, os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH", "")])),
+        _MARK: mark,
+        "FLWR_HOME": str(root / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        # Ray's sockets lie below; their path must stay under 107 characters.
+        "RAY_TMPDIR": str(root),
+        "OMP_NUM_THREADS": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "NO_PROXY": "127.0.0.1,localhost",
+    }
+
+
+def _write_app(root: Path, port: int) -> None:
+    (root / "app").mkdir()
+    (root / "flwr").mkdir()
+    (root / "app" / "pyproject.toml").write_text(_APP.format(version=fedward.__version__), "utf-8")
+    (root / "flwr" / "config.toml").write_text(_CONNECTION.format(port=port), "utf-8")
+
+
+@contextlib.contextmanager
+def _superlink(root: Path, port: int, environment: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    command = [
+        _program("flower-superlink"),
+        "--insecure",
+        "--simulation",
+        "--isolation",
+        "subprocess",
+        "--disable-runtime-dependency-installation",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    with (root / "superlink.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - a fixed list, no shell
+            command, env=dict(environment), cwd=root, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _await_health(root, port, process)
+            yield process
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_TIMEOUT_S)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+
+def _await_health(root: Path, port: int, process: subprocess.Popen[bytes]) -> None:
+    clock = SystemClock()
+    deadline = clock.now_s() + _START_TIMEOUT_S
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    while clock.now_s() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), opener.open(f"http://127.0.0.1:{port}/health", timeout=2):
+            return
+        clock.wait_s(_POLL_S)
+    raise _failed("Flower's SuperLink did not come up", root)
+
+
+def _submit(root: Path, num_sites: int, environment: Mapping[str, str]) -> None:
+    command = [
+        _program("flwr"),
+        "run",
+        str(root / "app"),
+        "simulation",
+        "--run-config",
+        f"run-folder={json.dumps(str(root))}",
+        "--federation-config",
+        # The default of two CPUs a client leaves one client at a time on two cores.
+        f"num-supernodes={num_sites} client-resources-num-cpus=1.0",
+    ]
+    try:
+        done = subprocess.run(  # noqa: S603 - a fixed list, no shell
+            command, env=dict(environment), cwd=root, capture_output=True, timeout=_SUBMIT_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired as error:
+        raise _failed("`flwr run` did not return", root) from error
+    if done.returncode:
+        (root / "submit.log").write_bytes(done.stdout + done.stderr)
+        raise _failed("`flwr run` failed", root, "submit.log")
+
+
+def _follow(folder: RunFolder, superlink: subprocess.Popen[bytes], observer: Observer) -> RunResult:
+    clock, events = SystemClock(), EventReader(folder.events, observer)
+    while True:
+        events.replay()
+        if folder.result.exists():
+            events.replay()
+            return folder.read_result()
+        if folder.failure.exists():
+            folder.raise_failure()
+        if superlink.poll() is not None or _gave_up(folder.root):
+            raise _failed("Flower ended the run without a result", folder.root)
+        clock.wait_s(_POLL_S)
+
+
+def _gave_up(root: Path) -> bool:
+    """Whether the simulation process died before our own code could write anything down."""
+    log = (root / "superlink.log").read_bytes()
+    return b"finished:failed" in log or b"An error was encountered. Ending simulation" in log
+
+
+def _failed(what: str, root: Path, log: str = "superlink.log") -> RunError:
+    text = (root / log).read_text("utf-8", "replace")[-_LOG_TAIL_CHARS:]
+    return RunError(what, hint=f"The end of Flower's log: {text.strip()}")
+
+
+def _program(name: str) -> str:
+    beside = Path(sys.executable).parent / name
+    found = str(beside) if beside.exists() else shutil.which(name)
+    if found is None:
+        raise ConfigError(f"{name} is not installed", hint="pip install 'fedward[sim]', or use --runtime inprocess.")
+    return found
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def end_marked_processes(mark: str) -> None:
+    """Terminate, then kill, every process of this account that carries this run's mark in its environment.
+
+    Ray's daemons leave the process group of whoever started them, so neither parents nor groups find them all.
+    """
+    import psutil
+
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(_MARK) == mark:
+                found.append(process)
+    for process in found:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(found, timeout=_STOP_TIMEOUT_S)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=_STOP_TIMEOUT_S)

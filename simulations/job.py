@@ -1,0 +1,119 @@
+"""Everything that a simulated party needs to come to life, in this process or in another one's.
+
+A job is written once by ``fedward simulate`` and read by whoever plays a part: the coordinator, or a site in a Ray
+actor. Two processes that read the same job build the same sites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import Field
+
+from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, Settings, SitePolicy, validated
+from fedward.common.errors import ConfigError
+from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.privacy.noise import Entropy
+from fedward.common.secagg.plain import PROFILE, PlainRing
+from fedward.common.secagg.transcript import digest, transcript
+from fedward.simulations.recipe import Recipe
+
+SIMULATION_POLICY = SitePolicy(
+    max_epsilon=1e6,
+    max_delta=1e-3,
+    units=tuple(PrivacyUnit),
+    privacy_modes=tuple(PrivacyMode),
+    min_noise_multiplier=1e-6,
+    max_clip_norm=1e9,
+    max_sample_rate=1.0,
+    max_rounds=100_000,
+    max_steps_per_round=100_000,
+    max_lora_rank=256,
+    profiles=(PROFILE,),
+    min_cohort=1,
+)
+"""A simulated site allows what research needs, ``plain_ring`` and runs without privacy included. No real one does."""
+
+
+class SimulationJob(Settings):
+    """One simulated run."""
+
+    recipe: Recipe
+    plan_json: str
+    """The final plan's exact bytes, as text."""
+    base_name: str
+    base_path: str
+    base_digest: str
+    data_root: str
+    run_id_hex: str = Field(pattern=r"^[0-9a-f]{32}$")
+    secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
+    """Source of the simulated identities."""
+    seeded_noise: bool
+    """Noise and sampling from the plan's seed: repeatable, and therefore without any privacy."""
+
+    @property
+    def plan_bytes(self) -> bytes:
+        """What is offered, hashed and accepted."""
+        return self.plan_json.encode()
+
+    @property
+    def plan(self) -> RunPlan:
+        """The final plan."""
+        return RunPlan.from_bytes(self.plan_bytes)
+
+    @property
+    def run_id(self) -> bytes:
+        """16 bytes."""
+        return bytes.fromhex(self.run_id_hex)
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether all randomness comes from the seed. A run without privacy has nothing that needs secret dice."""
+        return self.seeded_noise or not self.plan.is_private
+
+    def identity(self, name: str) -> Identity:
+        """The identity of a site or of the coordinator."""
+        return Identity.simulated(bytes.fromhex(self.secret_hex), name)
+
+    def roster(self) -> Roster:
+        """Coordinator and sites."""
+        members = {site.id: self.identity(site.id).public_key for site in self.plan.sites}
+        return Roster(coordinator_key=self.identity(COORDINATOR).public_key, members=members)
+
+    def entropy_for(self, site_id: str) -> Callable[[int, int], Entropy]:
+        """The randomness of one site by round and attempt."""
+        if not self.is_repeatable:
+            return lambda round_number, attempt: Entropy.system()
+        root = digest("fedward/simulation/v1/entropy", self.plan.seed)
+
+        def seeded(round_number: int, attempt: int) -> Entropy:
+            info = transcript("fedward/simulation/v1/site", site_id, round_number, attempt)
+            return Entropy.seeded(HKDF(algorithm=SHA256(), length=32, salt=None, info=info).derive(root))
+
+        return seeded
+
+    def to_file(self, path: Path) -> None:
+        """Write for the other parties of this simulation, readable by their account alone."""
+        path.touch(mode=0o600)
+        path.write_text(self.model_dump_json(by_alias=True), "utf-8")
+
+    @classmethod
+    def from_file(cls, path: Path) -> SimulationJob:
+        """The inverse of ``to_file``.
+
+        Raises:
+            ConfigError: no such file, or not a job.
+        """
+        try:
+            raw = path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"the simulation's job file cannot be read: {error.strerror}") from error
+        return validated(cls, raw, "the simulation's job file")
+
+
+def aggregator() -> PlainRing:
+    """The aggregation of all simulations of this version."""
+    return PlainRing()

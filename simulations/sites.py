@@ -1,0 +1,148 @@
+"""Simulated sites: records read, split, tokenised, and a ``SiteAgent`` for each, on one shared base."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fedward.client.intake import Patients, Record, load_records, split_patients
+from fedward.client.site import SiteAgent
+from fedward.common.agreement import run_epsilon
+from fedward.common.config import RunPlan
+from fedward.common.errors import EmptyDataError, PlanError
+from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
+from fedward.simulations.recipe import Recipe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from fedward.client.training.session import AdapterSession
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteData:
+    """One site's patients and held-out records, as token ids."""
+
+    site_id: str
+    units: Sequence[Sequence[Sequence[int]]] = field(repr=False)
+    heldout: Sequence[Sequence[int]] = field(repr=False)
+    heldout_bytes: Sequence[int] = field(repr=False)
+    """UTF-8 length of each held-out text."""
+    num_records: int
+    """For the researcher's own eyes: a real site tells nobody."""
+
+    @property
+    def num_patients(self) -> int:
+        """Patients that are trained on."""
+        return len(self.units)
+
+
+def read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
+    """A site's patients, the held-out ones apart.
+
+    Raises:
+        DataError: what is wrong with the site's file.
+    """
+    records = load_records(recipe.source(site_id, root))
+    apart = recipe.heldout_source(site_id, root)
+    if apart is None:
+        share = recipe.evaluation.heldout_share
+        patients = split_patients(records, heldout_share=share, split_seed=recipe.seed)
+    else:
+        train = split_patients(records, heldout_share=0.0, split_seed=recipe.seed).train
+        heldout = split_patients(load_records(apart), heldout_share=0.0, split_seed=recipe.seed).train
+        patients = Patients(train=train, heldout=_strangers(train, heldout))
+    if not patients.train:
+        raise EmptyDataError(f"site {site_id!r} has no patient to train on")
+    return patients
+
+
+def _strangers(
+    train: tuple[tuple[Record, ...], ...], heldout: tuple[tuple[Record, ...], ...]
+) -> tuple[tuple[Record, ...], ...]:
+    """Held-out patients without those who are trained on."""
+    known = {records[0].patient_id for records in train}
+    return tuple(records for records in heldout if records[0].patient_id not in known)
+
+
+def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTrainedTokenizerBase) -> SiteData:
+    """A site's patients as token ids, records cut to the plan's length."""
+    from fedward.client.training.base_model import encode_texts
+
+    limit = recipe.base.max_length_tokens
+    texts = [record.text for records in patients.train for record in records]
+    ids = iter(encode_texts(tokenizer, texts, max_length_tokens=limit))
+    units = [[next(ids) for _ in records] for records in patients.train]
+    heldout = [record.text for records in patients.heldout for record in records]
+    heldout = heldout[: recipe.evaluation.max_heldout_records]
+    return SiteData(
+        site_id=site_id,
+        units=units,
+        heldout=encode_texts(tokenizer, heldout, max_length_tokens=limit),
+        heldout_bytes=[len(text.encode()) for text in heldout],
+        num_records=len(texts),
+    )
+
+
+def site_agent(
+    job: SimulationJob,
+    data: SiteData,
+    session: AdapterSession,
+    *,
+    on_step: Callable[[int, int], None] | None = None,
+) -> SiteAgent:
+    """The agent of one simulated site."""
+    from fedward.client.training.local import LocalTrainer
+
+    site_id = data.site_id
+    return SiteAgent(
+        site_id=site_id,
+        identity=job.identity(site_id),
+        roster=job.roster(),
+        policy=SIMULATION_POLICY,
+        trainer=LocalTrainer(
+            site_id=site_id, session=session, base_digest=job.base_digest, units=data.units, on_step=on_step
+        ),
+        aggregator=aggregator(),
+        entropy_for=job.entropy_for(site_id),
+    )
+
+
+def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> RunPlan:
+    """The plan with what the coordinator fills in: base digest, layout, noise.
+
+    Raises:
+        CalibrationError: the plan's epsilon cannot be had with its rounds, steps and sample rate.
+    """
+    from fedward.common.privacy.calibration import calibrate
+
+    noise = draft.privacy.noise_multiplier
+    if draft.is_private and noise is None:
+        noise = calibrate(
+            target_epsilon=draft.privacy.epsilon,
+            delta=draft.privacy.delta,
+            sample_rate=draft.training.sample_rate,
+            num_steps=draft.training.steps_per_round * draft.rounds,
+        )
+    plan = draft.model_copy(
+        update={
+            "base": draft.base.model_copy(update={"digest": base_digest}),
+            "privacy": draft.privacy.model_copy(update={"noise_multiplier": noise}),
+            "layout": session.layout,
+        }
+    )
+    _check_epsilon(plan)
+    return plan
+
+
+def _check_epsilon(plan: RunPlan) -> None:
+    """Every site would refuse a plan whose stated noise costs more than its stated epsilon; say it now."""
+    cost = run_epsilon(plan)
+    if plan.is_private and not cost <= plan.privacy.epsilon:
+        raise PlanError(
+            f"noise_multiplier {plan.privacy.noise_multiplier} costs epsilon {cost:.3f}, the plan says "
+            f"{plan.privacy.epsilon}",
+            hint="Leave privacy.noise_multiplier out: it is then found from epsilon and delta.",
+        )
