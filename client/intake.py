@@ -10,7 +10,6 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -69,6 +68,8 @@ class DataSource:
         if self.format not in get_args(Format):
             raise ConfigError(f"format = {self.format!r}: expected one of {', '.join(get_args(Format))}")
         if self.max_records is not None:
+            if type(self.max_records) is not int:
+                raise ConfigError("max_records: expected a whole number")
             _validate.positive(max_records=self.max_records)
         object.__setattr__(self, "encoding", _checked_encoding(self.encoding))
 
@@ -233,7 +234,7 @@ def _scalar(cell: object, name: str, place: str, column: str) -> str | None:
     if isinstance(cell, str):
         _refuse_lone_surrogates(cell, name, place, column)
         return cell
-    if isinstance(cell, float) and math.isfinite(cell) and abs(cell) < _MAX_EXACT_FLOAT:
+    if isinstance(cell, float) and abs(cell) < _MAX_EXACT_FLOAT:  # false for NaN
         return str(int(cell)) if cell.is_integer() else repr(cell)
     if isinstance(cell, int) and not isinstance(cell, bool):
         return str(cell)

@@ -59,7 +59,10 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="epsilon_run",
         code="POLICY_REFUSED",
-        holds=lambda p, s: not p.plan.is_private or p.run_epsilon <= min(s.max_epsilon, p.plan.privacy.epsilon),
+        # Two comparisons: min() with NaN returns the other number.
+        holds=lambda p, s: (
+            not p.plan.is_private or (p.run_epsilon <= s.max_epsilon and p.run_epsilon <= p.plan.privacy.epsilon)
+        ),
     ),
 )
 

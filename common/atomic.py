@@ -34,8 +34,10 @@ def replace_directory(folder: Path) -> Iterator[Path]:
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         yield fresh
-        for path in fresh.rglob("*"):
-            if path.is_file():
+        for path in (fresh, *fresh.rglob("*")):
+            if path.is_dir():
+                _sync_folder(path)
+            else:
                 _sync_file(path)
         fresh.chmod(0o755)
         _swap(fresh, folder)
@@ -51,7 +53,11 @@ def _swap(fresh: Path, folder: Path) -> None:
         return
     old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
     folder.replace(old)
-    fresh.replace(folder)
+    try:
+        fresh.replace(folder)
+    except BaseException:
+        old.replace(folder)
+        raise
     shutil.rmtree(old, ignore_errors=True)
 
 

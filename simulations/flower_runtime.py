@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+
+import psutil
 
 import fedward
 from fedward.common.errors import ConfigError, RunError
@@ -37,6 +39,7 @@ _LOG_TAIL_CHARS = 600
 _APP = """\
 [project]
 name = "fedward-simulation"
+description = "One simulated run"
 version = "{version}"
 license = "Apache-2.0"
 dependencies = []
@@ -72,15 +75,15 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
     with tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as root:
         folder = RunFolder(Path(root))
         job.to_file(folder.job)
-        port, mark = _free_port(), secrets.token_hex(8)
-        environment = _environment(folder.root, mark)
+        port, processes = _free_port(), StartedProcesses(secrets.token_hex(8))
+        environment = _environment(folder.root, processes.mark)
         _write_app(folder.root, port)
         try:
             with _superlink(folder.root, port, environment) as superlink:
                 _submit(folder.root, len(job.plan.sites), environment)
-                return _follow(folder, superlink, observer)
+                return _follow(folder, superlink, observer, processes)
         finally:
-            end_marked_processes(mark)
+            processes.end()
 
 
 def _environment(root: Path, mark: str) -> dict[str, str]:
@@ -164,7 +167,7 @@ def _submit(root: Path, num_sites: int, environment: Mapping[str, str]) -> None:
         f"run-folder={json.dumps(str(root))}",
         "--federation-config",
         # The default of two CPUs a client leaves one client at a time on two cores.
-        f"num-supernodes={num_sites} client-resources-num-cpus=1.0",
+        f"num-supernodes={num_sites} client-resources-num-cpus=1",
     ]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed list, no shell
@@ -177,9 +180,12 @@ def _submit(root: Path, num_sites: int, environment: Mapping[str, str]) -> None:
         raise _failed("`flwr run` failed", root, "submit.log")
 
 
-def _follow(folder: RunFolder, superlink: subprocess.Popen[bytes], observer: Observer) -> RunResult:
+def _follow(
+    folder: RunFolder, superlink: subprocess.Popen[bytes], observer: Observer, processes: StartedProcesses
+) -> RunResult:
     clock, events = SystemClock(), EventReader(folder.events, observer)
     while True:
+        processes.remember(superlink.pid)
         events.replay()
         if folder.result.exists():
             events.replay()
@@ -216,23 +222,44 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def end_marked_processes(mark: str) -> None:
-    """Terminate, then kill, every process of this account that carries this run's mark in its environment.
+class StartedProcesses:
+    """Whatever a run has started, found in two ways, since neither finds all.
 
-    Ray's daemons leave the process group of whoever started them, so neither parents nor groups find them all.
+    Ray's daemons leave the process group of whoever started them, and are orphans once it dies: they carry the run's
+    mark in their environment. Some rewrite their title over that environment: these are seen while their parents live.
+
+    Args:
+        mark: value of the marking variable, unique to the run.
     """
-    import psutil
 
-    found = []
-    for process in psutil.process_iter():
+    def __init__(self, mark: str) -> None:
+        self.mark = mark
+        self._seen: set[psutil.Process] = set()
+
+    def remember(self, pid: int) -> None:
+        """Take note of all that descends from ``pid`` now."""
         with contextlib.suppress(psutil.Error):
-            if process.environ().get(_MARK) == mark:
-                found.append(process)
-    for process in found:
+            self._seen.update(psutil.Process(pid).children(recursive=True))
+
+    def end(self) -> None:
+        """Terminate, then kill, what is still there."""
+        # A psutil process knows its start time: a pid that was given to someone else meanwhile is left alone.
+        found = [process for process in self._seen | self._marked() if process.is_running()]
+        _each(found, psutil.Process.terminate)
+        _, alive = psutil.wait_procs(found, timeout=_STOP_TIMEOUT_S)
+        _each(alive, psutil.Process.kill)
+        psutil.wait_procs(alive, timeout=_STOP_TIMEOUT_S)
+
+    def _marked(self) -> set[psutil.Process]:
+        found = set()
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.environ().get(_MARK) == self.mark:
+                    found.add(process)
+        return found
+
+
+def _each(processes: Iterable[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(found, timeout=_STOP_TIMEOUT_S)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=_STOP_TIMEOUT_S)
+            act(process)

@@ -52,8 +52,9 @@ class DataSettings(Settings):
 
     def over(self, shared: DataSettings) -> DataSettings:
         """These settings, with gaps filled from ``shared``."""
-        own = self.model_dump(exclude_none=True)
-        return DataSettings(**{**shared.model_dump(), **own, "where": {**shared.where, **self.where}})
+        own = {name: getattr(self, name) for name in DataSettings.model_fields}
+        filled = {name: getattr(shared, name) if value is None else value for name, value in own.items()}
+        return DataSettings(**{**filled, "where": {**shared.where, **self.where}})
 
 
 class RecipeSite(DataSettings):

@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedward import __version__
-from fedward.common import agreement
-from fedward.common.config import RunPlan
+from fedward.common.config import RunPlan, digest_of
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
@@ -80,7 +79,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "seeds": {"plan": plan.seed, "noise": "plan" if outcome.job.is_repeatable else "operating system"},
         "seconds": {name: round(value, 3) for name, value in outcome.seconds.items()},
         "versions": _versions(),
-        "plan_digest": agreement.digest_of(outcome.job.plan_bytes).hex(),
+        "plan_digest": digest_of(outcome.job.plan_bytes).hex(),
         "plan": json.loads(outcome.job.plan_json),
     }
 

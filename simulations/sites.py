@@ -29,7 +29,7 @@ class SiteData:
     units: Sequence[Sequence[Sequence[int]]] = field(repr=False)
     heldout: Sequence[Sequence[int]] = field(repr=False)
     heldout_bytes: Sequence[int] = field(repr=False)
-    """UTF-8 length of each held-out text."""
+    """UTF-8 length of the scored part of each held-out text."""
     num_records: int
     """For the researcher's own eyes: a real site tells nobody."""
 
@@ -69,19 +69,20 @@ def _strangers(
 
 def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTrainedTokenizerBase) -> SiteData:
     """A site's patients as token ids, records cut to the plan's length."""
-    from fedward.client.training.base_model import encode_texts
+    from fedward.client.training.base_model import count_scored_bytes, encode_texts
 
     limit = recipe.base.max_length_tokens
     texts = [record.text for records in patients.train for record in records]
     ids = iter(encode_texts(tokenizer, texts, max_length_tokens=limit))
     units = [[next(ids) for _ in records] for records in patients.train]
-    heldout = [record.text for records in patients.heldout for record in records]
-    heldout = heldout[: recipe.evaluation.max_heldout_records]
+    texts_apart = [record.text for records in patients.heldout for record in records]
+    texts_apart = texts_apart[: recipe.evaluation.max_heldout_records]
+    heldout = encode_texts(tokenizer, texts_apart, max_length_tokens=limit)
     return SiteData(
         site_id=site_id,
         units=units,
-        heldout=encode_texts(tokenizer, heldout, max_length_tokens=limit),
-        heldout_bytes=[len(text.encode()) for text in heldout],
+        heldout=heldout,
+        heldout_bytes=count_scored_bytes(tokenizer, texts_apart, heldout),
         num_records=len(texts),
     )
 

@@ -31,42 +31,42 @@ def _figure(value: float | None, digits: int = 2) -> str:
 
 
 def _sites_table(outcome: Outcome) -> Table:
-    document = report(outcome)
-    plan = outcome.job.plan
-    unit = plan.privacy.unit.value
-    epsilon_title = "ε" if not plan.is_private else f"ε per {unit}, δ = {plan.privacy.delta:g}"
-    table = Table(title=f"{escape(plan.name)}: {len(outcome.result.rounds)} rounds", title_justify="left")
-    table.add_column("site")
-    for title in ("patients", "records", "perplexity before", "after", "bits/byte before", "after", epsilon_title):
-        table.add_column(title, justify="right")
+    document, plan = report(outcome), outcome.job.plan
+    title = f"{plan.name}: {len(outcome.result.rounds)} rounds"
+    table = Table(title=escape(title), title_justify="left")
+    table.add_column("site", no_wrap=True)
+    epsilon = f"ε (δ {plan.privacy.delta:g})" if plan.is_private else "ε"
+    for name in ("patients", "records", "perplexity", "bits per byte", epsilon):
+        table.add_column(name, justify="right", no_wrap=True)
     for site in document["sites"]:
         table.add_row(
             escape(site["id"]),
             f"{site['train_patients']:,}",
             f"{site['train_records']:,}",
-            _figure(site["ppl_base"]),
-            _figure(site["ppl_final"]),
-            _figure(site["bits_per_byte_base"], 3),
-            _figure(site["bits_per_byte_final"], 3),
+            _change(site["ppl_base"], site["ppl_final"], 1),
+            _change(site["bits_per_byte_base"], site["bits_per_byte_final"], 2),
             _figure(site["epsilon"], 3),
         )
     top = document["headline"]
     table.add_section()
-    table.add_row(
-        "all", "", "", _figure(top["ppl_base"]), _figure(top["ppl_final"]), "", "", _figure(top["epsilon_max"], 3)
-    )
+    table.add_row("all", "", "", _change(top["ppl_base"], top["ppl_final"], 1), "", _figure(top["epsilon_max"], 3))
     return table
 
 
+def _change(before: float | None, after: float | None, digits: int) -> str:
+    return f"{_figure(before, digits)} → {_figure(after, digits)}"
+
+
 def _sample_panel(sample: Sample) -> Panel:
-    prompt = Text(sample.prompt.strip(), style="bold")
+    prompt = Text(_cut(sample.prompt), style="bold")
     before = Text("\nbefore  ", style="dim").append(_cut(sample.before), style="")
     after = Text("\nafter   ", style="green").append(_cut(sample.after), style="")
     return Panel(Group(prompt, before, after), title=f"{escape(sample.site_id)}, held-out note", title_align="left")
 
 
 def _cut(text: str) -> str:
-    flat = " ".join(text.split())
+    # A prompt is cut between tokens, which may be in the middle of a Chinese character.
+    flat = " ".join(text.replace("\ufffd", "").split())
     return flat if len(flat) <= _SAMPLE_CHARS else flat[:_SAMPLE_CHARS] + " …"
 
 

@@ -123,9 +123,9 @@ def _convert(gguf: Path, folder: Path) -> None:
             )
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-    except OSError:
-        raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's; transformers raises OSError without a number for a file it cannot read
         raise BaseModelError(f"SmolLM2 cannot be converted ({type(error).__name__})", hint=_HINT) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,10 @@ class AdapterSession:
             fan_in_fan_out=_is_transposed(model),
         )
         try:
-            self.model = get_peft_model(model, config, autocast_adapter_dtype=True)
+            with warnings.catch_warnings():
+                # peft 0.21 reads an attribute that transformers 5.23 renamed; harmless, and not for users to see.
+                warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+                self.model = get_peft_model(model, config, autocast_adapter_dtype=True)
         except ValueError as error:
             raise UnsupportedModelError(f"the adapter cannot be put on this base: {error}") from error
         self.fan_in_fan_out = config.fan_in_fan_out

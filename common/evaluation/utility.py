@@ -12,14 +12,13 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fedward.common import _validate
 from fedward.common.errors import DataError, EmptyDataError, TrainingError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
 
 # Logits of one batch: 2^27 float32 numbers are 512 MiB. Kept small by smaller batches, not by applying the output
 # layer piecewise: some models scale or cap their logits after it.
@@ -42,7 +41,7 @@ class TextScore:
 
 
 def score_texts(
-    model: PreTrainedModel,
+    model: torch.nn.Module,
     token_ids: Sequence[Sequence[int]],
     num_bytes: Sequence[int],
     *,
@@ -69,7 +68,8 @@ def score_texts(
         TrainingError: the model gives a likelihood that is not finite.
     """
     _validate.positive(max_batch_tokens=max_batch_tokens)
-    vocab_size = int(model.config.vocab_size)
+    config: Any = model.config
+    vocab_size = int(config.vocab_size)
     _check(token_ids, num_bytes, pad_token_id, vocab_size)
     limit_tokens = min(max_batch_tokens, MAX_BATCH_LOGITS // vocab_size)
     losses = [0.0] * len(token_ids)
@@ -142,7 +142,7 @@ def _batches(lengths: Sequence[int], limit_tokens: int) -> Iterator[list[int]]:
         yield batch
 
 
-def _batch_losses(model: PreTrainedModel, texts: Sequence[Sequence[int]], pad_token_id: int) -> list[float]:
+def _batch_losses(model: torch.nn.Module, texts: Sequence[Sequence[int]], pad_token_id: int) -> list[float]:
     """Return each text's summed negative log-likelihood in nats."""
     import torch
 

@@ -27,12 +27,14 @@ if TYPE_CHECKING:
 NEIGHBOURS = "add or remove one unit"
 """The relation that every epsilon of this module is for, as reports print it."""
 DISCRETISATION = 1e-4
+MAX_PLD_EPSILON = 200.0
+"""Where the Rényi bound is above, it stands: the finer account would take gigabytes to say that nothing is private."""
 _MAX_EVENTS_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoissonGaussian:
-    """``num_steps`` sums of clipped units, each unit drawn with ``sample_rate``, noise of ``noise_multiplier`` clips."""
+    """``num_steps`` sums of clipped units, each drawn with ``sample_rate``; the noise is ``noise_multiplier`` clips."""
 
     sample_rate: float
     noise_multiplier: float
@@ -92,7 +94,7 @@ def merge(history: Iterable[PrivacyEvent]) -> tuple[PrivacyEvent, ...]:
 
 
 def epsilon(history: Iterable[PrivacyEvent], delta: float) -> float:
-    """Epsilon of the composed history at ``delta``; 0 for an empty one, infinite if delta cannot be met.
+    """Epsilon of the composed history at ``delta``; 0 for an empty one. Above 200 it is the Rényi bound.
 
     Raises:
         ConfigError: ``delta`` outside (0, 1).
@@ -165,23 +167,25 @@ def history_from_json(raw: bytes) -> tuple[PrivacyEvent, ...]:
 # ---------------------------------------------------------------------------------------------------- composition
 
 
-@lru_cache(maxsize=512)
-def _epsilon(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
+def epsilon_at(merged: tuple[PrivacyEvent, ...], delta: float, discretisation: float) -> float:
+    """Epsilon of a merged history with losses in steps of ``discretisation``: coarser is faster and looser."""
     if not merged:
         return 0.0
-    return float(composed(merged, DISCRETISATION).get_epsilon_for_delta(delta))
+    bound = _epsilon_rdp(merged, delta)
+    if not bound <= MAX_PLD_EPSILON:
+        return bound
+    whole = _distribution(merged[0], discretisation)
+    for event in merged[1:]:
+        whole = whole.compose(_distribution(event, discretisation))
+    return float(whole.get_epsilon_for_delta(delta))
 
 
-@lru_cache(maxsize=16)
-def composed(merged: tuple[PrivacyEvent, ...], discretisation: float) -> PrivacyLossDistribution:
-    """The privacy-loss distribution of a merged, non-empty history."""
-    parts = [_distribution(event, discretisation) for event in merged]
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = whole.compose(part)
-    return whole
+@lru_cache(maxsize=512)
+def _epsilon(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
+    return epsilon_at(merged, delta, DISCRETISATION)
 
 
+@lru_cache(maxsize=32)
 def _distribution(event: PrivacyEvent, discretisation: float) -> PrivacyLossDistribution:
     from dp_accounting.pld import privacy_loss_distribution as pld
 
@@ -258,9 +262,9 @@ def _order(event: PrivacyEvent) -> tuple[str, tuple[float, ...]]:
 
 __all__ = [
     "check_delta",
-    "composed",
     "DISCRETISATION",
     "epsilon",
+    "epsilon_at",
     "epsilon_rdp",
     "event_from_dict",
     "event_to_dict",
@@ -268,6 +272,7 @@ __all__ = [
     "history_from_json",
     "history_to_json",
     "Laplace",
+    "MAX_PLD_EPSILON",
     "merge",
     "NEIGHBOURS",
     "PoissonGaussian",

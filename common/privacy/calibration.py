@@ -1,24 +1,25 @@
-"""The smallest noise that keeps a target: found on a coarse grid of losses, proven on the fine one, rounded up."""
+"""The smallest noise that keeps a target: guessed by a normal approximation, corrected and proven by the accountant."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from statistics import NormalDist
 
 from fedward.common import _validate
 from fedward.common.errors import CalibrationError
 from fedward.common.privacy import accounting
 from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent
 
-STEP = 1e-4
-"""Noise multipliers are multiples of this."""
+TICKS_PER_UNIT = 10_000
+"""Noise multipliers are multiples of 1e-4."""
 MIN_NOISE, MAX_NOISE = 0.2, 1e4
 MIN_EPSILON = 1e-2
 """Below it the discretisation of the losses decides, not the noise."""
+TOLERANCE = 2e-5
 _COARSE = 1e-3
-_FIRST_NOISE = 8.0
-_BISECTIONS = 12
+_NORMAL = NormalDist()
 
 
 def calibrate(
@@ -31,12 +32,13 @@ def calibrate(
 ) -> float:
     """The noise multiplier, a multiple of 1e-4, with which ``history`` and the new steps stay within the target.
 
-    The result satisfies ``epsilon(history + steps, delta) <= target_epsilon`` by the accountant itself, and the next
-    smaller multiple does not, unless the result is ``MIN_NOISE``, below which none is offered.
+    The result satisfies ``epsilon(history + steps, delta) <= target_epsilon`` by the accountant itself. Either the next
+    smaller multiple does not, or the two sides differ by less than 2e-5 of the target, or the result is ``MIN_NOISE``,
+    below which none is offered.
 
     Raises:
         ConfigError: an argument that cannot be.
-        CalibrationError: the history alone passes the target, or no noise up to 1e4 is enough.
+        CalibrationError: the history alone passes the target, or no noise up to ``MAX_NOISE`` is enough.
     """
     _validate.positive(target_epsilon=target_epsilon)
     accounting.check_delta(delta)
@@ -50,60 +52,79 @@ def _calibrate(
 ) -> float:
     if target < MIN_EPSILON:
         raise CalibrationError(f"epsilon {target:g} is below what can be accounted for ({MIN_EPSILON:g})")
-    if not accounting.epsilon(history, delta) <= target:
+    spent = accounting.epsilon(history, delta)
+    if not spent <= target:
         raise CalibrationError(f"epsilon {target:g} is already spent at delta {delta:g}")
 
     def with_steps(noise: float) -> tuple[PrivacyEvent, ...]:
         step = PoissonGaussian(sample_rate=sample_rate, noise_multiplier=noise, num_steps=num_steps)
         return accounting.merge((*history, step))
 
-    def coarse(noise: float) -> float:
-        return float(accounting.composed(with_steps(noise), _COARSE).get_epsilon_for_delta(delta))
+    def guess(epsilon: float) -> float:
+        room = _normal_mu(epsilon, delta) ** 2 - (_normal_mu(spent, delta) ** 2 if spent > 0 else 0.0)
+        return 1.0 / math.sqrt(math.log1p(max(room, 1e-12) / (sample_rate**2 * num_steps)))
 
-    root = _coarse_root(coarse, target)
-    slope = math.log(coarse(1.001 * root) / coarse(root)) / math.log(1.001)
-    exponent = 1.0 / min(slope, -0.05)
+    def coarse(noise: float) -> float:
+        return accounting.epsilon_at(with_steps(noise), delta, _COARSE)
 
     def fine(ticks: int) -> float:
-        return accounting.epsilon(with_steps(ticks * STEP), delta)
+        return accounting.epsilon(with_steps(ticks / TICKS_PER_UNIT), delta)
 
-    return _fine_root(fine, target, math.ceil(root / STEP), exponent) * STEP
-
-
-def _coarse_root(epsilon_at: Callable[[float], float], target: float) -> float:
-    """A noise whose coarse epsilon is near the target, approached from above: little noise costs much computing."""
-    high = _FIRST_NOISE
-    while not epsilon_at(high) <= target:
-        high *= 8.0
-        if high > MAX_NOISE:
-            raise CalibrationError(f"no noise multiplier up to {MAX_NOISE:g} keeps epsilon {target:g}")
-    low = high / 1.5
-    while epsilon_at(low) <= target:
-        if low <= MIN_NOISE:
-            return MIN_NOISE
-        high, low = low, max(low / 1.5, MIN_NOISE)
-    for _ in range(_BISECTIONS):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if epsilon_at(middle) <= target else (middle, high)
-    return high
+    exponent = min(-0.05, math.log(guess(1.01 * target) / guess(target)) / math.log(1.01))
+    noise = min(max(guess(target), MIN_NOISE), MAX_NOISE)
+    for _ in range(3):
+        noise = min(max(noise * _correction(coarse(noise), target, exponent), MIN_NOISE), MAX_NOISE)
+    return _fine_root(fine, target, math.ceil(noise * TICKS_PER_UNIT), exponent) / TICKS_PER_UNIT
 
 
 def _fine_root(epsilon_at: Callable[[int], float], target: float, ticks: int, exponent: float) -> int:
-    """The smallest number of ticks that fits; ``exponent`` is d log(noise) / d log(epsilon), for the jumps."""
-    floor = round(MIN_NOISE / STEP)
-    fails, fits = floor - 1, round(MAX_NOISE / STEP) + 1
-    ticks = max(ticks, floor)
+    """The smallest number of ticks that fits, or one whose epsilon is within the tolerance below the target.
+
+    Args:
+        exponent: an estimate of d log(noise) / d log(epsilon), for the jumps; bisection takes over where it misleads.
+    """
+    fails, fits = round(MIN_NOISE * TICKS_PER_UNIT) - 1, round(MAX_NOISE * TICKS_PER_UNIT) + 1
+    jumps = 0
     while fits - fails > 1:
         value = epsilon_at(ticks)
         if value <= target:
             fits = ticks
+            if value >= target * (1.0 - TOLERANCE):
+                break
         else:
             fails = ticks
-        jump = math.ceil(ticks * (value / target) ** exponent) if 0 < value < math.inf else 2 * ticks
+        jumps += 1
+        jump = math.ceil(ticks * _correction(value, target, exponent)) if jumps < 6 else (fits + fails) // 2
         ticks = min(max(jump, fails + 1), fits - 1)
-    if fits * STEP > MAX_NOISE:
+    if fits > MAX_NOISE * TICKS_PER_UNIT:
         raise CalibrationError(f"no noise multiplier up to {MAX_NOISE:g} keeps epsilon {target:g}")
     return fits
 
 
-__all__ = ["calibrate", "MAX_NOISE", "MIN_EPSILON", "MIN_NOISE", "STEP"]
+def _correction(value: float, target: float, exponent: float) -> float:
+    """By what to multiply the noise when it gives ``value`` instead of ``target``."""
+    if not 0 < value < math.inf:
+        return 4.0 if value > 0 else 0.25
+    return float(min(max((target / value) ** exponent, 0.25), 4.0))
+
+
+def _normal_mu(epsilon: float, delta: float) -> float:
+    """The mu of a Gaussian mechanism of that epsilon and delta (paper 1905.02383, corollary 2.13), by bisection.
+
+    A first guess only: as an account it would be too low.
+    """
+    low, high = 0.0, 1.0
+
+    def gives(mu: float) -> float:
+        tail = _NORMAL.cdf(-epsilon / mu - mu / 2)
+        return _NORMAL.cdf(-epsilon / mu + mu / 2) - (math.exp(min(epsilon, 700.0)) * tail if tail > 0 else 0.0)
+
+    while gives(high) < delta and high < 1e3:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if gives(middle) < delta else (low, middle)
+    return high
+
+
+__all__ = ["calibrate", "MAX_NOISE", "MIN_EPSILON", "MIN_NOISE", "TICKS_PER_UNIT", "TOLERANCE"]

@@ -93,7 +93,8 @@ class Quantiser:
         bound = np.float32(2.0**self.clamp_log2)
         # Through int32: the 24 bits are exact in float32, and so is the power of two.
         dither = (words >> np.uint32(8)).view(np.int32).astype(np.float32) * np.float32(2.0**-24)
-        scaled = np.clip(update * factor, -bound, bound)
+        with np.errstate(over="ignore"):  # an infinite product is clamped like any other
+            scaled = np.clip(update * factor, -bound, bound)
         floor = np.floor(scaled)
         # Not floor(f + u): that addition rounds, and the sum of many sites was seen to be off by 0.08 step.
         up = dither < scaled - floor

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 MAX_WEIGHTS_BYTES = 4_000_000
 MAX_POSITIONS = 512
+MAX_TOKEN_BYTES = 9  # three Chinese characters: longer tokens would be whole phrases of the grammar
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>")  # ids 0, 1, 2
 _HELDOUT_SEED_OFFSET = 1_000_003
 
@@ -41,7 +42,7 @@ class BaseRecipe:
     """Everything that decides what the weights become."""
 
     seed: int = 20260
-    num_texts: int = 40_000
+    num_texts: int = 30_000
     vocab_size: int = 2560
     hidden_size: int = 128
     intermediate_size: int = 320
@@ -52,6 +53,7 @@ class BaseRecipe:
     row_tokens: int = 128
     peak_learning_rate: float = 4e-3
     warmup_steps: int = 50
+    label_smoothing: float = 0.03
     num_heldout_texts: int = 200
 
 
@@ -100,6 +102,7 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> PreTrainedTokenize
         vocab_size=vocab_size,
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        max_token_length=MAX_TOKEN_BYTES,
         show_progress=False,
     )
     backend.train_from_iterator(texts, trainer)
@@ -177,7 +180,7 @@ def _train(model: LlamaForCausalLM, rows: Tensor, recipe: BaseRecipe, console: C
         task = progress.add_task("", total=recipe.num_steps, loss=math.nan)
         for step in range(recipe.num_steps):
             batch = rows[order[torch.arange(step * recipe.batch_rows, (step + 1) * recipe.batch_rows) % len(rows)]]
-            loss = model(input_ids=batch, labels=batch).loss
+            loss = _loss(model, batch, recipe.label_smoothing)
             losses.append(float(loss.detach()))
             if not math.isfinite(losses[-1]):
                 raise TrainingError(f"the loss of step {step + 1} is not finite")
@@ -188,6 +191,16 @@ def _train(model: LlamaForCausalLM, rows: Tensor, recipe: BaseRecipe, console: C
             schedule.step()
             progress.update(task, advance=1, loss=losses[-1])
     return losses
+
+
+def _loss(model: LlamaForCausalLM, batch: Tensor, label_smoothing: float) -> Tensor:
+    """Return the mean cross-entropy; smoothed labels keep the model from certainty about texts of another kind."""
+    import torch
+
+    logits = model(input_ids=batch).logits[:, :-1]
+    return torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), batch[:, 1:].flatten(), label_smoothing=label_smoothing
+    )
 
 
 def _learning_rate_factor(step: int, recipe: BaseRecipe) -> float:

@@ -55,8 +55,8 @@ def generate_hospitals(
 def public_notes(*, seed: int, count: int) -> Iterator[Note]:
     """Yield health education and general outpatient prose, half English and half Chinese; no person occurs in it.
 
-    The texts share diagnoses and the names of drugs with the hospitals' notes, but neither their layout nor their
-    abbreviations, tests, findings and identifiers.
+    The texts share diagnoses, clinical terms and the names of drugs with the hospitals' notes, but neither their layout
+    nor their abbreviations, doses, tests and identifiers.
     """
     rng = stream("public", seed)
     for number in range(count):

@@ -6,6 +6,7 @@ import tomllib
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from itertools import chain
 from typing import Any, Literal
 
 from fedward.simulations.hospitals.grammar import Rules
@@ -21,7 +22,7 @@ class Condition:
     private: Rules
     """Rules ``complaint``, ``finding``, ``drug`` (with dose and frequency), ``plan``, ``condition``."""
     public: Rules
-    """Rules ``lay``, ``sign``, ``tip``, ``drug`` (the name alone) and ``condition``."""
+    """Rules ``lay``, ``sign``, ``tip``, ``term``, ``drug`` (the name alone), ``condition``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,9 +51,9 @@ def house_styles(language: Language) -> tuple[Rules, ...]:
 
 @cache
 def public_rules(language: Language) -> Rules:
-    """Return the rules of the public texts; they start at ``text``."""
-    rules: Rules = _load("public.toml")[language]
-    return rules
+    """Return the rules of the public texts; they start at ``text``; ``any`` is a term of any condition."""
+    terms = [condition.public["term"] for specialty in specialties(language) for condition in specialty.conditions]
+    return {**_load("public.toml")[language], "any": tuple(chain.from_iterable(terms))}
 
 
 @cache
@@ -89,6 +90,7 @@ def _condition(entry: dict[str, Any], side: int) -> Condition:
             "sign": column("signs"),
             "tip": column("advice"),
             "drug": column("drugs"),
+            "term": tuple(text for field in ("complaints", "findings", "plans") for text in column(field) if "{" not in text),
         },
     )
 

@@ -122,7 +122,7 @@ class Registry:
         return f"{letters}{self._digits(2)}@{self._rng.choice(_MAIL_DOMAINS)}"
 
     def _card(self) -> str:
-        body = f"6222{self._digits(14)}" if self._language == "zh" else f"9{self._digits(10)}"
+        body = f"6222{self._digits(11)}" if self._language == "zh" else f"9{self._digits(10)}"
         return body + luhn_check_digit(body)
 
     def _resident_id(self, county: str, birth_date: date, is_male: bool) -> str:

@@ -151,6 +151,7 @@ REFUSALS = [
     Refusal("boolean patient", '{"pid": true, "text": "t"}', DataError, "line 1: column 'pid' is neither"),
     Refusal("rounded patient", '{"pid": 9007199254740993.0, "text": "t"}', DataError, "column 'pid' is neither"),
     Refusal("no patient key", GOOD + f'{{"text": "{SECRET}"}}', MissingColumnError, "no column pid; there are text"),
+    Refusal("no key at all", '{"a": 1, "b": 2}', MissingColumnError, "no column pid; there are a, b"),
     Refusal("number as text", GOOD + '{"pid": 1, "text": 4711}', DataError, "line 2: column 'text' is not a string"),
     Refusal("half a character", '{"pid": 1, "text": "\\ud800"}', DataError, "line 1: column 'text' holds half"),
     Refusal("latin-1", GOOD.encode() + b'{"text": "caf\xe9"}', EncodingError, "line 2: byte 42 is not utf-8"),
@@ -290,6 +291,7 @@ def test_repr_shows_nothing_of_a_record() -> None:
         {"encoding": "no such"},
         {"max_records": 0},
         {"max_records": float("nan")},
+        {"max_records": 2.5},
     ],
     ids=str,
 )

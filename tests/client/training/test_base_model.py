@@ -102,6 +102,13 @@ def test_digest_covers_every_byte_that_counts(folder: Path, file: str) -> None:
     assert resolve_base(str(folder)).digest != before
 
 
+def test_digest_covers_the_names(folder: Path) -> None:
+    (folder / "vocab.txt").write_text("x")
+    before = resolve_base(str(folder)).digest
+    (folder / "vocab.txt").rename(folder / "vocab.json")  # sorts the same
+    assert resolve_base(str(folder)).digest != before
+
+
 def test_digest_does_not_depend_on_the_place(folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "copy"))
     assert resolve_base(str(copy)).digest == resolve_base(str(folder)).digest
@@ -376,7 +383,7 @@ def test_missing_package_is_refused_with_the_way_out(tmp_path: Path, monkeypatch
 def test_file_that_is_no_gguf_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "model.gguf").write_bytes(b"not one")
     monkeypatch.setattr(_smollm2, "_find_gguf", lambda: tmp_path / "model.gguf")
-    with pytest.raises(BaseModelError, match="cannot be"):
+    with pytest.raises(BaseModelError, match="SmolLM2 cannot be converted"):
         resolve_base("smollm2", cache_dir=tmp_path / "cache")
 
 

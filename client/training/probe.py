@@ -1,0 +1,220 @@
+"""The start-up probe: on the very model and device, per-sample gradients are compared with one backward for each row.
+
+It runs on synthetic tokens before private data is read, and gives everything back bit for bit. It catches clipping per
+token, permuted tokens, losses that couple a batch, and adapters that train without effect or are not what is exported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from fedward.client.training import guards
+from fedward.client.training.engine import FedwardPrivacyEngine
+from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
+from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.modes import training_mode, without_dropout
+from fedward.common import _validate
+from fedward.common.errors import UnsupportedModelError
+from fedward.common.privacy.noise import Entropy
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+_ROWS, _TOKENS = 7, 16  # coprime: a permutation of tokens over rows cannot pass for the identity
+_UNIT_OF_ROW = (0, 0, 0, 1, 2, 2, 2)
+_PERTURBATION = 0.02
+_CONTROL = 0.1
+_LOGIT_TOLERANCE = 1e-5
+_RATES = tuple(0.1 * 0.25**k for k in range(8))
+_MIN_VOCABULARY = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Rows:
+    """Synthetic rows of unequal length."""
+
+    token_ids: Tensor
+    attention_mask: Tensor
+    labels: Tensor
+
+    def losses(self, model: PeftModel, rows: slice = slice(None)) -> Tensor:
+        """(R,) losses of the model."""
+        logits = causal_logits(model, self.token_ids[rows], self.attention_mask[rows])
+        return record_losses(logits, self.labels[rows])
+
+
+def parity_probe(model: PeftModel, *, vocab_size: int, tolerance: float = 1e-4) -> float:
+    """Prove the engine on ``model``, once for each base and adapter shape, before private data is read.
+
+    Args:
+        model: on its device, with the parameters that will be trained marked.
+        vocab_size: of the tokenizer; synthetic tokens are below it.
+        tolerance: largest relative error of a tensor's gradients; 1e-4 for a float32 base, 3e-2 for bfloat16.
+
+    Returns:
+        The largest relative error found.
+
+    Raises:
+        UnsupportedModelError: the gradients are wrong, a step does not lower the loss, or an exported adapter does not
+            give the same logits.
+    """
+    _validate.positive(tolerance=tolerance)
+    if vocab_size < _MIN_VOCABULARY:
+        raise UnsupportedModelError(f"a vocabulary of {vocab_size} is too small to probe with")
+    guards.refuse_unproven(model)
+    rows = _synthetic(vocab_size, next(model.parameters()).device)
+    with training_mode(model), without_dropout(model), _restored(model):
+        error = _require_parity(model, rows, tolerance)
+        _require_learning(model, rows)
+        _require_export(model, rows)
+    return error
+
+
+def _require_parity(model: PeftModel, rows: _Rows, tolerance: float) -> float:
+    parameters = guards.trainable(model)
+    one_by_one: list[list[Tensor]] = [[] for _ in parameters]
+    for row in range(_ROWS):
+        grads = torch.autograd.grad(rows.losses(model, slice(row, row + 1)).sum(), parameters)
+        for store, grad in zip(one_by_one, grads, strict=True):
+            store.append(grad)
+    reference = [torch.stack(grads) for grads in one_by_one]
+    owner = torch.tensor(_UNIT_OF_ROW, device=rows.labels.device)
+    patients = [torch.stack([grads[owner == unit].mean(dim=0) for unit in range(3)]) for grads in reference]
+    error = _worst(_engine_gradients(model, rows, None), reference)
+    error = max(error, _worst(_engine_gradients(model, rows, owner), patients))
+    control = min(_relative(grads.roll(1, 0), grads) for grads in reference)
+    if not error <= tolerance or not control > _CONTROL:
+        raise UnsupportedModelError(f"per-sample gradients are wrong (error {error:.1e}, control {control:.1e})")
+    return error
+
+
+def _engine_gradients(model: PeftModel, rows: _Rows, unit_of_row: Tensor | None) -> list[Tensor]:
+    hooks = LoraGradSampleHooks(model)
+    try:
+        if unit_of_row is not None:
+            hooks.set_units(unit_of_row)
+        losses = rows.losses(model)
+        unit_mean_loss(losses, unit_of_row, hooks.units).backward()  # type: ignore[no-untyped-call]
+        grads = [getattr(p, GRAD_SAMPLE) for p in guards.trainable(model)]
+        if any(grad is None for grad in grads):
+            raise UnsupportedModelError("a trainable tensor gets no per-sample gradient")
+        return [grad.float() * hooks.loss_scale for grad in grads]
+    finally:
+        hooks.cleanup()
+
+
+def _require_learning(model: PeftModel, rows: _Rows) -> None:
+    """A noiseless step of the real optimiser lowers the loss, for some small rate."""
+    parameters = guards.trainable(model)
+    start = [p.detach().clone() for p in parameters]
+    size = _norm(start)
+    plain = torch.optim.SGD(parameters, lr=0.0)
+    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)))  # no noise is drawn
+    hooks, optimizer = engine.attach(
+        model,
+        plain,
+        sample_rate=1.0,
+        num_steps=len(_RATES),
+        noise_multiplier=0.0,
+        clip_norm=float("inf"),
+        expected_units=_ROWS,
+    )
+    try:
+        for rate in _RATES:
+            losses = rows.losses(model)
+            before = float(losses.detach().mean())
+            losses.mean().backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            with torch.no_grad():
+                grads = [p.grad for p in parameters if p.grad is not None]
+                length = rate * size / max(_norm(grads), 1e-30)
+                for parameter, grad in zip(parameters, grads, strict=True):
+                    parameter.sub_(grad, alpha=length)
+                if float(rows.losses(model).mean()) < before:
+                    return
+                for parameter, value in zip(parameters, start, strict=True):
+                    parameter.copy_(value)
+            optimizer.zero_grad()
+    finally:
+        optimizer.discard()
+        hooks.cleanup()
+    raise UnsupportedModelError("noiseless steps do not lower the loss: the adapter has no effect")
+
+
+def _require_export(model: PeftModel, rows: _Rows) -> None:
+    """An adapter that is exported, disturbed and loaded again gives the same logits; the disturbed one does not."""
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
+
+    with torch.no_grad():
+        expected = causal_logits(model, rows.token_ids, rows.attention_mask)
+        state = get_peft_model_state_dict(model, save_embedding_layers=False)
+        saved = {name: tensor.detach().clone() for name, tensor in state.items()}
+        _perturb(guards.trainable(model), seed=2)
+        disturbed = causal_logits(model, rows.token_ids, rows.attention_mask)
+        set_peft_model_state_dict(model, saved)
+        loaded = causal_logits(model, rows.token_ids, rows.attention_mask)
+    bound = _LOGIT_TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not float((loaded - expected).abs().max()) <= bound < float((disturbed - expected).abs().max()):
+        raise UnsupportedModelError("an exported adapter does not give the logits of the trained one")
+
+
+@contextmanager
+def _restored(model: PeftModel) -> Iterator[None]:
+    """Adapter weights disturbed, so that no gradient is zero by B = 0; values and gradients come back bit for bit."""
+    touched = [p for name, p in model.named_parameters() if p.requires_grad or ".lora_" in name]
+    values = [p.detach().clone() for p in touched]
+    grads = [p.grad for p in touched]
+    for parameter in touched:
+        parameter.grad = None
+    _perturb(touched, seed=1)
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for parameter, value, grad in zip(touched, values, grads, strict=True):
+                parameter.copy_(value)
+                parameter.grad = grad
+
+
+def _perturb(parameters: list[torch.nn.Parameter], *, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)  # its own: the global one stays where it was
+    with torch.no_grad():
+        for parameter in parameters:
+            step = torch.randn(parameter.shape, generator=generator) * _PERTURBATION
+            parameter.add_(step.to(parameter))
+
+
+def _synthetic(vocab_size: int, device: torch.device) -> _Rows:
+    generator = torch.Generator().manual_seed(0)
+    token_ids = torch.randint(0, vocab_size, (_ROWS, _TOKENS), generator=generator)
+    lengths = torch.tensor([_TOKENS - 2 * row for row in range(_ROWS)])
+    is_token = torch.arange(_TOKENS) < lengths.unsqueeze(1)
+    return _Rows(
+        token_ids=token_ids.to(device),
+        attention_mask=is_token.long().to(device),
+        labels=token_ids.masked_fill(~is_token, IGNORED).to(device),
+    )
+
+
+def _worst(found: list[Tensor], expected: list[Tensor]) -> float:
+    if any(a.shape != b.shape for a, b in zip(found, expected, strict=True)):
+        raise UnsupportedModelError("per-sample gradients have the wrong shape")
+    return max(_relative(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def _relative(found: Tensor, expected: Tensor) -> float:
+    error = float((found - expected).norm() / expected.norm())
+    return error if error == error else float("inf")
+
+
+def _norm(tensors: list[Tensor]) -> float:
+    return float(torch.stack([tensor.norm() for tensor in tensors]).norm())
+
+
+__all__ = ["parity_probe"]

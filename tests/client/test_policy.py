@@ -1,0 +1,130 @@
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedward.client.policy import RULES, Proposal, judge, require
+from fedward.common.config import PrivacyMode, RunPlan, SitePolicy
+from fedward.common.errors import ProtocolError
+from tests.federation_simulator import make_plan
+
+PLAN = make_plan()
+POLICY = SitePolicy(profiles=("plain_ring",), min_cohort=2)
+FINE = Proposal(plan=PLAN, run_epsilon=1.0)
+
+
+def proposal(table: str, name: str, value: Any, *, run_epsilon: float = 1.0) -> Proposal:  # noqa: ANN401
+    """A plan with one value forced in, past the checks that a plan makes of itself."""
+    if not table:
+        return Proposal(plan=PLAN.model_copy(update={name: value}), run_epsilon=run_epsilon)
+    part = getattr(PLAN, table).model_copy(update={name: value})
+    return Proposal(plan=PLAN.model_copy(update={table: part}), run_epsilon=run_epsilon)
+
+
+# Rule, code, and what breaks it alone.
+MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
+    ("privacy_mode", "POLICY_REFUSED", lambda: (proposal("privacy", "mode", PrivacyMode.NONE), POLICY)),
+    ("unit", "POLICY_REFUSED", lambda: (proposal("privacy", "unit", "record"), POLICY)),
+    ("unit", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"units": ()}))),
+    ("profile", "PROFILE_FORBIDDEN", lambda: (proposal("secagg", "profile", "weaker"), POLICY)),
+    ("profile", "PROFILE_FORBIDDEN", lambda: (FINE, POLICY.model_copy(update={"profiles": ()}))),
+    ("cohort", "COHORT_TOO_SMALL", lambda: (proposal("secagg", "min_cohort", 1), POLICY)),
+    ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", 1.0001e-5), POLICY)),
+    ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", 10.001), POLICY)),
+    ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", 0.501), POLICY)),
+    ("rounds", "POLICY_REFUSED", lambda: (proposal("", "rounds", 1001), POLICY)),
+    ("steps", "POLICY_REFUSED", lambda: (proposal("training", "steps_per_round", 1001), POLICY)),
+    ("lora_rank", "POLICY_REFUSED", lambda: (proposal("lora", "rank", 65), POLICY)),
+    ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", 0.299), POLICY)),
+    ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", None), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=5.001), POLICY)),
+    # The plan's own target binds too, where it is the stricter one.
+    ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", 0.99), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=math.inf), POLICY)),
+    # NaN
+    ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", math.nan), POLICY)),
+    ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", math.nan), POLICY)),
+    ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", math.nan), POLICY)),
+    ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", math.nan), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=math.nan), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", math.nan), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_epsilon": math.nan}))),
+    ("delta", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_delta": math.nan}))),
+    ("noise", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"min_noise_multiplier": math.nan}))),
+]
+
+AT_THE_LIMIT = [
+    ("privacy", "delta", 1e-5),
+    ("privacy", "clip_norm", 10.0),
+    ("privacy", "noise_multiplier", 0.3),
+    ("training", "sample_rate", 0.5),
+    ("training", "steps_per_round", 1000),
+    ("lora", "rank", 64),
+    ("", "rounds", 1000),
+    ("secagg", "min_cohort", 2),
+]
+
+
+def test_acceptable_plan_passes() -> None:
+    assert judge(FINE, POLICY) == ()
+    require(FINE, POLICY)
+
+
+@pytest.mark.parametrize(("table", "name", "value"), AT_THE_LIMIT)
+def test_value_at_the_limit_passes(table: str, name: str, value: float) -> None:
+    assert judge(proposal(table, name, value), POLICY) == ()
+
+
+@pytest.mark.parametrize(("rule", "code", "case"), MUTATIONS, ids=lambda value: value if isinstance(value, str) else "")
+def test_breaking_one_rule_is_refused_by_its_name(
+    rule: str, code: str, case: Callable[[], tuple[Proposal, SitePolicy]]
+) -> None:
+    judged, policy = case()
+    assert [broken.name for broken in judge(judged, policy)] == [rule]
+    with pytest.raises(ProtocolError) as caught:
+        require(judged, policy)
+    assert (caught.value.code, caught.value.rule) == (code, rule)
+
+
+def test_every_rule_is_in_the_table_of_mutations() -> None:
+    assert {rule for rule, _, _ in MUTATIONS} == {rule.name for rule in RULES}
+
+
+def test_names_of_rules_are_unique() -> None:
+    assert len({rule.name for rule in RULES}) == len(RULES)
+
+
+def test_default_policy_refuses_the_plain_ring() -> None:
+    broken = judge(FINE, SitePolicy(min_cohort=2))
+    assert [rule.name for rule in broken] == ["profile"]
+
+
+def test_run_without_privacy_passes_where_the_site_allows_it() -> None:
+    policy = POLICY.model_copy(update={"privacy_modes": (PrivacyMode.LOCAL, PrivacyMode.NONE)})
+    assert judge(proposal("privacy", "mode", PrivacyMode.NONE, run_epsilon=math.inf), policy) == ()
+
+
+def test_several_broken_rules_are_all_found_and_the_first_is_named() -> None:
+    judged = Proposal(plan=PLAN.model_copy(update={"rounds": 5000}), run_epsilon=math.nan)
+    assert [rule.name for rule in judge(judged, POLICY)] == ["rounds", "epsilon_run"]
+    with pytest.raises(ProtocolError, match="'rounds'"):
+        require(judged, POLICY)
+
+
+def test_refusal_tells_no_value_and_no_limit() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        require(Proposal(plan=PLAN, run_epsilon=7.25), POLICY)
+    assert not any(digit.isdigit() for digit in caught.value.message)
+
+
+@given(st.floats(), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3))
+def test_stricter_of_plan_and_policy_binds(run_epsilon: float, planned: float, allowed: float) -> None:
+    plan: RunPlan = make_plan(privacy={"epsilon": planned})
+    broken = judge(
+        Proposal(plan=plan, run_epsilon=run_epsilon),
+        SitePolicy(profiles=("plain_ring",), min_cohort=2, max_epsilon=allowed),
+    )
+    assert (not broken) == (run_epsilon <= planned and run_epsilon <= allowed)

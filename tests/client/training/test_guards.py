@@ -1,0 +1,127 @@
+"""Each refusal, by the name of what is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from fedward.client.training import guards
+from fedward.client.training.engine import FedwardPrivacyEngine
+from fedward.common.errors import TrainingError, UnsupportedModelError
+from fedward.common.privacy.noise import Entropy
+from tests.client.training.tiny import PEFT_WARNING, adapted, base, trainable
+
+pytestmark = pytest.mark.filterwarnings(PEFT_WARNING)
+
+
+def with_dora() -> nn.Module:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, target_modules=["q_proj"], task_type="CAUSAL_LM", use_dora=True)
+    return get_peft_model(base("llama"), config)
+
+
+def with_experts() -> nn.Module:
+    model = adapted()
+    model.config.num_local_experts = 4
+    return model
+
+
+def with_trained_norm() -> nn.Module:
+    model = adapted()
+    for name, parameter in model.named_parameters():
+        if name.endswith("norm.weight"):
+            parameter.requires_grad_(True)
+    return model
+
+
+def with_tied_factors() -> nn.Module:
+    model = adapted("llama", everywhere=False)
+    first, second = (
+        m for m in model.modules() if isinstance(m, nn.Linear) and m.in_features == 4 and m.out_features == 24
+    )
+    second.weight = first.weight
+    return model
+
+
+def with_bfloat16_adapter() -> nn.Module:
+    model = adapted()
+    for parameter in trainable(model):
+        parameter.data = parameter.data.bfloat16()
+    return model
+
+
+def on_two_devices() -> nn.Module:
+    model = adapted()
+    model.get_base_model().lm_head.to("meta")
+    return model
+
+
+def wrapped_as(kind: str) -> nn.Module:
+    """A stand-in: the real ones want a compiler or several processes, and are told by their names."""
+    wrapper: nn.Module = type(kind, (nn.Module,), {})()
+    wrapper.module = adapted()
+    return wrapper
+
+
+def frozen() -> nn.Module:
+    return adapted().requires_grad_(False)
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "DoRA": (with_dora, "q_proj.*DoRA"),
+    "mixture of experts": (with_experts, "num_local_experts"),
+    "a trained norm": (with_trained_norm, "norm.weight: trainable LlamaRMSNorm"),
+    "tied factors": (with_tied_factors, "is tied to"),
+    "a bfloat16 adapter": (with_bfloat16_adapter, "float32"),
+    "two devices": (on_two_devices, "one real device"),
+    "nothing to train": (frozen, "no trainable"),
+    "a compiled model": (lambda: wrapped_as("OptimizedModule"), "OptimizedModule is not proven"),
+    "data-parallel training": (lambda: wrapped_as("DistributedDataParallel"), "DataParallel is not proven"),
+    "target parameters": (lambda: wrapped_as("ParamWrapper"), "target_parameters"),
+}
+
+
+@pytest.mark.parametrize(("build", "match"), REFUSED.values(), ids=REFUSED)
+def test_an_unproven_model_is_refused_by_name(build: Callable[[], nn.Module], match: str) -> None:
+    with pytest.raises(UnsupportedModelError, match=match):
+        guards.refuse_unproven(build())
+
+
+def test_the_optimizer_must_hold_exactly_the_trainable_parameters() -> None:
+    model = adapted()
+    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)))
+    short = torch.optim.SGD(trainable(model)[1:], lr=1.0)
+    with pytest.raises(TrainingError, match="exactly"):
+        engine.attach(
+            model, short, sample_rate=0.1, num_steps=1, noise_multiplier=1.0, clip_norm=1.0, expected_units=1.0
+        )
+
+
+def test_an_exported_tensor_that_stands_still_is_named() -> None:
+    model = adapted()
+    before = guards.exported_copy(model)
+    with torch.no_grad():
+        for parameter in trainable(model)[1:]:
+            parameter.add_(1.0)
+    with pytest.raises(TrainingError, match=r"lora_A\.weight did not move"):
+        guards.require_moved(model, before, every=True)
+    guards.require_moved(model, before, every=False)
+
+
+def test_frozen_factors_are_not_expected_to_move() -> None:
+    model = adapted(train_a=False)
+    before = guards.exported_copy(model)
+    assert all("lora_B" in name for name in before)
+    with torch.no_grad():
+        for parameter in trainable(model):
+            parameter.add_(1.0)
+    guards.require_moved(model, before, every=True)
+
+
+def test_opacus_warns_of_no_generator_of_its_own(recwarn: pytest.WarningsRecorder) -> None:
+    FedwardPrivacyEngine(entropy=Entropy.system())
+    assert not [warning for warning in recwarn if "Secure RNG" in str(warning.message)]

@@ -1,0 +1,238 @@
+"""The accountant: known answers, the cross-check, what may not change, what is refused."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, settings
+
+from fedward.common.errors import ConfigError, PrivacyError
+from fedward.common.privacy import accounting
+from fedward.common.privacy.accounting import (
+    Gaussian,
+    Laplace,
+    PoissonGaussian,
+    PrivacyEvent,
+    epsilon,
+    epsilon_rdp,
+    history_from_json,
+    history_to_json,
+    merge,
+)
+
+
+def steps(sample_rate: float, noise: float, num_steps: int) -> PoissonGaussian:
+    return PoissonGaussian(sample_rate=sample_rate, noise_multiplier=noise, num_steps=num_steps)
+
+
+THREE_RUNS = (steps(0.01, 0.8, 500), steps(0.02, 1.2, 300), steps(0.1, 4.0, 50))
+
+# dp-accounting 0.6.0, ADD_OR_REMOVE_ONE: (history, delta, PLD, RDP).
+KNOWN: list[tuple[tuple[PoissonGaussian, ...], float, float, float]] = [
+    ((steps(0.01, 0.8, 1000),), 1e-5, 3.14102, 3.69561),
+    ((steps(0.01, 0.8, 1000),), 1e-6, 3.70619, 4.29346),
+    ((steps(0.01, 1.1, 3000),), 1e-5, 2.67549, 2.93314),
+    ((steps(0.02, 1.0, 500),), 1e-6, 3.21358, 3.60259),
+    ((steps(0.1, 2.0, 300),), 1e-5, 4.18330, 4.56430),
+    ((steps(0.2, 1.0, 100),), 1e-5, 14.52752, 16.08166),
+    ((steps(0.5, 5.0, 50),), 1e-5, 3.04126, 3.30983),
+    ((steps(1.0, 5.0, 10),), 1e-5, 2.59438, 2.81365),
+    ((steps(1.0, 20.0, 1),), 1e-6, 0.18921, 0.21876),
+    (THREE_RUNS, 1e-6, 3.37233, 3.95775),
+]
+IDS = [f"{history[0].sample_rate:g}-{history[0].noise_multiplier:g}-{delta:g}" for history, delta, _, _ in KNOWN]
+
+
+@pytest.mark.parametrize(("history", "delta", "pld", "rdp"), KNOWN, ids=IDS)
+def test_epsilon_has_its_known_value(
+    history: tuple[PoissonGaussian, ...], delta: float, pld: float, rdp: float
+) -> None:
+    assert epsilon(history, delta) == pytest.approx(pld, abs=1e-3)
+    assert epsilon_rdp(history, delta) == pytest.approx(rdp, abs=1e-3)
+
+
+@pytest.mark.parametrize(("history", "delta"), [(KNOWN[i][0], KNOWN[i][1]) for i in (0, 3, 4, 9)])
+def test_opacus_prv_is_an_upper_bound_close_by(history: tuple[PoissonGaussian, ...], delta: float) -> None:
+    from opacus.accountants import PRVAccountant
+
+    accountant = PRVAccountant()
+    accountant.history = [(event.noise_multiplier, event.sample_rate, event.num_steps) for event in history]
+    assert 0 <= accountant.get_epsilon(delta=delta) - epsilon(history, delta) <= 0.02
+
+
+def test_a_history_is_composed_and_not_added_up() -> None:
+    apart = sum(epsilon([event], 1e-6) for event in THREE_RUNS)
+    assert apart == pytest.approx(5.50, abs=0.01)
+    assert epsilon(THREE_RUNS, 1e-6) < apart - 1
+
+
+def test_nothing_spent_costs_nothing() -> None:
+    assert epsilon([], 1e-5) == 0.0
+    assert epsilon_rdp([], 1e-5) == 0.0
+
+
+@pytest.mark.parametrize("pieces", [(99, 1), (50, 30, 20), (1,) * 100])
+def test_splitting_an_event_changes_nothing(pieces: tuple[int, ...]) -> None:
+    assert epsilon([steps(0.1, 2.0, n) for n in pieces], 1e-5) == epsilon([steps(0.1, 2.0, 100)], 1e-5)
+
+
+def test_the_order_of_events_changes_nothing() -> None:
+    assert epsilon(THREE_RUNS, 1e-6) == epsilon(THREE_RUNS[::-1], 1e-6)
+
+
+@pytest.mark.parametrize(
+    "more", [steps(0.1, 2.0, 60), steps(0.12, 2.0, 50), steps(0.1, 1.8, 50)], ids=["steps", "rate", "noise"]
+)
+def test_epsilon_grows_with_steps_and_rate_and_falls_with_noise(more: PoissonGaussian) -> None:
+    assert epsilon([more], 1e-5) > epsilon([steps(0.1, 2.0, 50)], 1e-5)
+
+
+def test_epsilon_falls_as_delta_grows() -> None:
+    assert epsilon([steps(0.1, 2.0, 50)], 1e-4) < epsilon([steps(0.1, 2.0, 50)], 1e-6)
+
+
+def test_a_rate_of_one_is_the_plain_gaussian() -> None:
+    assert epsilon([steps(1.0, 5.0, 10)], 1e-5) == epsilon([Gaussian(noise_multiplier=5.0, num_releases=10)], 1e-5)
+
+
+def test_a_laplace_release_costs_at_most_its_pure_epsilon() -> None:
+    cost = epsilon([Laplace(scale=2.0, num_releases=1)], 1e-6)
+    assert cost == pytest.approx(0.5, abs=2e-3)
+    assert epsilon([Laplace(scale=2.0, num_releases=4)], 1e-6) <= 4 * 0.5 + 1e-3
+
+
+def test_a_probe_round_beside_a_run_is_composed() -> None:
+    run = steps(0.01, 0.8, 1000)
+    with_probe = epsilon([run, Gaussian(noise_multiplier=20.0, num_releases=1)], 1e-5)
+    assert epsilon([run], 1e-5) < with_probe < epsilon([run], 1e-5) + 0.05
+
+
+def test_hardly_any_noise_is_told_as_hardly_any_privacy_rather_than_a_crash() -> None:
+    history = [steps(0.5, 0.01, 1000)]
+    assert epsilon(history, 1e-5) == epsilon_rdp(history, 1e-5) > accounting.MAX_PLD_EPSILON
+
+
+def test_the_renyi_bound_is_never_below() -> None:
+    for history, delta, _, _ in KNOWN:
+        assert epsilon_rdp(history, delta) >= epsilon(history, delta)
+
+
+# ---------------------------------------------------------------------------------------------------- values
+
+BAD = [0.0, -1.0, math.nan, math.inf]
+
+
+@pytest.mark.parametrize("value", [*BAD, 1.0001])
+def test_a_sample_rate_that_cannot_be_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="sample_rate"):
+        steps(value, 1.0, 1)
+
+
+@pytest.mark.parametrize("value", BAD)
+def test_a_noise_that_cannot_be_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="noise_multiplier"):
+        steps(0.1, value, 1)
+    with pytest.raises(ConfigError, match="noise_multiplier"):
+        Gaussian(noise_multiplier=value, num_releases=1)
+    with pytest.raises(ConfigError, match="scale"):
+        Laplace(scale=value, num_releases=1)
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.0, True])
+def test_a_count_that_is_none_is_refused(value: int) -> None:
+    with pytest.raises(ConfigError, match="num_steps"):
+        steps(0.1, 1.0, value)
+
+
+@pytest.mark.parametrize("delta", [0.0, 1.0, -1e-5, math.nan])
+def test_a_delta_that_cannot_be_is_refused(delta: float) -> None:
+    with pytest.raises(ConfigError, match="delta"):
+        epsilon([steps(0.1, 1.0, 1)], delta)
+
+
+def test_events_are_frozen() -> None:
+    with pytest.raises(FrozenInstanceError):
+        steps(0.1, 1.0, 1).num_steps = 2  # type: ignore[misc]
+
+
+def test_what_is_no_event_is_refused() -> None:
+    with pytest.raises(PrivacyError, match="no privacy event"):
+        epsilon([(1.0, 1e-5)], 1e-5)  # type: ignore[list-item]
+
+
+@given(
+    st.lists(st.sampled_from([steps(0.1, 1.0, 1), steps(0.2, 1.0, 3), Gaussian(noise_multiplier=2.0, num_releases=1)]))
+)
+@settings(deadline=None, derandomize=True)
+def test_merging_twice_is_merging_once_and_loses_no_step(history: list[PrivacyEvent]) -> None:
+    merged = merge(history)
+    assert merge(merged) == merged
+
+    def total(events: list[PrivacyEvent] | tuple[PrivacyEvent, ...]) -> int:
+        return sum(e.num_steps if isinstance(e, PoissonGaussian) else e.num_releases for e in events)
+
+    assert total(merged) == total(history)
+    assert len({replace(e, num_steps=1) for e in merged if isinstance(e, PoissonGaussian)}) <= 2
+
+
+# ---------------------------------------------------------------------------------------------------- JSON
+
+rates = st.floats(min_value=1e-9, max_value=1.0)
+noises = st.floats(min_value=1e-3, max_value=1e6)
+counts = st.integers(1, 10**9)
+events = st.one_of(
+    st.builds(PoissonGaussian, sample_rate=rates, noise_multiplier=noises, num_steps=counts),
+    st.builds(Gaussian, noise_multiplier=noises, num_releases=counts),
+    st.builds(Laplace, scale=noises, num_releases=counts),
+)
+
+
+@given(st.lists(events, max_size=5))
+@settings(deadline=None, derandomize=True)
+def test_a_history_survives_its_json(history: list[PrivacyEvent]) -> None:
+    assert history_from_json(history_to_json(history)) == tuple(history)
+
+
+GOOD = '{"event": "poisson_gaussian/1", "sample_rate": 0.1, "noise_multiplier": 1.0, "num_steps": 3}'
+
+
+def test_the_written_form_is_pinned() -> None:
+    assert history_to_json([steps(0.1, 1, 3)]) == f"[{GOOD}]".encode()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        GOOD,
+        f"[{GOOD}",
+        "[" + GOOD.replace("gaussian/1", "gaussian/2") + "]",
+        "[" + GOOD.replace("0.1", "NaN") + "]",
+        "[" + GOOD.replace("0.1", "1e999") + "]",
+        "[" + GOOD.replace("0.1", "1.5") + "]",
+        "[" + GOOD.replace("0.1", "true") + "]",
+        "[" + GOOD.replace("3}", "3.0}") + "]",
+        "[" + GOOD.replace("3}", "0}") + "]",
+        "[" + GOOD.replace("3}", "true}") + "]",
+        "[" + GOOD.replace("3}", '3, "extra": 1}') + "]",
+        "[" + GOOD.replace("3}", '3, "num_steps": 4}') + "]",
+        "[" + GOOD.replace('"sample_rate": 0.1, ', "") + "]",
+        "[7]",
+        "\xff",
+    ],
+)
+def test_json_that_is_not_exactly_a_history_is_refused(raw: str) -> None:
+    with pytest.raises(PrivacyError):
+        history_from_json(raw.encode("latin-1"))
+
+
+def test_dp_accounting_is_imported_only_when_something_is_computed() -> None:
+    code = "import sys, fedward.common.ledger.budget; sys.exit(any('dp_accounting' in m or m == 'torch' for m in sys.modules))"
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
+        == 0
+    )

@@ -1,0 +1,193 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from fedward.common import _keystream as keystream
+from fedward.common.errors import ConfigError
+from fedward.common.secagg import ring
+from fedward.common.secagg.ring import Quantiser
+from tests.strategies import keys, updates
+
+DOCUMENT = json.loads((Path(__file__).parents[2] / "vectors/secagg_v1.json").read_text("utf-8"))
+ROWS = [vector for vector in DOCUMENT["vectors"] if vector["kind"] == "quantise"]
+KEY = bytes(range(32))
+FINE = Quantiser(scale_log2=24, clamp_log2=24)
+COARSE = Quantiser(scale_log2=4, clamp_log2=6)
+CHUNK = keystream.CHUNK_WORDS
+
+
+def signed(vector: ring.RingVector) -> NDArray[np.int64]:
+    return vector.view(np.int32).astype(np.int64)
+
+
+@pytest.mark.parametrize("vector", ROWS, ids=lambda vector: vector["name"])
+def test_quantised_vector_is_the_known_answer(vector: dict[str, Any]) -> None:
+    inputs = vector["inputs"]
+    quantiser = Quantiser(scale_log2=inputs["scale_log2"], clamp_log2=inputs["clamp_log2"])
+    update = np.frombuffer(bytes.fromhex(inputs["update"]), "<f4")
+    out = quantiser.quantise(update, dither_key=bytes.fromhex(inputs["dither_key"]))
+    assert ring.to_bytes(out).hex() == vector["expected"]
+
+
+@given(updates(bound=10.0), keys, st.floats(2**-20, 1.0))
+def test_error_is_below_one_step_within_the_clamp(update: NDArray[np.float32], key: bytes, weight: float) -> None:
+    factor = np.float32(2.0**COARSE.scale_log2) * np.float32(weight)
+    exact = np.clip(update * factor, -64.0, 64.0).astype(np.float64)
+    assert np.all(np.abs(signed(COARSE.quantise(update, dither_key=key, weight=weight)) - exact) < 1)
+
+
+@given(updates(bound=2.0**100), keys)
+def test_no_coordinate_passes_the_clamp(update: NDArray[np.float32], key: bytes) -> None:
+    assert COARSE.in_range(COARSE.quantise(update, dither_key=key), 1)
+
+
+def test_largest_float_is_clamped_without_a_warning() -> None:
+    most = np.finfo(np.float32).max
+    update = np.array([most, -most], np.float32)
+    assert signed(FINE.quantise(update, dither_key=KEY)).tolist() == [2**24, -(2**24)]
+
+
+@pytest.mark.parametrize("value", [0.3, -0.3, 0.001, 17.75, -41.5])
+def test_rounding_is_unbiased(value: float) -> None:
+    num = 4 * CHUNK
+    steps = signed(Quantiser(scale_log2=0, clamp_log2=10).quantise(np.full(num, value, np.float32), dither_key=KEY))
+    share = np.float64(np.float32(value)) - np.floor(value)
+    standard_error = np.sqrt(share * (1 - share) / num)
+    assert abs(steps.mean() - np.float64(np.float32(value))) < 5 * standard_error
+
+
+@given(st.integers(-(2**10), 2**10), keys)
+def test_whole_steps_are_kept_whatever_the_dither(steps: int, key: bytes) -> None:
+    quantiser = Quantiser(scale_log2=0, clamp_log2=10)
+    assert signed(quantiser.quantise(np.array([steps], np.float32), dither_key=key)).tolist() == [steps]
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, CHUNK - 1, CHUNK, CHUNK + 1])
+def test_chunks_do_not_show_in_the_result(size: int) -> None:
+    update = (keystream.words(bytes(32), size).astype(np.float64) * 2.0**-32 - 0.5).astype(np.float32)
+    dither = (keystream.words(KEY, size) >> np.uint32(8)).astype(np.float64) * 2.0**-24
+    scaled = update.astype(np.float64) * 16
+    expected = np.floor(scaled) + (dither < scaled - np.floor(scaled))
+    assert np.array_equal(signed(COARSE.quantise(update, dither_key=KEY)), expected)
+
+
+@given(st.lists(st.tuples(keys, st.integers(0, 2**20)), min_size=1, max_size=6), st.integers(1, 20), st.randoms())
+def test_sum_is_the_integer_sum_in_any_order(sites: list[tuple[bytes, int]], size: int, shuffled: Any) -> None:  # noqa: ANN401
+    vectors = [FINE.quantise(np.full(size, seed / 2**20, np.float32), dither_key=key) for key, seed in sites]
+    expected = np.sum([signed(vector) for vector in vectors], axis=0)
+    shuffled.shuffle(vectors)
+    total = np.zeros(size, "<u4")
+    for vector in vectors:
+        ring.add_into(total, vector)
+    assert np.array_equal(signed(total), expected)
+    assert np.array_equal(FINE.dequantise(total), expected * 2.0**-24)
+
+
+def test_addition_wraps_round() -> None:
+    total = np.array([2**32 - 1], "<u4")
+    ring.add_into(total, np.array([3], "<u4"))
+    assert total.tolist() == [2]
+
+
+def test_vector_of_another_length_is_not_added() -> None:
+    total = np.zeros(3, "<u4")
+    with pytest.raises(ConfigError, match="does not fit"):
+        ring.add_into(total, np.ones(1, "<u4"))
+    assert not total.any()
+
+
+def test_cohort_at_the_edge_of_the_ring_passes_and_one_more_step_is_refused() -> None:
+    quantiser = Quantiser(scale_log2=0, clamp_log2=24)
+    room = 2**31 - 1 - 100 * 2**24
+    quantiser.check_no_overflow(100, noise_steps=room)
+    with pytest.raises(ConfigError, match="overflow"):
+        quantiser.check_no_overflow(100, noise_steps=room + 1)
+
+
+@pytest.mark.parametrize(
+    ("sites", "clamp"), [(1, 24), (2, 24), (64, 24), (65, 23), (128, 23), (129, 22), (1000, 20), (10_000, 16)]
+)
+def test_default_clamp_is_as_the_design_states(sites: int, clamp: int) -> None:
+    assert ring.default_clamp_log2(sites) == clamp
+
+
+@given(st.integers(1, 1 << 30))
+def test_default_clamp_never_overflows(sites: int) -> None:
+    Quantiser(scale_log2=0, clamp_log2=ring.default_clamp_log2(sites)).check_no_overflow(sites)
+
+
+def test_no_sites_have_no_clamp() -> None:
+    with pytest.raises(ConfigError, match="num_sites = 0"):
+        ring.default_clamp_log2(0)
+
+
+@pytest.mark.parametrize(("scale", "clamp"), [(0, -1), (0, 31), (65, 24), (-65, 24)])
+def test_scale_or_clamp_outside_the_ring_is_refused(scale: int, clamp: int) -> None:
+    with pytest.raises(ConfigError, match="does not fit the ring"):
+        Quantiser(scale_log2=scale, clamp_log2=clamp)
+
+
+@pytest.mark.parametrize("weight", [0.0, -0.5, 1.0000001, float("nan"), float("inf")])
+def test_weight_outside_its_range_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigError, match="weight"):
+        FINE.quantise(np.zeros(1, np.float32), dither_key=KEY, weight=weight)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        np.array([float("nan")], np.float32),
+        np.array([0, float("inf")], np.float32),
+        np.array([-float("inf")], np.float32),
+        np.zeros(2, np.float64),
+        np.zeros((2, 2), np.float32),
+    ],
+    ids=["nan", "inf", "minus inf", "float64", "matrix"],
+)
+def test_update_that_is_not_one_finite_float32_vector_is_refused(update: NDArray[np.float32]) -> None:
+    with pytest.raises(ConfigError, match="finite float32"):
+        FINE.quantise(update, dither_key=KEY)
+
+
+def test_sum_beyond_the_clamps_is_noticed() -> None:
+    edge = np.array([3 * 64, -3 * 64], np.int32).view(np.uint32)
+    assert COARSE.in_range(edge, 3)
+    assert not COARSE.in_range(edge, 2)
+    assert not COARSE.in_range(edge + np.uint32(1), 3)
+
+
+def test_lowest_ring_value_is_out_of_range() -> None:
+    assert not Quantiser(scale_log2=0, clamp_log2=30).in_range(np.array([2**31], "<u4"), 1)
+
+
+def test_noise_widens_the_range() -> None:
+    assert COARSE.in_range(np.array([70], "<u4"), 1, noise_steps=6)
+
+
+@pytest.mark.parametrize(("value", "weight", "count"), [(4.0, 1.0, 0), (4.001, 1.0, 2), (7.9, 0.5, 0), (8.1, 0.5, 2)])
+def test_clamped_coordinates_are_counted(value: float, weight: float, count: int) -> None:
+    assert COARSE.count_clamped(np.array([value, -value, 0], np.float32), weight=weight) == count
+
+
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=10))
+def test_bytes_and_back_is_the_identity(values: list[int]) -> None:
+    vector = np.array(values, "<u4")
+    raw = ring.to_bytes(vector)
+    assert len(raw) == 4 * len(values)
+    assert np.array_equal(ring.from_bytes(raw, len(values)), vector)
+
+
+@pytest.mark.parametrize("size", [0, 7, 9, 12])
+def test_bytes_of_another_length_are_refused(size: int) -> None:
+    with pytest.raises(ConfigError, match="has 8 bytes"):
+        ring.from_bytes(bytes(size), 2)
+
+
+def test_vector_travels_little_endian_also_from_a_big_endian_machine() -> None:
+    assert ring.to_bytes(np.array([1], ">u4").astype(">u4")).hex() == "01000000"

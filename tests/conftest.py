@@ -1,0 +1,26 @@
+"""Settings of all tests: hypothesis without time limits and repeatable, and a clear word when the links are missing."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("fedward", deadline=None, derandomize=True)
+settings.load_profile("fedward")
+
+ROOMS = ("client", "common", "server", "simulations")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    broken = [room for room in ROOMS if not (config.rootpath / "fedward" / room).is_dir()]
+    if broken:
+        raise pytest.UsageError(
+            f"fedward/{broken[0]} is no link to a folder: clone with `git config core.symlinks true`, "
+            "or install the wheel (docs/adr/0001-rooms-are-links.md)"
+        )
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The top of the source tree."""
+    return Path(__file__).parents[1]

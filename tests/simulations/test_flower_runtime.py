@@ -1,0 +1,69 @@
+"""The same plan under `flwr run` with Ray: same bits without privacy, same epsilon with it, nothing left running."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+
+from fedward.common.errors import RunError
+from fedward.simulations.console import Silent
+from fedward.simulations.driver import Options, Runtime, simulate
+from fedward.simulations.job import SimulationJob
+from fedward.simulations.recipe import read_recipe
+from fedward.simulations.report import Outcome, headline
+from tests.simulations.conftest import Writer
+
+pytestmark = [pytest.mark.slow, pytest.mark.flower]
+
+
+def _run(recipe: Path, out: Path, runtime: Runtime, **changes: object) -> Outcome:
+    options = Options(data_root=recipe.parent, out=out, runtime=runtime)
+    return simulate(read_recipe(recipe, changes), options, Silent())
+
+
+def _flower_processes() -> set[int]:
+    found = set()
+    for process in psutil.process_iter(["cmdline"]):
+        words = " ".join(process.info["cmdline"] or ())
+        if process.pid != os.getpid() and any(name in words for name in ("flower-", "flwr", "raylet", "gcs_server")):
+            found.add(process.pid)
+    return found
+
+
+def test_both_runtimes_give_the_same_bits_without_privacy(recipe_file: Writer, tmp_path: Path) -> None:
+    before, recipe = _flower_processes(), recipe_file()
+    changes = {"privacy.mode": "none"}
+    here = _run(recipe, tmp_path / "here", "inprocess", **changes)
+    ray = _run(recipe, tmp_path / "ray", "flwr", **changes)
+    assert ray.result.model_digest == here.result.model_digest
+    weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("here", "ray")]
+    assert weights[0] == weights[1]
+    assert _flower_processes() <= before
+
+
+def test_both_runtimes_charge_the_same_epsilon(recipe_file: Writer, tmp_path: Path) -> None:
+    before, recipe = _flower_processes(), recipe_file()
+    here = _run(recipe, tmp_path / "here", "inprocess")
+    ray = _run(recipe, tmp_path / "ray", "flwr")
+    assert headline(ray)["epsilon_max"] == headline(here)["epsilon_max"]
+    assert dict(ray.result.events) == dict(here.result.events)
+    assert _flower_processes() <= before
+
+
+def test_a_failing_run_says_why_and_leaves_nothing_running(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = _flower_processes()
+    original = SimulationJob.to_file
+
+    def spoil(self: SimulationJob, path: Path) -> None:
+        original(self.model_copy(update={"base_digest": "0" * 64}), path)
+
+    monkeypatch.setattr(SimulationJob, "to_file", spoil)
+    with pytest.raises(RunError, match="PLAN_MISMATCH"):
+        _run(recipe_file(), tmp_path / "out", "flwr")
+    assert not (tmp_path / "out").exists()
+    assert _flower_processes() <= before
