@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 from fedward.client.policy import Proposal, require
 from fedward.common.agreement import check_train, cohort_facts, round_event, run_epsilon, site_weight
 from fedward.common.config import RunPlan, SitePolicy, digest_of
-from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
+from fedward.common.errors import (
+    BudgetExhaustedError,
+    ConfigError,
+    FedwardError,
+    PlanError,
+    PrivacyError,
+    ProtocolError,
+)
 from fedward.common.identity import COORDINATOR, Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.lora import adapters
@@ -68,6 +75,7 @@ class AcceptedRun:
     plan: RunPlan = field(repr=False)
     last_round: int = 0
     last_attempt: int = -1
+    is_over: bool = False
 
 
 class SiteAgent:
@@ -104,6 +112,7 @@ class SiteAgent:
         self._entropy_for = entropy_for
         self._run: AcceptedRun | None = None
         self._account: BudgetAccount | None = None
+        self._left: frozenset[bytes] = frozenset()
         self._answered: tuple[bytes, bytes] | None = None
 
     # ------------------------------------------------------------------------------------------------ messages
@@ -143,7 +152,10 @@ class SiteAgent:
         position = offer.position
         if digest_of(body.plan) != position.plan_digest:
             raise ProtocolError("PLAN_MISMATCH", "the plan is not the one that the header names")
-        plan = RunPlan.from_bytes(body.plan)
+        try:
+            plan = RunPlan.from_bytes(body.plan)
+        except ConfigError as error:
+            raise ProtocolError("BAD_ENCODING", error.message) from error
         if position.profile != plan.secagg.profile or position.profile != self._aggregator.profile:
             raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs", rule="profile")
         if (position.round_number, position.attempt) != (0, 0):
@@ -151,10 +163,16 @@ class SiteAgent:
         known = self._run if self._run is not None and self._run.run_id == position.run_id else None
         if known is not None and known.plan_bytes != body.plan:
             raise ProtocolError("REPLAY_CONFLICT", "another plan under the same run id")
+        if position.run_id in self._left:
+            # Its account and its used positions are gone: it must not begin again as if nothing had been spent.
+            raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
         self._check_members(plan)
         require(Proposal(plan=plan, run_epsilon=run_epsilon(plan)), self._policy)
         self._trainer.check(plan)
         if known is None:
+            if self._run is not None:
+                self._left |= {self._run.run_id}
+            self._answered = None
             self._run = AcceptedRun(run_id=position.run_id, plan_bytes=body.plan, plan=plan)
             self._account = self._open_account(plan)
         return codec.seal(
@@ -195,7 +213,7 @@ class SiteAgent:
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
-        self._require_run(request.position)
+        self._run = replace(self._require_run(request.position), is_over=True)
         self._answered = None
         events = history_to_json(self.history)
         return codec.seal(self._identity, pb.RunEndReply(header=request.position.header(self.site_id), events=events))
@@ -213,8 +231,9 @@ class SiteAgent:
             return b""
         document = {
             "run_id": self._run.run_id.hex(),
+            "left": sorted(run_id.hex() for run_id in self._left),
             "plan": base64.b64encode(self._run.plan_bytes).decode(),
-            "last": [self._run.last_round, self._run.last_attempt],
+            "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
             "account": None if self._account is None else self._account.to_bytes().decode(),
         }
         return json.dumps(document).encode()
@@ -225,14 +244,16 @@ class SiteAgent:
             return
         document = json.loads(raw)
         plan_bytes = base64.b64decode(document["plan"])
-        last_round, last_attempt = document["last"]
+        last_round, last_attempt, is_over = document["last"]
         self._run = AcceptedRun(
             run_id=bytes.fromhex(document["run_id"]),
             plan_bytes=plan_bytes,
             plan=RunPlan.from_bytes(plan_bytes),
             last_round=last_round,
             last_attempt=last_attempt,
+            is_over=is_over,
         )
+        self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])
         account = document["account"]
         self._account = None if account is None else BudgetAccount.from_bytes(account.encode())
 
@@ -277,6 +298,8 @@ class SiteAgent:
 
     @staticmethod
     def _require_new(run: AcceptedRun, position: codec.Position) -> None:
+        if run.is_over:
+            raise ProtocolError("ATTEMPT_CLOSED", "the run has ended")
         here, last = (position.round_number, position.attempt), (run.last_round, run.last_attempt)
         if here == last:
             raise ProtocolError("REPLAY_CONFLICT", "a second request for one position")
@@ -299,8 +322,10 @@ class SiteAgent:
         return adapter
 
     def _reserve(self, plan: RunPlan) -> Permit | None:
-        if self._account is None:
+        if not plan.is_private:
             return None
+        if self._account is None:
+            raise PrivacyError("the account of a private run is gone")
         return self._account.reserve(round_event(plan), clip_norm=plan.privacy.clip_norm, purpose="train")
 
     def _charge(self, permit: Permit | None) -> None:

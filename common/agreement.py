@@ -101,7 +101,7 @@ def round_event(plan: RunPlan) -> PoissonGaussian:
 
 
 def run_epsilon(plan: RunPlan) -> float:
-    """Epsilon of all rounds, one attempt each, at the plan's delta; infinite without privacy."""
-    if not plan.is_private:
+    """Epsilon of all rounds, one attempt each, at the plan's delta; infinite without privacy or without noise."""
+    if not plan.is_private or plan.privacy.noise_multiplier is None:
         return math.inf
     return epsilon([round_event(plan)] * plan.rounds, plan.privacy.delta)

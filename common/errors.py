@@ -17,7 +17,8 @@
     │   └── BudgetExhaustedError the release would pass the cap
     ├── IdentityError            a key or a roster
     ├── ProtocolError            a message; carries a refusal code
-    └── RunError                 a federated run that cannot go on
+    ├── RunError                 a federated run that cannot go on
+    └── NotYetError              a command of a later version
 
 The command line prints ``message`` and ``hint`` and exits with ``exit_code``; the traceback shows with ``--verbose``.
 Messages and hints never carry record text, keys or other secrets.
@@ -136,6 +137,13 @@ class RunError(FedwardError):
     exit_code = 5
 
 
+class NotYetError(FedwardError):
+    """A command of a later version."""
+
+    hint = "CHANGELOG.md says what each version brings."
+    exit_code = 2
+
+
 __all__ = [
     "BaseModelError",
     "BudgetExhaustedError",
@@ -147,6 +155,7 @@ __all__ = [
     "FedwardError",
     "IdentityError",
     "MissingColumnError",
+    "NotYetError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import Annotated, NoReturn
 
+import click
 import typer
+from typer import rich_utils
 
 from fedward import __version__
-from fedward.common.errors import FedwardError
+from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.cli import bench_app, demo, simulate
 
 app = typer.Typer(
@@ -37,13 +39,6 @@ _LATER = {
     "monitor": ("0.5", "live page and metrics"),
 }
 """Command groups that are not in this version, with the version that brings them."""
-
-
-class NotYetError(FedwardError):
-    """A command of a later version."""
-
-    hint = "CHANGELOG.md says what each version brings."
-    exit_code = 2
 
 
 def _announce(name: str, version: str, what: str) -> None:
@@ -85,19 +80,26 @@ def main() -> None:
         # Also behind the command's name, where people put it.
         sys.argv = [sys.argv[0], "--verbose", *(word for word in sys.argv[1:] if word != "--verbose")]
     try:
-        app()
+        code = app(standalone_mode=False)
     except FedwardError as error:
         if verbose:
             raise
-        _report(error)
-        raise SystemExit(error.exit_code) from None
+        typer.secho(f"Error: {error.message}", fg="red", bold=True, err=True)
+        typer.secho(f"Hint:  {error.advice}", err=True)
+        _finish(error.message, error.advice, error.exit_code)
+    except click.ClickException as error:
+        # Typer's own picture of a wrong option or argument.
+        rich_utils.rich_format_error(error)
+        _finish(error.format_message(), "`--help` shows what is accepted.", error.exit_code)
+    except click.Abort:
+        _finish("interrupted", "Nothing was written.", 130)
+    raise SystemExit(code if isinstance(code, int) else 0)
 
 
-def _report(error: FedwardError) -> None:
-    typer.secho(f"Error: {error.message}", fg="red", bold=True, err=True)
-    typer.secho(f"Hint:  {error.advice}", err=True)
+def _finish(message: str, hint: str, exit_code: int) -> NoReturn:
     if "--json" in sys.argv:
-        typer.echo(json.dumps({"error": error.message, "hint": error.advice, "exit_code": error.exit_code}))
+        typer.echo(json.dumps({"error": message, "hint": hint, "exit_code": exit_code}))
+    raise SystemExit(exit_code) from None
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def unpack(content: RecordDict) -> bytes:
         KeyError, TypeError, ValueError: not a record of ours, a relay's failure included.
     """
     array = content.array_records[wire.RECORD][wire.ARRAY]
-    if array.stype != wire.STYPE:
+    if (array.stype, array.dtype, tuple(array.shape)) != (wire.STYPE, wire.DTYPE, (len(array.data),)):
         raise ValueError("not a Fedward array")
     return bytes(array.data)
 

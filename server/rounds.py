@@ -89,7 +89,8 @@ class Observer(Protocol):
 @dataclass(frozen=True, slots=True)
 class _Answer:
     site_id: str
-    payload: bytes
+    request: bytes = field(repr=False)
+    payload: bytes = field(repr=False)
     failure: str
 
 
@@ -124,6 +125,9 @@ class RoundLoop:
         self._aggregator = aggregator
         self._observer = observer
         self._optimizer = server_optimizer(self._plan)
+        strangers = [site.id for site in self._plan.sites if site.id not in roster.members]
+        if strangers:
+            raise ConfigError(f"the plan names {strangers[0]!r}, who is not in the roster")
         layout = adapters.ordered(self._plan.layout)
         if layout != self._plan.layout or not layout:
             raise ConfigError("the plan has no adapter layout, or not in order", hint="Finalise the plan first.")
@@ -218,7 +222,8 @@ class RoundLoop:
         try:
             opened = coordinator.open()
             mean = mean_update(self._plan, facts, opened)
-        except ProtocolError:
+        except ProtocolError as error:
+            dropped["the cohort"] = error.code
             return None  # void: too few survivors, or a sum that no honest vectors have
         record = RoundRecord(
             round_number=number,
@@ -265,7 +270,7 @@ class RoundLoop:
         waiting: dict[str, str] = {}
         for site, message_id in zip(sites, self._grid.push(posts), strict=True):
             if message_id is None:
-                yield _Answer(site, b"", f"{_TRANSPORT}:refused")
+                yield _Answer(site, request, b"", f"{_TRANSPORT}:refused")
             else:
                 waiting[message_id] = site
         deadline = self._clock.now_s() + timeout_s
@@ -274,11 +279,11 @@ class RoundLoop:
             for delivery in deliveries:
                 if delivery.message_id in waiting:
                     site = waiting.pop(delivery.message_id)
-                    yield _Answer(site, delivery.payload, _transport_failure(delivery))
+                    yield _Answer(site, request, delivery.payload, _transport_failure(delivery))
             if not deliveries:
                 self._clock.wait_s(_POLL_S)
         for site in waiting.values():
-            yield _Answer(site, b"", _LATE)
+            yield _Answer(site, request, b"", _LATE)
 
     def _opened(
         self, answer: _Answer, kind: type[Reply], position: codec.Position
@@ -290,6 +295,8 @@ class RoundLoop:
         try:
             if codec.peek_type(answer.payload) == pb.REFUSAL:
                 refusal = codec.open_message(answer.payload, pb.Refusal, sender=answer.site_id, public_key=key)
+                if refusal.body.request_hash not in codec.hashes_of(answer.request):
+                    return None, "REPLAY_CONFLICT"  # an old refusal, played again
                 return None, _printable("/".join(filter(None, (refusal.body.code, refusal.body.rule))))
             opened = codec.open_message(answer.payload, kind, sender=answer.site_id, public_key=key)
         except ProtocolError as error:

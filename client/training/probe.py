@@ -68,7 +68,8 @@ def parity_probe(model: PeftModel, *, vocab_size: int, tolerance: float = 1e-4) 
     if vocab_size < _MIN_VOCABULARY:
         raise UnsupportedModelError(f"a vocabulary of {vocab_size} is too small to probe with")
     guards.refuse_unproven(model)
-    rows = _synthetic(vocab_size, next(model.parameters()).device)
+    vocabulary = min(vocab_size, model.get_input_embeddings().num_embeddings)
+    rows = _synthetic(vocabulary, next(model.parameters()).device)
     with training_mode(model), without_dropout(model), _restored(model):
         error = _require_parity(model, rows, tolerance)
         _require_learning(model, rows)

@@ -99,6 +99,15 @@ def peek_type(raw: bytes) -> int:
     return _envelope(raw).type
 
 
+def hashes_of(raw: bytes) -> tuple[bytes, bytes]:
+    """How a refusal may name a message: by its body, or by all of it if the site could not read so far.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    return hashlib.sha256(_envelope(raw).body).digest(), hashlib.sha256(raw).digest()
+
+
 def open_message(raw: bytes, expect: type[B], *, sender: str, public_key: bytes) -> Opened[B]:
     """Verify and parse a message of one kind from one sender.
 

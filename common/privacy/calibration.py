@@ -14,7 +14,7 @@ from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent
 
 TICKS_PER_UNIT = 10_000
 """Noise multipliers are multiples of 1e-4."""
-MIN_NOISE, MAX_NOISE = 0.2, 1e4
+MIN_NOISE, MAX_NOISE = 0.3, 1e4
 MIN_EPSILON = 1e-2
 """Below it the discretisation of the losses decides, not the noise."""
 TOLERANCE = 2e-5

@@ -47,7 +47,7 @@ def _fill(slot: str, rules: Rules, rng: Random, decks: dict[str, list[str]]) -> 
     number = _RANGE.fullmatch(slot)
     if number is None:
         raise ConfigError(f"the grammar has no rule for {{{slot}}}")
-    return _number(*number.groups(), rng)
+    return _number(number[1], number[2], rng)
 
 
 def _number(low: str, high: str, rng: Random) -> str:

@@ -90,7 +90,9 @@ def _condition(entry: dict[str, Any], side: int) -> Condition:
             "sign": column("signs"),
             "tip": column("advice"),
             "drug": column("drugs"),
-            "term": tuple(text for field in ("complaints", "findings", "plans") for text in column(field) if "{" not in text),
+            "term": tuple(
+                text for field in ("complaints", "findings", "plans") for text in column(field) if "{" not in text
+            ),
         },
     )
 

@@ -55,8 +55,9 @@ class Patient:
 
 
 class Registry:
-    """Admits the patients of one site; no number is given out twice, apart from US phones,
-    of which only 900 are reserved for fiction.
+    """Admits the patients of one site.
+
+    No number is given out twice, apart from US phones, of which only 900 are reserved for fiction.
 
     Args:
         language: of the names, numbers and addresses.

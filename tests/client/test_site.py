@@ -1,4 +1,5 @@
 import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable
@@ -115,13 +116,15 @@ def test_end_of_the_run_states_what_was_charged() -> None:
     assert history_from_json(reply.body.events) == (round_event(federation.plan),) * 2
 
 
-@pytest.mark.xfail(strict=True, reason="the run stays open behind its end")
 def test_round_after_the_end_is_refused() -> None:
     federation = Federation()
     agent = federation.joined()
     agent.handle(federation.train(1))
     agent.handle(federation.end())
-    assert refusal_of(agent.handle(federation.train(2)))
+    assert refusal_of(agent.handle(federation.train(2))).code == "ATTEMPT_CLOSED"
+    again = federation.agent()
+    again.restore_state(agent.export_state())
+    assert refusal_of(again.handle(federation.train(2))).code == "ATTEMPT_CLOSED"
 
 
 def test_run_without_privacy_charges_nothing() -> None:
@@ -348,6 +351,15 @@ def test_state_carries_the_run_and_its_budget_to_another_process() -> None:
     assert refusal_of(again.handle(federation.train(1))).code == "REPLAY_CONFLICT"
     assert reply_of(again.handle(federation.train(2)), pb.TrainReply)
     assert len(again.history) == 2
+
+
+def test_private_run_whose_account_is_lost_does_not_train() -> None:
+    federation = Federation()
+    document = json.loads(federation.joined().export_state())
+    agent = federation.agent()
+    agent.restore_state(json.dumps({**document, "account": None}).encode())
+    assert refusal_of(agent.handle(federation.train())).code == "ABSTAIN"
+    assert not federation.trainers["alpha"].calls
 
 
 def test_state_of_a_site_in_no_run_is_empty() -> None:

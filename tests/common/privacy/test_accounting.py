@@ -57,6 +57,7 @@ def test_epsilon_has_its_known_value(
 
 
 @pytest.mark.parametrize(("history", "delta"), [(KNOWN[i][0], KNOWN[i][1]) for i in (0, 3, 4, 9)])
+@pytest.mark.filterwarnings("ignore:Optimal order is the largest alpha:UserWarning")
 def test_opacus_prv_is_an_upper_bound_close_by(history: tuple[PoissonGaussian, ...], delta: float) -> None:
     from opacus.accountants import PRVAccountant
 
@@ -231,8 +232,17 @@ def test_json_that_is_not_exactly_a_history_is_refused(raw: str) -> None:
 
 
 def test_dp_accounting_is_imported_only_when_something_is_computed() -> None:
-    code = "import sys, fedward.common.ledger.budget; sys.exit(any('dp_accounting' in m or m == 'torch' for m in sys.modules))"
+    code = (
+        "import sys, fedward.common.ledger.budget, fedward.common.privacy.calibration\n"
+        "sys.exit(any(name in sys.modules for name in ('dp_accounting', 'scipy', 'torch')))"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": ":".join(sys.path)}).returncode
         == 0
     )
+
+
+def test_a_renyi_order_that_is_left_out_makes_no_noise_on_the_console(caplog: pytest.LogCaptureFixture) -> None:
+    accounting._epsilon_rdp.cache_clear()
+    assert epsilon_rdp([steps(0.1, 1.0, 7)], 1e-5) > 0
+    assert not caplog.records

@@ -36,7 +36,7 @@ def test_values_are_not_correlated_with_their_neighbours_or_their_pair() -> None
 def test_the_known_answer_of_a_fixed_key_stays() -> None:
     # Pins the derivation: a changed stream changes every seeded run.
     assert random_words(3, key=bytes(32)).tolist() == [9910523521560253916, 9736928157321283757, 13345931270979981139]
-    assert standard_normal(3, key=bytes(32)) == pytest.approx([0.0077660, -0.0507376, 1.6289520], abs=1e-6)
+    assert standard_normal(3, key=bytes(32)) == pytest.approx([0.0077660, -0.0507536, 1.6289520], abs=1e-6)
 
 
 def test_words_are_the_published_keystream() -> None:

@@ -68,6 +68,17 @@ def test_whole_steps_are_kept_whatever_the_dither(steps: int, key: bytes) -> Non
     assert signed(quantiser.quantise(np.array([steps], np.float32), dither_key=key)).tolist() == [steps]
 
 
+@pytest.mark.parametrize(
+    ("value", "word", "steps"),
+    [(3.0, 0, 3), (2.5, 0, 3), (2.5, 0x7FFFFFFF, 3), (2.5, 0x80000000, 2), (-2.5, 0x80000000, -3), (2.5, 2**32 - 1, 2)],
+)
+def test_dither_equal_to_the_fraction_rounds_down(value: float, word: int, steps: int) -> None:
+    out = np.empty(1, "<u4")
+    words = np.array([word], "<u4")
+    Quantiser(scale_log2=0, clamp_log2=10)._quantise_chunk(np.array([value], np.float32), np.float32(1), words, out)
+    assert signed(out).tolist() == [steps]
+
+
 @pytest.mark.parametrize("size", [0, 1, 4, CHUNK - 1, CHUNK, CHUNK + 1])
 def test_chunks_do_not_show_in_the_result(size: int) -> None:
     update = (keystream.words(bytes(32), size).astype(np.float64) * 2.0**-32 - 0.5).astype(np.float32)

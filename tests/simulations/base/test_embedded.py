@@ -8,23 +8,27 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from fedward.simulations import base as module
 from fedward.simulations.base import embedded_base_dir
 from fedward.simulations.base.train_base import MAX_WEIGHTS_BYTES, BaseRecipe, measure_perplexity
 from fedward.simulations.hospitals import generate_hospitals, public_notes
 
+# Perplexity per token. A uniform guess over the vocabulary has 2560.
+PUBLIC_BOUND, PRIVATE_FLOOR, PRIVATE_BOUND = 5.0, 30.0, 400.0
+
 
 @dataclass(frozen=True)
 class Loaded:
-    model: LlamaForCausalLM
-    tokenizer: PreTrainedTokenizerFast
+    model: Any  # LlamaForCausalLM; the Auto classes promise no more than their union
+    tokenizer: Any
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +80,15 @@ def test_texts_begin_with_the_begin_token_once(loaded: Loaded) -> None:
     assert ids.count(loaded.tokenizer.bos_token_id) == 1
 
 
-@pytest.mark.parametrize("text", ["【主诉】胸闷3天，HR 88次/分。", "BP 120/80 mmHg , don't  stop .", " \n\té😀\u200b𠮷"])
+@pytest.mark.parametrize(
+    "text", ["【主诉】胸闷3天，HR 88次/分。", "BP 120/80 mmHg , don't  stop .", " \n\té😀\u200b𠮷"]
+)
 def test_known_texts_come_back(loaded: Loaded, text: str) -> None:
     assert _round_trip(loaded, text) == text
 
 
 @settings(deadline=None)
-@given(st.text(st.characters(exclude_categories=("Cs",))) | st.text("患者主诉，。【】 \nABCxyz0123456789/<s>"))
+@given(st.text(st.characters(exclude_categories=["Cs"])) | st.text("患者主诉，。【】 \nABCxyz0123456789/<s>"))
 def test_every_text_comes_back_byte_for_byte(loaded: Loaded, text: str) -> None:
     assert _round_trip(loaded, text).encode() == text.encode()
 

@@ -72,5 +72,5 @@ def test_perplexity_of_a_model_that_knows_nothing_is_the_size_of_the_vocabulary(
     texts = [note.text for note in public_notes(seed=1, count=50)]
     tokenizer = train_tokenizer(texts, 400)
     model = build_model(TINY)
-    torch.nn.init.zeros_(model.get_input_embeddings().weight)  # tied to the output: all logits are zero
+    torch.nn.init.zeros_(model.model.embed_tokens.weight)  # tied to the output: all logits are zero
     assert measure_perplexity(model, tokenizer, texts[:3]) == pytest.approx(TINY.vocab_size, rel=1e-4)

@@ -23,7 +23,7 @@ def test_published_resident_ids_are_valid(number: str) -> None:
     assert resident_check_character(number[:17]) == number[17]
 
 
-@pytest.mark.parametrize("number", ["110105194912310021", "11010519491331002X", "11010519491231002", "１" * 18, ""])
+@pytest.mark.parametrize("number", ["110105194912310021", "11010519491331002X", "11010519491231002", "\uff11" * 18, ""])
 def test_wrong_resident_ids_are_refused(number: str) -> None:
     assert not resident_id_is_valid(number)
 

@@ -30,7 +30,7 @@ def test_no_alternative_is_repeated_before_all_were_used() -> None:
 
 
 def test_unknown_slot_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="no rule for {colour}"):
+    with pytest.raises(ConfigError, match=r"no rule for \{colour\}"):
         expand("{colour}", {}, stream("t", 4))
 
 
@@ -49,7 +49,7 @@ def test_every_rule_of_the_grammars_can_be_expanded(language: Language) -> None:
     specialty = specialties(language)[0]
     condition = specialty.conditions[0]
     facts = ("name", "mrn", "sex", "birth", "age", "phone", "email", "address", "card", "resident_id", "doctor")
-    given = {slot: ("-",) for slot in (*facts, "date", "date_next", "test")}
+    given = dict.fromkeys((*facts, "date", "date_next", "test"), ("-",))
     for rules in (
         *({**style, **condition.private, **given} for style in house_styles(language)),
         {**public_rules(language), **condition.public},
