@@ -78,7 +78,10 @@ def simulate(
     runtime: Runtime = RuntimeName.inprocess,
     epsilon: Epsilon = None,
     rounds: Rounds = None,
-    steps: Annotated[int | None, typer.Option("--steps", min=1, help="Override the steps per round.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override any setting, e.g. --set training.sample_rate=0.05"),
+    ] = None,
     no_dp: NoDp = False,
     seed: Seed = None,
     seeded_noise: SeededNoise = False,
@@ -86,17 +89,17 @@ def simulate(
 ) -> None:
     """Run a recipe on files of your own: several sites, one adapter, an epsilon and a report."""
     from fedward.simulations.driver import Stopwatch
-    from fedward.simulations.recipe import read_recipe
+    from fedward.simulations.recipe import parse_setting, read_recipe
 
-    changes: dict[str, Any] = {
+    options: dict[str, Any] = {
         "base.name": base,
         "rounds": rounds,
-        "training.steps_per_round": steps,
         "privacy.epsilon": epsilon,
         "privacy.mode": "none" if no_dp else None,
         "seed": seed,
     }
-    read = read_recipe(recipe, {key: value for key, value in changes.items() if value is not None})
+    changes = {key: value for key, value in options.items() if value is not None}
+    read = read_recipe(recipe, changes | dict(parse_setting(text) for text in settings or ()))
     root = data or recipe.parent
     _run(read, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=Stopwatch())
 

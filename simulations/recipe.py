@@ -7,6 +7,7 @@ data ever needs to lie beside a recipe.
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -29,6 +30,7 @@ from fedward.common.config import (
     to_json,
     validated,
 )
+from fedward.common.errors import ConfigError
 
 
 class DataSettings(Settings):
@@ -144,6 +146,21 @@ def read_recipe(path: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     for dotted, value in (changes or {}).items():
         _set(document, dotted.split("."), value)
     return validated(Recipe, to_json(document, str(path)), str(path))
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``training.sample_rate=0.05`` as a dotted setting and its value; what is not TOML is taken as a word.
+
+    Raises:
+        ConfigError: no ``=`` in it.
+    """
+    key, sign, value = text.partition("=")
+    if not (sign and key.strip()):
+        raise ConfigError(f"--set {text!r}: expected KEY=VALUE", hint="For example --set training.sample_rate=0.05")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
 
 
 def _set(document: dict[str, Any], keys: list[str], value: object) -> None:

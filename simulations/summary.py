@@ -27,7 +27,9 @@ def show(outcome: Outcome, out: Path, console: Console) -> None:
 
 
 def _figure(value: float | None, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:,.{digits}f}"
+    if value is None:
+        return "–"
+    return f"{value:,.{0 if value >= 1000 else digits}f}"
 
 
 def _sites_table(outcome: Outcome) -> Table:
@@ -35,8 +37,7 @@ def _sites_table(outcome: Outcome) -> Table:
     title = f"{plan.name}: {len(outcome.result.rounds)} rounds"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("site", no_wrap=True)
-    epsilon = f"ε (δ {plan.privacy.delta:g})" if plan.is_private else "ε"
-    for name in ("patients", "records", "perplexity", "bits per byte", epsilon):
+    for name in ("patients", "records", "perplexity", "bits/byte", "ε"):
         table.add_column(name, justify="right", no_wrap=True)
     for site in document["sites"]:
         table.add_row(
@@ -45,11 +46,11 @@ def _sites_table(outcome: Outcome) -> Table:
             f"{site['train_records']:,}",
             _change(site["ppl_base"], site["ppl_final"], 1),
             _change(site["bits_per_byte_base"], site["bits_per_byte_final"], 2),
-            _figure(site["epsilon"], 3),
+            _figure(site["epsilon"]),
         )
     top = document["headline"]
     table.add_section()
-    table.add_row("all", "", "", _change(top["ppl_base"], top["ppl_final"], 1), "", _figure(top["epsilon_max"], 3))
+    table.add_row("all", "", "", _change(top["ppl_base"], top["ppl_final"], 1), "", _figure(top["epsilon_max"]))
     return table
 
 
@@ -77,6 +78,9 @@ def _closing(outcome: Outcome, out: Path) -> Text:
     if top["ppl_base"] and top["ppl_final"]:
         text.append(f"Perplexity {top['ppl_base']:.2f} → {top['ppl_final']:.2f}", style="bold green")
         text.append(f" ({top['ppl_final'] / top['ppl_base']:.2f} of the base's) in {top['seconds']:.0f} s\n")
+    if outcome.job.plan.is_private:
+        privacy = outcome.job.plan.privacy
+        text.append(f"Each {privacy.unit.value} of each site: ε as above at δ = {privacy.delta:g}, add/remove one\n")
     text.append(f"Per round and site: {last.bytes_to_site:,} bytes down, {last.bytes_from_site:,} bytes up\n")
     text.append(f"Adapter  {out / 'adapter'}\nReport   {out / 'report.json'}")
     return text

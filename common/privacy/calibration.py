@@ -72,8 +72,12 @@ def _calibrate(
 
     exponent = min(-0.05, math.log(guess(1.01 * target) / guess(target)) / math.log(1.01))
     noise = min(max(guess(target), MIN_NOISE), MAX_NOISE)
+    value = coarse(noise)
     for _ in range(3):
-        noise = min(max(noise * _correction(coarse(noise), target, exponent), MIN_NOISE), MAX_NOISE)
+        further = min(max(noise * _correction(value, target, exponent), MIN_NOISE), MAX_NOISE)
+        before, noise, value = (noise, value), further, coarse(further)
+        exponent = _exponent(before, (noise, value), exponent)
+    noise = min(max(noise * _correction(value, target, exponent), MIN_NOISE), MAX_NOISE)
     return _fine_root(fine, target, math.ceil(noise * TICKS_PER_UNIT), exponent) / TICKS_PER_UNIT
 
 
@@ -106,6 +110,14 @@ def _correction(value: float, target: float, exponent: float) -> float:
     if not 0 < value < math.inf:
         return 4.0 if value > 0 else 0.25
     return float(min(max((target / value) ** exponent, 0.25), 4.0))
+
+
+def _exponent(before: tuple[float, float], after: tuple[float, float], default: float) -> float:
+    """The slope d log(noise) / d log(epsilon) from two points (noise, epsilon) that are far enough apart."""
+    values = (before[1], after[1])
+    if not (min(values) > 0 and max(values) < math.inf) or abs(math.log(after[1] / before[1])) < 1e-3:
+        return default
+    return min(-0.05, max(-4.0, math.log(after[0] / before[0]) / math.log(after[1] / before[1])))
 
 
 def _normal_mu(epsilon: float, delta: float) -> float:

@@ -53,10 +53,10 @@ def generate_hospitals(
 
 
 def public_notes(*, seed: int, count: int) -> Iterator[Note]:
-    """Yield health education and general outpatient prose, half English and half Chinese; no person occurs in it.
+    """Yield health education, outpatient prose, lists and tables, by turns English and Chinese.
 
-    The texts share diagnoses, clinical terms and the names of drugs with the hospitals' notes, but neither their layout
-    nor their abbreviations, doses, tests and identifiers.
+    They share diagnoses, clinical terms and the names of drugs with the hospitals' notes, but neither their layout and
+    headings nor their tests. Given names and surnames occur one by one in lists; no person does.
     """
     rng = stream("public", seed)
     for number in range(count):

@@ -25,8 +25,8 @@ class Case:
     arguments: tuple[str, ...] = ()
 
 
-def _section(name: str, **values: object) -> Change:
-    return lambda document: document.setdefault(name, {}).update(values)
+def _section(section: str, **values: object) -> Change:
+    return lambda document: document.setdefault(section, {}).update(values)
 
 
 def _site(**values: object) -> Change:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fedward.common.errors import ConfigError
-from fedward.simulations.recipe import Recipe, read_recipe
+from fedward.simulations.recipe import Recipe, parse_setting, read_recipe
 from tests.simulations.conftest import Writer
 
 RECIPES = sorted((Path(__file__).parents[2] / "simulations" / "recipes").glob("*.toml"))
@@ -45,3 +45,22 @@ def test_a_file_that_is_no_recipe_is_refused(content: bytes, tmp_path: Path) -> 
 def test_a_recipe_survives_its_json_form(recipe_file: Writer) -> None:
     recipe = read_recipe(recipe_file())
     assert Recipe.model_validate_json(recipe.model_dump_json(by_alias=True)) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("training.sample_rate=0.05", ("training.sample_rate", 0.05)),
+        ("base.name=smollm2", ("base.name", "smollm2")),
+        ('lora.targets=["q_proj"]', ("lora.targets", ["q_proj"])),
+        ("rounds = 3", ("rounds", 3)),
+    ],
+)
+def test_a_setting_on_the_command_line_is_toml_or_a_word(text: str, expected: tuple[str, object]) -> None:
+    assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("text", ["rounds", "=3", ""])
+def test_a_setting_without_key_or_value_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="KEY=VALUE"):
+        parse_setting(text)

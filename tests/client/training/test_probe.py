@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fedward.client.training import gradients
+from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.client.training.probe import parity_probe
 from fedward.common.errors import TrainingError, UnsupportedModelError
 from tests.client.training.tiny import ARCHITECTURES, PEFT_WARNING, VOCABULARY, adapted, trainable
@@ -120,6 +121,19 @@ def test_a_model_that_uses_a_weight_past_its_module_is_refused() -> None:
     layer.register_forward_hook(bypass)
     with pytest.raises((UnsupportedModelError, TrainingError)):
         parity_probe(model, vocab_size=VOCABULARY)
+
+
+def test_an_optimizer_that_climbs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = FlatDPOptimizer.add_noise
+
+    def reversed_sign(self: FlatDPOptimizer) -> None:
+        right(self)
+        for parameter in self.params:
+            parameter.grad.neg_()
+
+    monkeypatch.setattr(FlatDPOptimizer, "add_noise", reversed_sign)
+    with pytest.raises(UnsupportedModelError, match="do not lower the loss"):
+        parity_probe(adapted(), vocab_size=VOCABULARY)
 
 
 def test_an_export_that_is_not_what_was_trained_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

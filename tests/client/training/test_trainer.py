@@ -343,8 +343,9 @@ def test_another_process_with_the_same_key_gets_the_same_bits() -> None:
 
 def test_dropout_repeats_under_the_same_key() -> None:
     results = []
-    for _ in range(2):
+    for seed in range(2):
         model, settings = adapted("gpt2"), spec()
+        torch.manual_seed(seed)
         for module in model.modules():
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.3
