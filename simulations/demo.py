@@ -30,7 +30,7 @@ PLAN: dict[str, Any] = {
         "max_records_per_unit": 1,
         "max_batch_tokens": 4096,
     },
-    "evaluation": {"max_heldout_records": 120},
+    "evaluation": {"max_heldout_records": 120, "sample_tokens": 32},
 }
 """The default plan of the demo; every setting is explained in ``docs/plan.md``."""
 

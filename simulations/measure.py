@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fedward.client.training.session import AdapterSession
     from fedward.common.evaluation.utility import TextScore
 
-_PROMPT_TOKENS = 12
+_PROMPT_TOKENS = 40
 _MAX_SAMPLES = 2
 
 

@@ -38,7 +38,10 @@ def _nothing(document: dict[str, Any]) -> None:
 
 
 def _write(raw: bytes) -> Callable[[Path], None]:
-    return lambda folder: (folder / "site-0.jsonl").write_bytes(raw) and None
+    def write(folder: Path) -> None:
+        (folder / "site-0.jsonl").write_bytes(raw)
+
+    return write
 
 
 CASES = [

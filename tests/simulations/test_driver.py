@@ -17,7 +17,9 @@ from fedward.simulations.report import Outcome
 from tests.simulations.conftest import Writer
 
 
-def run(recipe: Path, out: Path, *, seeded_noise: bool = False, **changes: object) -> tuple[Outcome, dict[str, Any]]:
+def run(
+    recipe: Path, out: Path, changes: dict[str, object] | None = None, *, seeded_noise: bool = False
+) -> tuple[Outcome, dict[str, Any]]:
     options = Options(data_root=recipe.parent, out=out, seeded_noise=seeded_noise)
     outcome = simulate(read_recipe(recipe, changes), options, Silent())
     return outcome, json.loads((out / "report.json").read_text("utf-8"))
@@ -58,8 +60,8 @@ def test_no_record_text_and_no_patient_id_stands_in_the_report(recipe_file: Writ
 
 def test_without_privacy_the_same_seed_gives_the_same_bits(recipe_file: Writer, tmp_path: Path) -> None:
     recipe = recipe_file()
-    first, report = run(recipe, tmp_path / "a", **{"privacy.mode": "none"})
-    second, _ = run(recipe, tmp_path / "b", **{"privacy.mode": "none"})
+    first, report = run(recipe, tmp_path / "a", {"privacy.mode": "none"})
+    second, _ = run(recipe, tmp_path / "b", {"privacy.mode": "none"})
     assert first.result.model_digest == second.result.model_digest
     assert report["headline"]["epsilon_max"] is None
     assert any("privacy: none" in line for line in report["warnings"])
@@ -76,13 +78,13 @@ def test_private_runs_differ_unless_the_noise_is_seeded(recipe_file: Writer, tmp
 
 def test_another_seed_starts_from_another_a(recipe_file: Writer, tmp_path: Path) -> None:
     recipe = recipe_file()
-    digests = {run(recipe, tmp_path / str(seed), seed=seed)[0].result.model_digest for seed in (1, 2)}
+    digests = {run(recipe, tmp_path / str(seed), {"seed": seed})[0].result.model_digest for seed in (1, 2)}
     assert len(digests) == 2
 
 
 def test_enough_training_without_privacy_lowers_held_out_perplexity(recipe_file: Writer, tmp_path: Path) -> None:
-    changes = {"privacy.mode": "none", "training.steps_per_round": 12, "training.learning_rate": 2.0}
-    _, report = run(recipe_file(), tmp_path / "out", **changes)
+    changes: dict[str, object] = {"privacy.mode": "none", "training.steps_per_round": 12, "training.learning_rate": 2.0}
+    _, report = run(recipe_file(), tmp_path / "out", changes)
     assert report["headline"]["ppl_final"] < 0.9 * report["headline"]["ppl_base"]
 
 
