@@ -19,8 +19,9 @@ class Proposal:
 
     plan: RunPlan
     run_epsilon: float
-    """Epsilon of all rounds, one attempt each, at the plan's delta; computed by the site itself. Infinite for a run
-    without privacy."""
+    """Epsilon of all rounds, one attempt each, at the plan's delta; computed by the site itself."""
+    total_epsilon: float
+    """Epsilon of all that the site's account holds and of this run, at the account's delta."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,11 @@ RULES: tuple[Rule, ...] = (
         holds=lambda p, s: (
             not p.plan.is_private or (p.run_epsilon <= s.max_epsilon and p.run_epsilon <= p.plan.privacy.epsilon)
         ),
+    ),
+    Rule(
+        name="epsilon_total",
+        code="BUDGET_REFUSED",
+        holds=lambda p, s: not p.plan.is_private or p.total_epsilon <= s.account_epsilon,
     ),
 )
 

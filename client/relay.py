@@ -60,7 +60,7 @@ def unpack(content: RecordDict) -> bytes:
         KeyError, TypeError, ValueError: not a record of ours.
     """
     array = content.array_records[wire.RECORD][wire.ARRAY]
-    if (array.stype, array.dtype, tuple(array.shape)) != (wire.STYPE, wire.DTYPE, (len(array.data),)):
+    if not wire.is_ours(stype=array.stype, dtype=array.dtype, shape=array.shape, num_bytes=len(array.data)):
         raise ValueError("not a Fedward array")
     return bytes(array.data)
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from fedward.client.policy import Proposal, require
 from fedward.common.agreement import check_train, cohort_facts, round_event, run_epsilon, site_weight
-from fedward.common.config import RunPlan, SitePolicy, digest_of
+from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
 from fedward.common.errors import (
     BudgetExhaustedError,
     ConfigError,
@@ -30,13 +31,13 @@ from fedward.common.errors import (
     PrivacyError,
     ProtocolError,
 )
-from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
+from fedward.common.privacy.accounting import PrivacyEvent, epsilon, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
 from fedward.common.secagg.ring import to_bytes
@@ -111,7 +112,9 @@ class SiteAgent:
         self._aggregator = aggregator
         self._entropy_for = entropy_for
         self._run: AcceptedRun | None = None
-        self._account: BudgetAccount | None = None
+        # Of all runs together; and of the run that goes on, whose own epsilon binds its retries.
+        self._account = BudgetAccount(epsilon_cap=policy.account_epsilon, delta=policy.account_delta)
+        self._run_account: BudgetAccount | None = None
         self._left: frozenset[bytes] = frozenset()
         self._answered: tuple[bytes, bytes] | None = None
 
@@ -167,14 +170,16 @@ class SiteAgent:
             # Its account and its used positions are gone: it must not begin again as if nothing had been spent.
             raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
         self._check_members(plan)
-        require(Proposal(plan=plan, run_epsilon=run_epsilon(plan)), self._policy)
+        # The cheap rules first: accounting an absurd plan may cost more than it deserves.
+        require(Proposal(plan=plan, run_epsilon=0.0, total_epsilon=0.0), self._policy)
+        require(self._proposal(plan, is_new=known is None), self._policy)
         self._trainer.check(plan)
         if known is None:
             if self._run is not None:
                 self._left |= {self._run.run_id}
             self._answered = None
             self._run = AcceptedRun(run_id=position.run_id, plan_bytes=body.plan, plan=plan)
-            self._account = self._open_account(plan)
+            self._run_account = self._open_account(plan)
         return codec.seal(
             self._identity, pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
         )
@@ -203,10 +208,10 @@ class SiteAgent:
         """The steps up to the mask, in their order."""
         entropy = self._entropy_for(facts.round_number, facts.attempt)
         dither_key = entropy.words(4).tobytes()
-        permit = self._reserve(plan)
+        permits = self._reserve(plan)
         # A failure from here on leaves the reservation standing: counted, never refunded.
-        update = self._trainer.update(plan, adapter, permit=permit, entropy=entropy)
-        self._charge(permit)
+        update = self._trainer.update(plan, adapter, permit=permits and permits[0], entropy=entropy)
+        self._charge(permits)
         participant = self._aggregator.participant(self.site_id)
         weight = site_weight(plan, self.site_id)
         return to_bytes(participant.vector(facts, update, weight=weight, dither_key=dither_key))
@@ -223,7 +228,7 @@ class SiteAgent:
     @property
     def history(self) -> tuple[PrivacyEvent, ...]:
         """All events reserved or charged in this run."""
-        return () if self._account is None else self._account.history
+        return () if self._run_account is None else self._run_account.history
 
     def export_state(self) -> bytes:
         """What a simulated node carries from one process to the next. A real site keeps this on its own disk."""
@@ -234,12 +239,13 @@ class SiteAgent:
             "left": sorted(run_id.hex() for run_id in self._left),
             "plan": base64.b64encode(self._run.plan_bytes).decode(),
             "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
-            "account": None if self._account is None else self._account.to_bytes().decode(),
+            "account": self._account.to_bytes().decode(),
+            "run_account": None if self._run_account is None else self._run_account.to_bytes().decode(),
         }
         return json.dumps(document).encode()
 
     def restore_state(self, raw: bytes) -> None:
-        """The inverse of ``export_state``."""
+        """The inverse of ``export_state``. An old state forgets what was spent since: keep the newest only."""
         if not raw:
             return
         document = json.loads(raw)
@@ -254,14 +260,14 @@ class SiteAgent:
             is_over=is_over,
         )
         self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])
-        account = document["account"]
-        self._account = None if account is None else BudgetAccount.from_bytes(account.encode())
+        self._account = BudgetAccount.from_bytes(document["account"].encode())
+        run_account = document["run_account"]
+        self._run_account = None if run_account is None else BudgetAccount.from_bytes(run_account.encode())
 
     # ------------------------------------------------------------------------------------------------ parts
 
     def _open(self, request: bytes) -> codec.Opened[codec.Body]:
-        kind = codec.TYPES[codec.peek_type(request)]
-        opened = codec.open_message(request, kind, sender=COORDINATOR, public_key=self._roster.coordinator_key)
+        opened = codec.open_message(request, None, sender=COORDINATOR, public_key=self._roster.coordinator_key)
         if opened.position.roster_hash != self._roster.hash:
             raise ProtocolError("ROSTER_MISMATCH", "the message is for another roster")
         return opened
@@ -287,6 +293,13 @@ class SiteAgent:
         # The stricter of plan and policy binds, retries included.
         cap = min(plan.privacy.epsilon, self._policy.max_epsilon)
         return BudgetAccount(epsilon_cap=cap, delta=plan.privacy.delta)
+
+    def _proposal(self, plan: RunPlan, *, is_new: bool) -> Proposal:
+        if not plan.is_private:
+            return Proposal(plan=plan, run_epsilon=math.inf, total_epsilon=math.inf)
+        coming = [round_event(plan)] * plan.rounds if is_new else []
+        total = epsilon([*self._account.history, *coming], self._account.delta)
+        return Proposal(plan=plan, run_epsilon=run_epsilon(plan), total_epsilon=total)
 
     def _require_run(self, position: codec.Position) -> AcceptedRun:
         run = self._run
@@ -321,16 +334,24 @@ class SiteAgent:
             raise ProtocolError("MODEL_MISMATCH", "the adapter is not the one that the message names")
         return adapter
 
-    def _reserve(self, plan: RunPlan) -> Permit | None:
+    def _reserve(self, plan: RunPlan) -> tuple[Permit, Permit] | None:
+        """Room in the run's account and in the site's; the first permit is the mechanism's."""
         if not plan.is_private:
             return None
-        if self._account is None:
+        if self._run_account is None:
             raise PrivacyError("the account of a private run is gone")
-        return self._account.reserve(round_event(plan), clip_norm=plan.privacy.clip_norm, purpose="train")
+        event, clip_norm = round_event(plan), plan.privacy.clip_norm
+        of_run = self._run_account.reserve(event, clip_norm=clip_norm, purpose="train")
+        try:
+            return of_run, self._account.reserve(event, clip_norm=clip_norm, purpose="train")
+        except BudgetExhaustedError:
+            self._run_account.void(of_run)
+            raise
 
-    def _charge(self, permit: Permit | None) -> None:
-        if self._account is not None and permit is not None:
-            self._account.charge(permit)
+    def _charge(self, permits: tuple[Permit, Permit] | None) -> None:
+        if permits is not None and self._run_account is not None:
+            self._account.charge(permits[1])
+            self._run_account.charge(permits[0])
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
         _LOG.warning("refused: %s %s", error.code, error.rule)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fedward.common.config import RunPlan, digest_of
+from fedward.common.config import COORDINATOR, RunPlan, digest_of
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
@@ -30,7 +30,7 @@ def planned_train(plan: RunPlan, position: Position, cohort: tuple[str, ...], mo
     clamp_log2 = ring.default_clamp_log2(len(cohort))
     trained = trained_layout(plan.lora.aggregation, plan.layout)
     return pb.Train(
-        header=position.header("coordinator"),
+        header=position.header(COORDINATOR),
         model_digest=model_digest,
         layout_digest=adapters.layout_digest(trained),
         cohort=sorted(cohort, key=str.encode),

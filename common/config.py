@@ -18,6 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fedward.common.errors import ConfigError, PlanError
 
+COORDINATOR = "coordinator"
+"""The coordinator's name as sender of messages; no site may carry it."""
+
 MAX_CONFIG_BYTES = 4 << 20
 """A plan or recipe is text by people; a longer file is a mistake or an attack."""
 
@@ -83,18 +86,18 @@ class DpPlan(Settings):
     """``patient``: all records of one person are protected together."""
     epsilon: PositiveFloat = 5.0
     """Target of the whole run, for every site. 1 to 5 is recommended."""
-    delta: float = Field(default=1e-5, gt=0, le=1e-3, allow_inf_nan=False)
-    """Chosen once; should be well below 1 over the number of patients of a site."""
-    clip_norm: PositiveFloat = 1.0
+    delta: float = Field(default=1e-5, ge=1e-12, le=1e-3, allow_inf_nan=False)
+    """Chosen once; must not be above 1 over the number of patients of a site."""
+    clip_norm: float = Field(default=1.0, ge=1e-6, le=1e6, allow_inf_nan=False)
     """L2 bound of one unit's gradient."""
-    noise_multiplier: PositiveFloat | None = None
+    noise_multiplier: float | None = Field(default=None, ge=0.01, le=1e6, allow_inf_nan=False)
     """Noise standard deviation divided by ``clip_norm``. None: calibrated from ``epsilon`` and ``delta``."""
 
 
 class TrainingPlan(Settings):
     """What a site does between two aggregations."""
 
-    sample_rate: Probability = 0.1
+    sample_rate: float = Field(default=0.1, ge=1e-9, le=1, allow_inf_nan=False)
     """Poisson probability that a patient is in a step."""
     steps_per_round: int = Field(default=10, ge=1, le=100_000)
     """DP-SGD steps of a site in one round."""
@@ -105,7 +108,8 @@ class TrainingPlan(Settings):
     max_records_per_unit: int = Field(default=8, ge=1, le=1000)
     """At most so many records of a patient enter a step, drawn afresh each time."""
     max_batch_tokens: int = Field(default=8192, ge=8, le=10_000_000)
-    """Tokens of one physical batch; bounds memory, changes no result of the accounting."""
+    """Tokens of one physical batch; bounds memory, changes no result of the accounting. A patient is never split over
+    two batches, so it must hold ``max_records_per_unit`` records of ``max_length_tokens``."""
 
 
 class ServerPlan(Settings):
@@ -141,8 +145,9 @@ class EvaluationPlan(Settings):
     """Share of each site's patients that is never trained on."""
     max_heldout_records: int = Field(default=200, ge=1, le=100_000)
     """At most so many held-out records are scored per site."""
-    sample_tokens: int = Field(default=48, ge=0, le=2048)
-    """Length of the samples before and after; 0 for none."""
+    sample_tokens: int = Field(default=0, ge=0, le=2048)
+    """Show on the terminal how base and tuned model go on from held-out records, by so many tokens. 0: no record's text
+    is shown."""
 
 
 class SitePlan(Settings):
@@ -201,9 +206,30 @@ class RunPlan(Settings):
             raise ValueError("sites: two sites have the same id")
         if len(ids) < self.secagg.min_cohort:
             raise ValueError(f"secagg.min_cohort is {self.secagg.min_cohort}, but there are {len(ids)} sites")
+        if COORDINATOR in ids:
+            raise ValueError(f"sites: no site may be called {COORDINATOR!r}")
         if "all-linear" in self.lora.targets and len(self.lora.targets) > 1:
             raise ValueError("lora.targets: all-linear stands alone")
+        self._check_batch()
+        self._check_delta()
         return self
+
+    def _check_batch(self) -> None:
+        """A patient's rows must fit one batch whatever they hold, or memory would tell of a single record."""
+        longest = self.training.max_records_per_unit * self.base.max_length_tokens
+        if longest > self.training.max_batch_tokens:
+            raise ValueError(
+                f"training.max_batch_tokens is {self.training.max_batch_tokens}, but a patient may need "
+                f"max_records_per_unit x max_length_tokens = {longest}"
+            )
+
+    def _check_delta(self) -> None:
+        largest = max(site.nominal_units for site in self.sites)
+        if self.is_private and self.privacy.delta * largest > 1:
+            raise ValueError(
+                f"privacy.delta {self.privacy.delta:g} is above 1 over the {largest} patients of a site: "
+                "it would allow a patient's records to be published"
+            )
 
     def to_bytes(self) -> bytes:
         """The JSON that travels; its SHA-256 is the plan's digest."""
@@ -242,6 +268,10 @@ class SitePolicy(Settings):
 
     max_epsilon: PositiveFloat = 5.0
     """Of one run, at the plan's delta."""
+    account_epsilon: PositiveFloat = 8.0
+    """Of all runs on this site's records together, at ``account_delta``."""
+    account_delta: float = Field(default=1e-6, ge=1e-12, le=1e-5, allow_inf_nan=False)
+    """Fixed for the life of the account."""
     max_delta: PositiveFloat = 1e-5
     """Largest delta of a plan."""
     units: tuple[PrivacyUnit, ...] = (PrivacyUnit.PATIENT,)
@@ -307,8 +337,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     if len(raw) > MAX_CONFIG_BYTES:
         raise ConfigError(f"{path}: longer than {MAX_CONFIG_BYTES} bytes")
     try:
-        return tomllib.loads(raw.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(raw.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not TOML, a number or a nesting beyond all measure
         raise ConfigError(f"{path}: not a TOML file: {error}", hint="TOML is UTF-8 text; see docs/plan.md.") from error
 
 

@@ -133,7 +133,7 @@ class ProtocolError(FedwardError):
 class RunError(FedwardError):
     """A federated run cannot go on."""
 
-    hint = "The report of the run names the sites that did not answer or refused."
+    hint = "A site's refusal names its rule or code; docs/protocol.md lists them."
     exit_code = 5
 
 

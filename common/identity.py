@@ -18,15 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import IdentityError
 from fedward.common.secagg.transcript import transcript
 
 Area = Literal["secagg", "document"]
 
 SEED_BYTES = 32
-COORDINATOR = "coordinator"
-"""The coordinator's name as sender of messages; no site may carry it."""
-
 _SITE_ID = re.compile(r"[!-~]{1,64}")
 
 

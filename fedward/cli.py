@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import signal
 import sys
 from typing import Annotated, NoReturn
 
@@ -25,6 +27,9 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(bench_app, name="bench")
+
+_INTERRUPTED = 130
+"""Exit code after Ctrl-C, by the shell's custom."""
 
 _LATER = {
     "attack": ("0.2", "hostile servers against secure aggregation"),
@@ -74,26 +79,42 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; our own errors become one message, one hint and an exit code."""
+    """Run the command line; every error becomes one message, one hint and an exit code."""
     verbose = "--verbose" in sys.argv
     if verbose:
         # Also behind the command's name, where people put it.
         sys.argv = [sys.argv[0], "--verbose", *(word for word in sys.argv[1:] if word != "--verbose")]
+    signal.signal(signal.SIGTERM, _on_terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show ε shows a question mark
     try:
         code = app(standalone_mode=False)
     except FedwardError as error:
-        if verbose:
-            raise
-        typer.secho(f"Error: {error.message}", fg="red", bold=True, err=True)
-        typer.secho(f"Hint:  {error.advice}", err=True)
-        _finish(error.message, error.advice, error.exit_code)
+        _show(error, error.message, error.advice, error.exit_code, verbose=verbose)
     except click.ClickException as error:
         # Typer's own picture of a wrong option or argument.
         rich_utils.rich_format_error(error)
         _finish(error.format_message(), "`--help` shows what is accepted.", error.exit_code)
-    except click.Abort:
-        _finish("interrupted", "Nothing was written.", 130)
+    except Exception as error:  # noqa: BLE001 - the last edge: a person gets a sentence, and the traceback on request
+        what = error.strerror if isinstance(error, OSError) else type(error).__name__
+        _show(error, f"unforeseen: {what}", FedwardError.hint, 1, verbose=verbose)
+    if code == _INTERRUPTED:
+        _show(None, "interrupted", "Run it again; a run does not resume.", _INTERRUPTED, verbose=False)
     raise SystemExit(code if isinstance(code, int) else 0)
+
+
+def _on_terminate(number: int, frame: object) -> NoReturn:
+    """SIGTERM ends like Ctrl-C: what was started is ended, temporary folders go."""
+    raise SystemExit(128 + number)
+
+
+def _show(error: Exception | None, message: str, hint: str, exit_code: int, *, verbose: bool) -> NoReturn:
+    if verbose and error is not None:
+        raise error
+    typer.secho(f"Error: {message}", fg="red", bold=True, err=True)
+    typer.secho(f"Hint:  {hint}", err=True)
+    _finish(message, hint, exit_code)
 
 
 def _finish(message: str, hint: str, exit_code: int) -> NoReturn:

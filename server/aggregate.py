@@ -30,6 +30,13 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> NDArray
     return quantiser.dequantise(opened.total) / divisor
 
 
+def clamped_share(facts: CohortFacts, opened: CohortSum) -> float:
+    """Share of coordinates in which every survivor's update stands at the clamp."""
+    bound = len(opened.survivors) << facts.clamp_log2
+    at_bound = np.abs(opened.total.view(np.int32).astype(np.int64)) >= bound
+    return float(at_bound.mean()) if at_bound.size else 0.0
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FedAvg:
     """Adds ``learning_rate`` times the mean update (McMahan et al. 2017, "Communication-Efficient Learning").

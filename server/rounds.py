@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.agreement import cohort_facts, plan_position, planned_train
-from fedward.common.config import RunPlan
+from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
-from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
 from fedward.common.messages import codec
@@ -28,7 +28,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import ring
 from fedward.common.secagg.aggregator import Aggregator, Coordinator
 from fedward.common.secagg.transcript import CohortFacts
-from fedward.server.aggregate import mean_update, server_optimizer
+from fedward.server.aggregate import clamped_share, mean_update, server_optimizer
 from fedward.server.grid import Clock, Delivery, Grid, Post
 
 _POLL_S = 0.25
@@ -55,6 +55,8 @@ class RoundRecord:
     seconds: float
     update_norm: float
     """L2 norm of the mean update, a function of the opened sum."""
+    clamped_share: float
+    """Share of the sum's coordinates that stand at the ring's clamp: above zero, the updates are too long for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,6 +70,8 @@ class RunResult:
     """Sites that did not accept the plan: code, with the rule behind a slash."""
     events: Mapping[str, bytes] = field(repr=False)
     """Site id to its signed statement of the privacy events it was charged, as JSON."""
+    ended_early: str = ""
+    """Why rounds of the plan are missing: the adapter is then that of the last round that succeeded."""
 
 
 class Observer(Protocol):
@@ -138,21 +142,36 @@ class RoundLoop:
         """Run all rounds.
 
         Raises:
-            RunError: too few sites accept, or a round is void too often.
+            RunError: too few sites accept, or the first round is void too often; a later one ends the run early.
         """
         accepted, refusals = self._offer()
         self._observer.run_started(accepted, refusals)
         self._require_cohort(accepted, refusals)
         vector = adapters.flatten(self._trained, self._start)
         records: list[RoundRecord] = []
+        ended_early = ""
         for number in range(1, self._plan.rounds + 1):
-            vector, record = self._round(number, accepted, vector)
+            try:
+                vector, record = self._round(number, accepted, vector)
+            except RunError as error:
+                if not records:
+                    raise
+                # What was trained is paid for: keep it rather than throw it away with the void round.
+                ended_early = error.message
+                break
             records.append(record)
             self._observer.round_finished(record)
         adapter = self._whole(vector)
         digest = adapters.adapter_digest(self._plan.layout, adapter)
         events = self._end(accepted, digest)
-        return RunResult(adapter=adapter, model_digest=digest, rounds=tuple(records), refusals=refusals, events=events)
+        return RunResult(
+            adapter=adapter,
+            model_digest=digest,
+            rounds=tuple(records),
+            refusals=refusals,
+            events=events,
+            ended_early=ended_early,
+        )
 
     # ------------------------------------------------------------------------------------------------ trips
 
@@ -235,6 +254,7 @@ class RoundLoop:
             bytes_from_site=largest,
             seconds=self._clock.now_s() - started,
             update_norm=float(np.linalg.norm(mean)),
+            clamped_share=clamped_share(facts, opened),
         )
         return self._optimizer.step(vector, mean), record
 

@@ -58,10 +58,7 @@ def demo(
     from fedward.simulations.driver import Stopwatch
 
     ui, watch = RichInterface(), Stopwatch()
-    with (
-        watch.stage("generate"),
-        demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui) as (root, site_ids),
-    ):
+    with demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui, watch=watch) as (root, site_ids):
         recipe = demos.demo_recipe(
             site_ids, seed=seed, epsilon=epsilon, rounds=rounds, private=not no_dp, base=base or "embedded"
         )

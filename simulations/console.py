@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from rich.markup import escape
+
 if TYPE_CHECKING:
     from fedward.server.rounds import RoundRecord
 
@@ -94,14 +96,14 @@ class RoundProgress:
     def run_started(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
         """See ``Observer.run_started``."""
         for site, code in sorted(refusals.items()):
-            self._ui.say(f"[yellow]{site} does not take part: {code}[/]")
+            self._ui.say(f"[yellow]{escape(site)} does not take part: {escape(code)}[/]")
 
     def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
         """See ``Observer.site_answered``."""
         self._answered += 1
         self._round = round_number
         if outcome != "ok":
-            self._ui.say(f"[yellow]round {round_number}: {site_id} left out: {outcome}[/]")
+            self._ui.say(f"[yellow]round {round_number}: {escape(site_id)} left out: {escape(outcome)}[/]")
         self.step(0, 1)
 
     def step(self, done: int, total: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from fedward.common.config import to_json, validated
+from fedward.common.errors import ConfigError
 from fedward.simulations.console import Interface
+from fedward.simulations.driver import Stopwatch
 from fedward.simulations.recipe import Recipe
 
 PATIENTS_PER_SITE = 400
@@ -36,17 +38,20 @@ PLAN: dict[str, Any] = {
 
 
 @contextmanager
-def demo_data(*, seed: int, num_sites: int, keep: Path | None, ui: Interface) -> Iterator[tuple[Path, list[str]]]:
+def demo_data(
+    *, seed: int, num_sites: int, keep: Path | None, ui: Interface, watch: Stopwatch
+) -> Iterator[tuple[Path, list[str]]]:
     """Generate the hospitals' files; yields their folder and the sites' ids.
 
     Args:
         keep: leave the files here; None: a temporary folder that is removed at the end.
     """
-    if keep is not None:
-        yield keep, _generate(keep, seed=seed, num_sites=num_sites, ui=ui)
-        return
-    with tempfile.TemporaryDirectory(prefix="fedward-demo-") as folder:
-        yield Path(folder), _generate(Path(folder), seed=seed, num_sites=num_sites, ui=ui)
+    if keep is not None and keep.exists() and not keep.is_dir():
+        raise ConfigError(f"{keep} is a file", hint="Give a folder with --keep-data.")
+    with tempfile.TemporaryDirectory(prefix="fedward-demo-") if keep is None else nullcontext(str(keep)) as folder:
+        with watch.stage("generate"):
+            site_ids = _generate(Path(folder), seed=seed, num_sites=num_sites, ui=ui)
+        yield Path(folder), site_ids
 
 
 def _generate(folder: Path, *, seed: int, num_sites: int, ui: Interface) -> list[str]:

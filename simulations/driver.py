@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from fedward.client.intake import Patients
 from fedward.common.atomic import write_atomically
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError
-from fedward.common.identity import COORDINATOR
 from fedward.common.lora import adapters
 from fedward.simulations import report as reports
 from fedward.simulations.console import Interface, RoundProgress
@@ -62,13 +63,17 @@ class Stopwatch:
 def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch | None = None) -> reports.Outcome:
     """Run ``recipe`` and write ``adapter/`` and ``report.json`` to the output folder.
 
+    Until the run is over nothing is written. Then an old report goes first, so that no adapter ever lies beside the
+    report of another run.
+
     Raises:
-        FedwardError: what went wrong, with a hint; the output folder is then as it was.
+        FedwardError: what went wrong, with a hint.
     """
     watch = watch or Stopwatch()
     _check_out(options.out)
     with watch.stage("data"):
         patients = _read_all(recipe, options, ui)
+    _warn_of_overlap(patients, ui)
     with watch.stage("base"):
         session, base = _load_session(recipe, options, ui)
     with watch.stage("tokenise"):
@@ -100,16 +105,33 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
 
 
 def _check_out(out: Path) -> None:
-    """Find out now, not after an hour of training, that the result cannot be written."""
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file", hint="Give a folder with --out.")
-    nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
-    probe = nearest / f".fedward-{secrets.token_hex(4)}"
+    """Find out now, not after an hour of training, that the result cannot be written, or would replace other things."""
+    adapter, report = out / "adapter", out / "report.json"
     try:
+        if (out.is_symlink() or out.exists()) and not out.is_dir():
+            raise ConfigError(f"{out} is a file or a broken link", hint="Give a folder with --out.")
+        if adapter.is_symlink() or (adapter.exists() and not (adapter / "adapter_config.json").is_file()):
+            raise ConfigError(f"{adapter} is there and is no adapter of an earlier run", hint="Choose another --out.")
+        if report.is_symlink() or (report.exists() and not report.is_file()):
+            raise ConfigError(f"{report} is there and is no file", hint="Choose another --out.")
+        nearest = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+        probe = nearest / f".fedward-{secrets.token_hex(4)}"
         probe.mkdir()
         probe.rmdir()
     except OSError as error:
-        raise ConfigError(f"{out} cannot be written: {error.strerror}", hint="Choose another --out.") from error
+        raise ConfigError(f"--out cannot be written: {error.strerror}", hint="Choose another --out.") from error
+
+
+def _warn_of_overlap(patients: Mapping[str, Patients], ui: Interface) -> None:
+    """One name at two sites may be one person, whom each site's epsilon covers only in part."""
+    sites_of = Counter(
+        patient_id for found in patients.values() for patient_id in {records[0].patient_id for records in found.train}
+    )
+    shared = sum(count > 1 for count in sites_of.values())
+    if shared:
+        ui.say(
+            f"[yellow]{shared:,} patient names occur at several sites: if these are the same people, epsilon adds up[/]"
+        )
 
 
 def _read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:
@@ -141,7 +163,7 @@ def _job(recipe: Recipe, options: Options, session: AdapterSession, base: Base) 
         recipe=recipe,
         plan_json=plan.to_bytes().decode(),
         base_name=base.name,
-        base_path=str(base.path),
+        base_path=str(base.path.absolute()),
         base_digest=base.digest,
         data_root=str(options.data_root.absolute()),
         run_id_hex=secrets.token_hex(16),
@@ -187,6 +209,7 @@ def run_in_process(
 
 def _write(outcome: reports.Outcome, out: Path, session: AdapterSession) -> None:
     document = reports.dumps(reports.report(outcome))
+    (out / "report.json").unlink(missing_ok=True)
     adapters.save_peft(
         out / "adapter",
         outcome.job.plan,

@@ -15,8 +15,8 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedward.client.relay import client_app as relay_app
 from fedward.client.training.session import AdapterSession
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
-from fedward.common.identity import COORDINATOR
 from fedward.common.messages import wire
 from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop

@@ -107,6 +107,7 @@ class RunFolder:
             "rounds": [asdict(record) for record in result.rounds],
             "refusals": dict(result.refusals),
             "events": {site: events.decode() for site, events in result.events.items()},
+            "ended_early": result.ended_early,
         }
         write_atomically(self.result, json.dumps(document).encode())
 
@@ -121,6 +122,7 @@ class RunFolder:
             rounds=tuple(_record(record) for record in document["rounds"]),
             refusals=document["refusals"],
             events={site: events.encode() for site, events in document["events"].items()},
+            ended_early=document["ended_early"],
         )
 
     def write_failure(self, error: Exception) -> None:

@@ -12,10 +12,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -81,9 +83,11 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
         try:
             with _superlink(folder.root, port, environment) as superlink:
                 _submit(folder.root, len(job.plan.sites), environment)
+                processes.remember(superlink.pid)
                 return _follow(folder, superlink, observer, processes)
         finally:
-            processes.end()
+            with _undisturbed():
+                processes.end()
 
 
 def _environment(root: Path, mark: str) -> dict[str, str]:
@@ -138,12 +142,27 @@ def _superlink(root: Path, port: int, environment: Mapping[str, str]) -> Iterato
             _await_health(root, port, process)
             yield process
         finally:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_TIMEOUT_S)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+            with _undisturbed():
+                process.terminate()
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(_STOP_TIMEOUT_S)
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not keep us from ending what we started; each wait below has its own limit."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
 
 
 def _await_health(root: Path, port: int, process: subprocess.Popen[bytes]) -> None:

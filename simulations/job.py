@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import Field
 
-from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, Settings, SitePolicy, validated
+from fedward.common.config import COORDINATOR, PrivacyMode, PrivacyUnit, RunPlan, Settings, SitePolicy, validated
 from fedward.common.errors import ConfigError
-from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.identity import Identity, Roster
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.plain import PROFILE, PlainRing
 from fedward.common.secagg.transcript import digest, transcript
@@ -23,6 +23,7 @@ from fedward.simulations.recipe import Recipe
 
 SIMULATION_POLICY = SitePolicy(
     max_epsilon=1e6,
+    account_epsilon=1e6,
     max_delta=1e-3,
     units=tuple(PrivacyUnit),
     privacy_modes=tuple(PrivacyMode),

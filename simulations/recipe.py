@@ -50,7 +50,8 @@ class DataSettings(Settings):
     """Only rows whose columns have these values."""
     format: Literal["auto", "jsonl", "csv", "parquet", "huggingface"] | None = None
     encoding: str | None = None
-    max_records: int | None = Field(default=None, ge=1)
+    patient_share: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
+    """Use only this share of the patients, chosen by a keyed hash of their ids."""
 
     def over(self, shared: DataSettings) -> DataSettings:
         """These settings, with gaps filled from ``shared``."""
@@ -129,7 +130,7 @@ class Recipe(Settings):
             where=settings.where,
             format=settings.format or "auto",
             encoding=settings.encoding or "utf-8",
-            max_records=settings.max_records,
+            patient_share=settings.patient_share,
         )
 
 

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedward import __version__
+from fedward.common.agreement import round_event
 from fedward.common.config import RunPlan, digest_of
-from fedward.common.errors import ConfigError
+from fedward.common.errors import ConfigError, FedwardError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
 from fedward.common.privacy import accounting
@@ -52,12 +53,24 @@ class Outcome:
 
 
 def site_epsilon(plan: RunPlan, statement: bytes | None) -> tuple[float | None, float | None]:
-    """(PLD, RDP) epsilon of the events that a site says it was charged; None without privacy or statement."""
-    if not plan.is_private or statement is None:
+    """(PLD, RDP) epsilon of the events that a site says it was charged; None if it says nothing credible."""
+    history = _stated(plan, statement)
+    if history is None:
         return None, None
-    history = accounting.history_from_json(statement)
     delta = plan.privacy.delta
     return accounting.epsilon(history, delta), accounting.epsilon_rdp(history, delta)
+
+
+def _stated(plan: RunPlan, statement: bytes | None) -> tuple[accounting.PrivacyEvent, ...] | None:
+    """A site's events, if they can be this run's: a stranger's statement is not worth accounting for."""
+    if not plan.is_private or statement is None:
+        return None
+    try:
+        history = accounting.history_from_json(statement)
+    except FedwardError:
+        return None
+    most = plan.rounds * plan.secagg.max_attempts
+    return history if 0 < len(history) <= most and set(history) == {round_event(plan)} else None
 
 
 def report(outcome: Outcome) -> dict[str, Any]:
@@ -73,6 +86,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "sites": [_site(outcome, plan, data) for data in outcome.sites],
         "not_taking_part": dict(outcome.result.refusals),
         "rounds": [asdict(record) for record in outcome.result.rounds],
+        "ended_early": outcome.result.ended_early or None,
         "adapter": _adapter(outcome, plan),
         "run_id": outcome.job.run_id_hex,
         "runtime": outcome.runtime,
@@ -94,6 +108,7 @@ def headline(outcome: Outcome) -> dict[str, Any]:
         "sites": len(outcome.sites) - len(outcome.result.refusals),
         "epsilon_max": max(known) if known else None,
         "delta": plan.privacy.delta if plan.is_private else None,
+        "noise": _noise(outcome),
         "ppl_base": outcome.before.perplexity,
         "ppl_final": outcome.after.perplexity,
         "seconds": round(outcome.seconds["total"], 3),
@@ -107,6 +122,7 @@ def warnings(outcome: Outcome) -> list[str]:
         "secure aggregation: none. The profile plain_ring adds in the ring without masks; masks come with version 0.2.",
         "desensitisation: none. Records are trained on as they are; replacement of identifiers comes with version 0.2.",
     ]
+    found += _of_the_run(outcome)
     if not plan.is_private:
         return [*found, "privacy: none. The plan's privacy.mode is 'none'; this adapter may hold its training records."]
     low, high = _RECOMMENDED_EPSILON
@@ -114,11 +130,26 @@ def warnings(outcome: Outcome) -> list[str]:
         found.append(f"epsilon {plan.privacy.epsilon:g} is outside the recommended range {low:g} to {high:g}.")
     if outcome.job.seeded_noise:
         found.append("noise: drawn from the plan's seed. Whoever knows the seed can take it off: no privacy.")
-    if plan.privacy.delta > 1 / max(site.nominal_units for site in plan.sites):
-        found.append("delta is above 1 over the number of patients of a site: too weak.")
-    missing = {data.site_id for data in outcome.sites} - set(outcome.result.events) - set(outcome.result.refusals)
-    found += [f"site {site} gave no statement of what it was charged." for site in sorted(missing)]
+    if plan.privacy.delta * max(site.nominal_units for site in plan.sites) > 1 / 10:
+        found.append("delta is above a tenth of 1 over the number of patients of a site.")
+    taking_part = [data.site_id for data in outcome.sites if data.site_id not in outcome.result.refusals]
+    silent = [site for site in taking_part if _stated(plan, outcome.result.events.get(site)) is None]
+    return found + [f"site {site} gave no credible statement of what it was charged." for site in silent]
+
+
+def _of_the_run(outcome: Outcome) -> list[str]:
+    found = []
+    if outcome.result.ended_early:
+        found.append(f"the run ended early: {outcome.result.ended_early}")
+    if any(record.clamped_share > 0 for record in outcome.result.rounds):
+        found.append("updates reach the ring's clamp: lower training.learning_rate.")
     return found
+
+
+def _noise(outcome: Outcome) -> str:
+    if not outcome.job.plan.is_private:
+        return "none"
+    return "seed of the plan: no privacy" if outcome.job.seeded_noise else "operating system"
 
 
 def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
@@ -131,12 +162,16 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
         "neighbours": f"add or remove one {unit.value} with all that belongs to it",
         "epsilon_target": plan.privacy.epsilon,
         "delta": plan.privacy.delta,
-        "accountant": "PLD (dp-accounting), Poisson-subsampled Gaussian, composed over all steps of all rounds",
+        "covers": "what sites sent in this run. Not earlier runs on the same patients, and not the counts and "
+        "perplexities under `sites`, which the simulation measured on the sites' records",
+        "max_sites_per_patient": 1,
+        "accountant": "PLD of Poisson-subsampled Gaussian steps, composed over all rounds (dp-accounting); its "
+        f"Rényi bound above {accounting.MAX_PLD_EPSILON:g}",
         "noise_multiplier": plan.privacy.noise_multiplier,
         "clip_norm": plan.privacy.clip_norm,
         "sample_rate": plan.training.sample_rate,
-        "steps": plan.training.steps_per_round * plan.rounds,
-        "noise_source": "seed of the plan" if outcome.job.seeded_noise else "operating system (AES-256-CTR)",
+        "planned_steps": plan.training.steps_per_round * plan.rounds,
+        "noise_source": _noise(outcome),
     }
 
 

@@ -119,6 +119,12 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
     """
     from fedward.common.privacy.calibration import calibrate
 
+    limit = session.max_positions
+    if limit is not None and draft.base.max_length_tokens > limit:
+        raise PlanError(
+            f"base.max_length_tokens is {draft.base.max_length_tokens}, but the base reads {limit} tokens at most",
+            hint="Lower base.max_length_tokens.",
+        )
     noise = draft.privacy.noise_multiplier
     if draft.is_private and noise is None:
         noise = calibrate(

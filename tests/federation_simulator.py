@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import plan_position, planned_train
-from fedward.common.config import RunPlan, SitePolicy
-from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
@@ -126,6 +126,7 @@ class Federation:
         self.plan = plan or make_plan()
         self.plan_bytes = self.plan.to_bytes()
         self.policy = policy
+        self.run_id = RUN_ID
         self.coordinator = identity_of(COORDINATOR)
         members = {site: identity_of(site).public_key for site in SITES}
         self.roster = Roster(coordinator_key=self.coordinator.public_key, members=members)
@@ -160,7 +161,7 @@ class Federation:
 
     def position(self, round_number: int = 0, attempt: int = 0) -> codec.Position:
         """Where a message of this run belongs."""
-        outside = plan_position(self.plan_bytes, run_id=RUN_ID, roster_hash=self.roster.hash)
+        outside = plan_position(self.plan_bytes, run_id=self.run_id, roster_hash=self.roster.hash)
         return codec.Position(
             run_id=outside.run_id,
             roster_hash=outside.roster_hash,
@@ -221,7 +222,7 @@ class Federation:
         """The round loop on ``grid``."""
         return RoundLoop(
             plan_bytes=self.plan_bytes,
-            run_id=RUN_ID,
+            run_id=self.run_id,
             identity=self.coordinator,
             roster=self.roster,
             grid=grid,

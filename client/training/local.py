@@ -46,12 +46,18 @@ class LocalTrainer:
             raise ProtocolError("PLAN_MISMATCH", "the plan names another base model")
         if plan.layout != self._session.layout:
             raise ProtocolError("PLAN_MISMATCH", "the plan's adapter layout is not this base's")
+        limit = self._session.max_positions
+        if limit is not None and plan.base.max_length_tokens > limit:
+            # A record that the base cannot read would otherwise show in whether the site answers.
+            raise ProtocolError("PLAN_MISMATCH", "records may be longer than the base can read")
         self._session.probe()
 
     def update(
         self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
     ) -> NDArray[np.float32]:
         """See ``Trainer.update``."""
+        # Again here: under Ray the process that trains need not be the one that judged the plan.
+        self._session.probe()
         pad = self._session.tokenizer.pad_token_id
         spec = training_spec(plan, plan.site(self._site_id).nominal_units, int(pad))
         return self._session.update(adapter, self._units, spec, permit=permit, entropy=entropy, on_step=self._on_step)

@@ -82,6 +82,12 @@ class AdapterSession:
         """A copy of the adapter's values."""
         return {name: p.detach().cpu().numpy().astype(np.float32) for name, p in self._parameters.items()}
 
+    @property
+    def max_positions(self) -> int | None:
+        """The longest text that the base can read, in tokens; None if it has no limit."""
+        limit = getattr(self.model.config, "max_position_embeddings", None)
+        return limit if isinstance(limit, int) else None
+
     def probe(self) -> None:
         """Prove per-sample gradients on this very model with synthetic rows; once, before private data is read."""
         if not self._probed:

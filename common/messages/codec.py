@@ -13,7 +13,7 @@ import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, overload
 
 from google.protobuf.message import DecodeError, Message
 
@@ -108,12 +108,20 @@ def hashes_of(raw: bytes) -> tuple[bytes, bytes]:
     return hashlib.sha256(_envelope(raw).body).digest(), hashlib.sha256(raw).digest()
 
 
-def open_message(raw: bytes, expect: type[B], *, sender: str, public_key: bytes) -> Opened[B]:
+@overload
+def open_message(raw: bytes, expect: None, *, sender: str, public_key: bytes) -> Opened[Body]: ...
+
+
+@overload
+def open_message(raw: bytes, expect: type[B], *, sender: str, public_key: bytes) -> Opened[B]: ...
+
+
+def open_message(raw: bytes, expect: type[Any] | None, *, sender: str, public_key: bytes) -> Opened[Any]:
     """Verify and parse a message of one kind from one sender.
 
     Args:
         raw: what travelled.
-        expect: the only body type accepted here.
+        expect: the only body type accepted here; None: any, and the signature is over the type that it claims.
         sender: whom the transport says it is from; the header must agree.
         public_key: the sender's pinned key.
 
@@ -121,13 +129,13 @@ def open_message(raw: bytes, expect: type[B], *, sender: str, public_key: bytes)
         ProtocolError: ``BAD_ENCODING`` or ``BAD_SIGNATURE``.
     """
     envelope = _envelope(raw)
-    number = _NUMBER_OF[expect]
+    number = envelope.type if expect is None else _NUMBER_OF[expect]
     if envelope.type != number:
         raise _bad_encoding(f"expected {pb.MessageType.Name(number)}")
     body_hash = hashlib.sha256(envelope.body).digest()
     if not verify(public_key, envelope.signature, "secagg", pb.MessageType.Name(number), body_hash):
         raise ProtocolError("BAD_SIGNATURE", f"the signature of {sender} does not hold")
-    body = _strict(expect, envelope.body)
+    body = _strict(TYPES[number], envelope.body)
     header = body.header
     if header.sender != sender or len(header.run_id) != RUN_ID_BYTES:
         raise _bad_encoding("the header names another sender or run")

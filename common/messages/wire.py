@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 RECORD = "fw"
 """Name of the ``ArrayRecord`` in the ``RecordDict``."""
 ARRAY = "m"
@@ -14,5 +16,11 @@ ERROR_RECORD = "fw-error"
 ERROR_KEY = "code"
 MESSAGE_TYPE = "query"
 
+
 RELAY_ERRORS = frozenset({"daemon-down", "deadline", "too-large", "bad-record", "draining", "internal"})
 """All that a relay may say of itself."""
+
+
+def is_ours(*, stype: str, dtype: str, shape: Sequence[int], num_bytes: int) -> bool:
+    """Whether an array is one that we wrote."""
+    return (stype, dtype, tuple(shape)) == (STYPE, DTYPE, (num_bytes,))

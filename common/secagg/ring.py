@@ -101,11 +101,6 @@ class Quantiser:
         # Through int32: casting a negative float to an unsigned integer is undefined in C and differs by machine.
         out[:] = (floor.astype(np.int32) + up).view(np.uint32)
 
-    def count_clamped(self, update: NDArray[np.float32], *, weight: float = 1.0) -> int:
-        """How many coordinates the clamp cuts. Depends on data: for the site's own log only."""
-        bound = 2.0 ** (self.clamp_log2 - self.scale_log2)
-        return int(np.count_nonzero(np.abs(update) * np.float32(weight) > bound))
-
     def dequantise(self, total: RingVector) -> NDArray[np.float64]:
         """A ring sum in units of the update: (L,) float64, exact."""
         return total.view(np.int32).astype(np.float64) * 2.0**-self.scale_log2

@@ -13,15 +13,21 @@ from tests.federation_simulator import make_plan
 
 PLAN = make_plan()
 POLICY = SitePolicy(profiles=("plain_ring",), min_cohort=2)
-FINE = Proposal(plan=PLAN, run_epsilon=1.0)
+
+
+def judged(*, plan: RunPlan = PLAN, run_epsilon: float = 1.0, total_epsilon: float = 2.0) -> Proposal:
+    return Proposal(plan=plan, run_epsilon=run_epsilon, total_epsilon=total_epsilon)
+
+
+FINE = judged()
 
 
 def proposal(table: str, name: str, value: Any, *, run_epsilon: float = 1.0) -> Proposal:  # noqa: ANN401
     """A plan with one value forced in, past the checks that a plan makes of itself."""
     if not table:
-        return Proposal(plan=PLAN.model_copy(update={name: value}), run_epsilon=run_epsilon)
+        return judged(plan=PLAN.model_copy(update={name: value}), run_epsilon=run_epsilon)
     part = getattr(PLAN, table).model_copy(update={name: value})
-    return Proposal(plan=PLAN.model_copy(update={table: part}), run_epsilon=run_epsilon)
+    return judged(plan=PLAN.model_copy(update={table: part}), run_epsilon=run_epsilon)
 
 
 # Rule, code, and what breaks it alone.
@@ -40,16 +46,20 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("lora_rank", "POLICY_REFUSED", lambda: (proposal("lora", "rank", 65), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", 0.299), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", None), POLICY)),
-    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=5.001), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=5.001), POLICY)),
     # The plan's own target binds too, where it is the stricter one.
     ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", 0.99), POLICY)),
-    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=math.inf), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=math.inf), POLICY)),
+    ("epsilon_total", "BUDGET_REFUSED", lambda: (judged(total_epsilon=8.001), POLICY)),
+    ("epsilon_total", "BUDGET_REFUSED", lambda: (judged(total_epsilon=math.inf), POLICY)),
     # NaN
+    ("epsilon_total", "BUDGET_REFUSED", lambda: (judged(total_epsilon=math.nan), POLICY)),
+    ("epsilon_total", "BUDGET_REFUSED", lambda: (FINE, POLICY.model_copy(update={"account_epsilon": math.nan}))),
     ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", math.nan), POLICY)),
     ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", math.nan), POLICY)),
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", math.nan), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", math.nan), POLICY)),
-    ("epsilon_run", "POLICY_REFUSED", lambda: (Proposal(plan=PLAN, run_epsilon=math.nan), POLICY)),
+    ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_epsilon": math.nan}))),
     ("delta", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_delta": math.nan}))),
@@ -82,10 +92,10 @@ def test_value_at_the_limit_passes(table: str, name: str, value: float) -> None:
 def test_breaking_one_rule_is_refused_by_its_name(
     rule: str, code: str, case: Callable[[], tuple[Proposal, SitePolicy]]
 ) -> None:
-    judged, policy = case()
-    assert [broken.name for broken in judge(judged, policy)] == [rule]
+    found, policy = case()
+    assert [broken.name for broken in judge(found, policy)] == [rule]
     with pytest.raises(ProtocolError) as caught:
-        require(judged, policy)
+        require(found, policy)
     assert (caught.value.code, caught.value.rule) == (code, rule)
 
 
@@ -108,15 +118,15 @@ def test_run_without_privacy_passes_where_the_site_allows_it() -> None:
 
 
 def test_several_broken_rules_are_all_found_and_the_first_is_named() -> None:
-    judged = Proposal(plan=PLAN.model_copy(update={"rounds": 5000}), run_epsilon=math.nan)
-    assert [rule.name for rule in judge(judged, POLICY)] == ["rounds", "epsilon_run"]
+    found = judged(plan=PLAN.model_copy(update={"rounds": 5000}), run_epsilon=math.nan)
+    assert [rule.name for rule in judge(found, POLICY)] == ["rounds", "epsilon_run"]
     with pytest.raises(ProtocolError, match="'rounds'"):
-        require(judged, POLICY)
+        require(found, POLICY)
 
 
 def test_refusal_tells_no_value_and_no_limit() -> None:
     with pytest.raises(ProtocolError) as caught:
-        require(Proposal(plan=PLAN, run_epsilon=7.25), POLICY)
+        require(judged(run_epsilon=7.25), POLICY)
     assert not any(digit.isdigit() for digit in caught.value.message)
 
 
@@ -124,7 +134,7 @@ def test_refusal_tells_no_value_and_no_limit() -> None:
 def test_stricter_of_plan_and_policy_binds(run_epsilon: float, planned: float, allowed: float) -> None:
     plan: RunPlan = make_plan(privacy={"epsilon": planned})
     broken = judge(
-        Proposal(plan=plan, run_epsilon=run_epsilon),
+        judged(plan=plan, run_epsilon=run_epsilon),
         SitePolicy(profiles=("plain_ring",), min_cohort=2, max_epsilon=allowed),
     )
     assert (not broken) == (run_epsilon <= planned and run_epsilon <= allowed)

@@ -1,4 +1,5 @@
 import hashlib
+import itertools
 import json
 import logging
 import math
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from fedward.client.site import STEPS, SiteAgent
 from fedward.common.agreement import cohort_facts, round_event, run_epsilon
-from fedward.common.config import SitePolicy
+from fedward.common.config import COORDINATOR, SitePolicy
 from fedward.common.errors import (
     BudgetExhaustedError,
     ConfigError,
@@ -21,11 +22,11 @@ from fedward.common.errors import (
     ProtocolError,
     TrainingError,
 )
-from fedward.common.identity import COORDINATOR, Identity, Roster
+from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, EntryState
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.privacy.accounting import history_from_json
+from fedward.common.privacy.accounting import epsilon, history_from_json
 from fedward.common.secagg import ring
 from fedward.common.secagg.aggregator import Aggregator, Coordinator
 from fedward.common.secagg.plain import PlainRing, quantiser_of
@@ -227,7 +228,8 @@ def test_steps_of_a_round_are_done_in_their_order(monkeypatch: pytest.MonkeyPatc
     spied(monkeypatch, ring.Quantiser, "quantise", lambda: steps.append("quantise"))
     spied(monkeypatch, Identity, "sign", lambda: steps.append("sign"))
     agent.handle(request)
-    assert tuple(steps) == STEPS
+    # Reserved and charged twice in a row: in the run's account and in the site's.
+    assert tuple(step for step, _ in itertools.groupby(steps)) == STEPS
 
 
 def test_charge_is_final_before_the_reply_is_built() -> None:
@@ -357,9 +359,28 @@ def test_private_run_whose_account_is_lost_does_not_train() -> None:
     federation = Federation()
     document = json.loads(federation.joined().export_state())
     agent = federation.agent()
-    agent.restore_state(json.dumps({**document, "account": None}).encode())
+    agent.restore_state(json.dumps({**document, "run_account": None}).encode())
     assert refusal_of(agent.handle(federation.train())).code == "ABSTAIN"
     assert not federation.trainers["alpha"].calls
+
+
+def test_runs_add_up_in_the_account_of_the_site() -> None:
+    federation = Federation(make_plan(rounds=1, privacy={"noise_multiplier": 0.7, "epsilon": 5.0}))
+    agent = federation.agent()
+    num_runs = 0
+    for number in range(200):
+        federation.run_id = bytes([number]) * 16
+        answer = agent.handle(federation.offer())
+        if codec.peek_type(answer) == pb.REFUSAL:
+            break
+        assert reply_of(agent.handle(federation.train()), pb.TrainReply)
+        num_runs += 1
+    refusal = refusal_of(answer)
+    assert (refusal.code, refusal.rule) == ("BUDGET_REFUSED", "epsilon_total")
+    event = round_event(federation.plan)
+    assert num_runs > 1
+    assert epsilon([event] * num_runs, POLICY.account_delta) <= POLICY.account_epsilon
+    assert epsilon([event] * (num_runs + 1), POLICY.account_delta) > POLICY.account_epsilon
 
 
 def test_state_of_a_site_in_no_run_is_empty() -> None:

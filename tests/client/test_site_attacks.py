@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import ProtocolError, TrainingError
-from fedward.common.identity import COORDINATOR
 from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -73,7 +73,7 @@ OFFERS = [
         "plan beyond all measure",
         "POLICY_REFUSED",
         lambda f: offer_of_plan(
-            f, rounds=100_000, training={"steps_per_round": 100_000}, privacy={"noise_multiplier": 1e-6}
+            f, rounds=100_000, training={"steps_per_round": 100_000}, privacy={"noise_multiplier": 0.01}
         ),
         rule="rounds",
     ),

@@ -7,8 +7,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import IdentityError
-from fedward.common.identity import COORDINATOR, Area, Identity, Roster, check_site_id, verify
+from fedward.common.identity import Area, Identity, Roster, check_site_id, verify
 from fedward.common.secagg.transcript import transcript
 from tests.strategies import site_ids
 

@@ -135,6 +135,44 @@ def test_one_unit_moves_the_sum_by_at_most_the_clip_in_float64(
     assert float(flat([parameter.grad]).norm()) <= clip
 
 
+def contribution(grads: Tensor, clip: float) -> float:
+    """Norm, in float64, of what one unit with gradient (n,) adds to the buffer."""
+    parameter, optimizer = bare(grads.numel(), clip=clip)
+    give(parameter, optimizer, grads.reshape(1, -1))
+    optimizer.step()
+    return float(flat([parameter.grad]).norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("size", [1, 127, 128, 129, 4096 * 16, 16384 * 256 + 77])
+def test_long_rows_of_equal_entries_keep_the_clip_in_float64(size: int, dtype: torch.dtype) -> None:
+    for value in (1.0, 1 / 3, 0.1):
+        norm = contribution(torch.full((size,), value, dtype=dtype), 0.05)
+        assert 0.05 * (1 - 2e-5) <= norm <= 0.05
+
+
+@pytest.mark.parametrize(("value", "clip"), [(1e-18, 1e-16), (1e-23, 1e-24), (1e-38, 1e-30), (1e18, 1.0), (3e38, 1.0)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_squares_that_leave_float32_keep_the_clip_in_float64(value: float, clip: float, dtype: torch.dtype) -> None:
+    norm = contribution(torch.full((65_536,), value, dtype=dtype), clip)
+    assert 0.99 * clip <= norm <= clip
+
+
+def test_a_tiny_part_beside_a_large_one_keeps_the_clip() -> None:
+    grads = torch.full((100_000,), 1e-20)
+    grads[0] = 1e-9
+    assert 0.99e-12 <= contribution(grads, 1e-12) <= 1e-12
+
+
+def test_a_unit_whose_factor_float32_cannot_hold_adds_nothing_and_is_counted() -> None:
+    parameter, optimizer = bare(4096, clip=1e-6)
+    give(parameter, optimizer, torch.stack([torch.full((4096,), 3e38), torch.full((4096,), 1e-9)]))
+    optimizer.step()
+    assert optimizer.nonfinite_units == 1
+    assert parameter.grad is not None
+    assert torch.allclose(parameter.grad, torch.tensor(1e-9))
+
+
 def test_one_sequence_counts_once_although_opt_flattens_its_tokens() -> None:
     clip = 0.01
     model = adapted("opt", targets=["fc1", "fc2"])
@@ -250,6 +288,11 @@ def test_the_shipped_noise_is_the_operating_systems(monkeypatch: pytest.MonkeyPa
 def test_noise_without_a_clip_is_refused() -> None:
     with pytest.raises(PrivacyError, match="no mechanism"):
         bare(3, noise=1.0, clip=math.inf)
+
+
+def test_a_clip_that_float32_cannot_hold_is_refused() -> None:
+    with pytest.raises(PrivacyError, match="drowns"):
+        bare(3, clip=1e-31)
 
 
 # ---------------------------------------------------------------------------------------------------- misuse

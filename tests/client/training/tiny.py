@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 VOCABULARY = 61
 PEFT_WARNING = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 """peft 0.21.2 reads the old name of a flag of transformers 5.23."""
-ARCHITECTURES = ("gpt2", "llama", "qwen2", "opt", "bert")
+ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
 _ATTENTION = {"gpt2": ["c_attn"], "bert": ["query", "value"]}
 
 
@@ -44,6 +44,8 @@ def base(name: str) -> nn.Module:
         return tf.LlamaForCausalLM(tf.LlamaConfig(**rope))
     if name == "qwen2":
         return tf.Qwen2ForCausalLM(tf.Qwen2Config(**rope, tie_word_embeddings=True))
+    if name == "qwen3":
+        return tf.Qwen3ForCausalLM(tf.Qwen3Config(**rope, head_dim=8))
     if name == "opt":
         return tf.OPTForCausalLM(tf.OPTConfig(**common, ffn_dim=32, word_embed_proj_dim=24))
     return tf.BertLMHeadModel(tf.BertConfig(**common, intermediate_size=32, is_decoder=True))

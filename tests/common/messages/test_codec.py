@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import ProtocolError
-from fedward.common.identity import COORDINATOR, Identity
+from fedward.common.identity import Identity
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.codec import Body, Opened, Position, open_message, seal

@@ -181,11 +181,6 @@ def test_noise_widens_the_range() -> None:
     assert COARSE.in_range(np.array([70], "<u4"), 1, noise_steps=6)
 
 
-@pytest.mark.parametrize(("value", "weight", "count"), [(4.0, 1.0, 0), (4.001, 1.0, 2), (7.9, 0.5, 0), (8.1, 0.5, 2)])
-def test_clamped_coordinates_are_counted(value: float, weight: float, count: int) -> None:
-    assert COARSE.count_clamped(np.array([value, -value, 0], np.float32), weight=weight) == count
-
-
 @given(st.lists(st.integers(0, 2**32 - 1), max_size=10))
 def test_bytes_and_back_is_the_identity(values: list[int]) -> None:
     vector = np.array(values, "<u4")
