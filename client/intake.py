@@ -39,7 +39,8 @@ class DataSource:
         where: only rows whose columns equal these values are read.
         format: "auto" decides by the file's suffix; a folder is a Hugging Face data set.
         encoding: of JSON lines and CSV; a UTF-8 byte order mark is accepted.
-        max_records: stop after this many records.
+        patient_share: keep this share of the patients, chosen by a hash of each one's own id; None keeps all. A cut by
+            position would let one patient decide which others are in.
 
     Raises:
         ConfigError: for a value that cannot be.
@@ -52,7 +53,7 @@ class DataSource:
     where: Mapping[str, str] = field(default_factory=dict)
     format: Format = "auto"
     encoding: str = "utf-8"
-    max_records: int | None = None
+    patient_share: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be, and detach ``where`` from the caller's mapping."""
@@ -67,10 +68,8 @@ class DataSource:
             raise ConfigError("where: expected a string for every column")
         if self.format not in get_args(Format):
             raise ConfigError(f"format = {self.format!r}: expected one of {', '.join(get_args(Format))}")
-        if self.max_records is not None:
-            if type(self.max_records) is not int:
-                raise ConfigError("max_records: expected a whole number")
-            _validate.positive(max_records=self.max_records)
+        if self.patient_share is not None:
+            _validate.probability(patient_share=self.patient_share)
         object.__setattr__(self, "encoding", _checked_encoding(self.encoding))
 
     @property
@@ -100,7 +99,8 @@ class Patients:
 def load_records(source: DataSource) -> tuple[Record, ...]:
     """Read the records of ``source`` in file order.
 
-    Rows that ``where`` does not select, and rows whose text columns are all empty, are left out. Spaces around a
+    Rows that ``where`` does not select, rows whose text columns are all empty and patients outside of
+    ``patient_share`` are left out; adding or removing a patient changes nothing for the others. Spaces around a
     patient id are dropped: they would make two units of one person. Without ``patient_column`` the id is a hash of
     text and label with a counter for repeats, so that it does not depend on the file's order.
 
@@ -111,19 +111,25 @@ def load_records(source: DataSource) -> tuple[Record, ...]:
         DataError: anything else; the message says where.
     """
     records: list[Record] = []
+    num_read = 0
     repeats: Counter[str] = Counter()
     with _named_os_errors(source):
         for place, row in read_rows(source):
             record = _record(source, place, row, repeats)
             if record is None:
                 continue
-            if len(records) == MAX_RECORDS:
-                raise DataError(f"{source.path.name}: more than {MAX_RECORDS:,} records", hint="Set max_records.")
-            records.append(record)
-            if len(records) == source.max_records:
-                break
+            num_read += 1
+            if num_read > MAX_RECORDS:
+                raise DataError(
+                    f"{source.path.name}: more than {MAX_RECORDS:,} records",
+                    hint="Narrow `where`, or split the file by patients.",
+                )
+            if _is_kept(source.patient_share, record.patient_id):
+                records.append(record)
     if not records:
-        raise EmptyDataError(f"{source.path.name}: no record is left after the filter and without empty texts")
+        raise EmptyDataError(
+            f"{source.path.name}: no record is left after the filter, the patient share and without empty texts"
+        )
     return tuple(records)
 
 
@@ -164,8 +170,18 @@ def split_patients(records: Sequence[Record], *, heldout_share: float, split_see
 
 
 def _split_hash(split_seed: int, patient_id: str) -> int:
-    label = f"fedward/heldout/v1\0{split_seed}\0".encode()
-    return int.from_bytes(hashlib.sha256(label + patient_id.encode()).digest()[:8], "big")
+    return _hash64(f"fedward/heldout/v1\0{split_seed}\0", patient_id)
+
+
+def _is_kept(patient_share: float | None, patient_id: str) -> bool:
+    if patient_share is None:
+        return True
+    return _hash64("fedward/patient-share/v1\0", patient_id) < int(patient_share * 2.0**64)
+
+
+def _hash64(label: str, patient_id: str) -> int:
+    """In [0, 2**64); choices under different labels do not depend on each other."""
+    return int.from_bytes(hashlib.sha256(label.encode() + patient_id.encode()).digest()[:8], "big")
 
 
 def _checked_encoding(encoding: str) -> str:

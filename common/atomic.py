@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fedward.common.errors import ConfigError
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; a crash leaves the old file or the new one, never a part."""
@@ -29,7 +31,12 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextmanager
 def replace_directory(folder: Path) -> Iterator[Path]:
-    """Yield an empty temporary sibling; on success it takes the place of ``folder``, on failure it is removed."""
+    """Yield an empty temporary sibling; on success it takes the place of ``folder``, on failure it is removed.
+
+    Raises:
+        ConfigError: ``folder`` is a link, dangling or not, or no folder; before anything is written.
+    """
+    _require_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -47,18 +54,30 @@ def replace_directory(folder: Path) -> Iterator[Path]:
     _sync_folder(folder.parent)
 
 
+def _require_replaceable(folder: Path) -> None:
+    """Only a folder can be swapped for a folder; through a link something elsewhere would be, or the link lost."""
+    hint = "Name a folder, or a place where nothing is yet."
+    if folder.is_symlink():
+        raise ConfigError(f"{folder.name} is a link and is not replaced", hint=hint)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder.name} is not a folder and is not replaced", hint=hint)
+
+
 def _swap(fresh: Path, folder: Path) -> None:
+    _require_replaceable(folder)  # it may have come while ``fresh`` was filled
     if not folder.exists():
         fresh.replace(folder)
         return
     old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.old."))
-    folder.replace(old)
     try:
-        fresh.replace(folder)
-    except BaseException:
-        old.replace(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        folder.replace(old)
+        try:
+            fresh.replace(folder)
+        except BaseException:
+            old.replace(folder)
+            raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync_file(path: Path) -> None:

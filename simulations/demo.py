@@ -20,15 +20,15 @@ HELDOUT_PATIENTS = 40
 PLAN: dict[str, Any] = {
     "schema": "fedward.recipe/1",
     "name": "demo: synthetic hospitals",
-    "rounds": 5,
+    "rounds": 6,
     "base": {"name": "embedded", "max_length_tokens": 112},
     "lora": {"rank": 8, "alpha": 16.0, "targets": ["all-linear"]},
     "privacy": {"epsilon": 5.0, "delta": 1e-5, "clip_norm": 1.0},
     "training": {
         "sample_rate": 0.06,
-        "steps_per_round": 6,
+        "steps_per_round": 8,
         "optimizer": "sgd",
-        "learning_rate": 1.0,
+        "learning_rate": 0.7,
         "max_records_per_unit": 1,
         "max_batch_tokens": 4096,
     },

@@ -144,7 +144,7 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             return
         units, scale = self._require_complete(samples)
         rows = [sample.reshape(units, -1) for sample in samples]
-        factor, usable = self._clip_factors(rows, units, scale)
+        factor, usable = self._clip_factors(rows, scale)
         if not bool(usable.all()):
             self.nonfinite_units += int((~usable).sum())
             rows = [torch.where(usable.unsqueeze(1), row, 0.0) for row in rows]
@@ -187,14 +187,13 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             raise TrainingError(f"batch dimensions {sizes} are not the number of units, {units}")
         return units, (1.0 if hooks is None else hooks.loss_scale)
 
-    def _clip_factors(self, rows: list[Tensor], units: int, scale: float) -> tuple[Tensor, Tensor]:
+    def _clip_factors(self, rows: list[Tensor], scale: float) -> tuple[Tensor, Tensor]:
         """(U,) float32 factors, and which units can be used; the others get a factor of zero.
 
         The norms read the same stored values as the sum.
         """
-        square = torch.zeros(units, dtype=torch.float64, device=self._flat.device)
-        for row in rows:
-            square += _squares(row)
+        norms = torch.cat([norm for row in rows for norm in _block_norms(row)], dim=1)
+        square: Tensor = norms.double().square_().sum(dim=1)
         smallest, largest = _PLAIN_NORMS
         odd = ~((square >= smallest**2) & (square <= largest**2))  # this way round NaN is odd
         if bool(odd.any()):
@@ -215,15 +214,17 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             self._hooks.release()
 
 
-def _squares(row: Tensor) -> Tensor:
-    """(U,) float64 squared norms of (U, n), exact to ``_BLOCK`` roundings of float32."""
+def _block_norms(row: Tensor) -> list[Tensor]:
+    """(U, …) float32 norms of the blocks of a (U, n) row, the odd end included."""
     units, size = row.shape
     whole = size - size % _BLOCK
-    blocks = row[:, :whole].reshape(units, -1, _BLOCK)
-    square = torch.linalg.vector_norm(blocks, dim=2, dtype=torch.float32).double().square_().sum(dim=1)
+    norms = []
+    if whole:
+        blocks = row[:, :whole].reshape(units, -1, _BLOCK)
+        norms.append(torch.linalg.vector_norm(blocks, dim=2, dtype=torch.float32))
     if whole < size:
-        square += torch.linalg.vector_norm(row[:, whole:], dim=1, dtype=torch.float32).double().square_()
-    return square
+        norms.append(torch.linalg.vector_norm(row[:, whole:], dim=1, keepdim=True, dtype=torch.float32))
+    return norms
 
 
 __all__ = ["FlatDPOptimizer", "NORM_MARGIN"]

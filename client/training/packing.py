@@ -41,7 +41,8 @@ def pack(
 
     Args:
         units: each with at least one record, each record with at least one token.
-        max_batch_tokens: bound on R · T, padding included; a single unit may pass it, for it is not split.
+        max_batch_tokens: bound on R · T, padding included; only a single unit whose rows times its
+            longest record are more passes it, for it is not split.
         max_units: bound on U.
         pad_token_id: fills the rows.
 

@@ -1,8 +1,10 @@
 """A site's local training: exactly the booked number of DP-SGD steps, from the permit's own parameters.
 
 Guarantee (private runs): the adapter after ``train`` is the output of ``permit.event`` with clip ``permit.clip_norm``,
-for adding or removing one unit with all its records. Nothing fails or stops because of a record. The same code without
-clip and noise serves runs without privacy.
+for adding or removing one unit with all its records. No record makes it fail or stop: what the vocabulary does not hold
+is left out, and a unit needs at most ``max_records_per_unit · max_length_tokens`` padded tokens at once. That the base
+reads so long a record, and the machine so many tokens, the caller has checked before; both are public. The same code
+without clip and noise serves runs without privacy.
 
 Not handled here: the ledger, the deltas of the round, the number of threads.
 """
@@ -66,7 +68,8 @@ class TrainingSpec:
     max_records_per_unit: int
     """At most so many of a unit's records enter a step, drawn afresh each time."""
     max_batch_tokens: int
-    """Bound on a physical batch; changes memory and time, not the result of the accounting."""
+    """Bound on a physical batch; changes memory and time, not the result of the accounting. Holds without exception if
+    ``max_records_per_unit · max_length_tokens`` is within; else a single unit may pass it, up to that product."""
     pad_token_id: int
 
     def __post_init__(self) -> None:

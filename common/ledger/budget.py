@@ -1,6 +1,6 @@
 """The privacy budget of one account, in memory: reserve before reading, charge before releasing, never refund.
 
-A reservation counts from the moment it is made. It is voided only while uncharged, when nothing left and nothing will.
+A reservation counts from the moment it is made. It is voided only while unclaimed: no mechanism has begun.
 What is reserved but neither charged nor voided, after a crash for example, stays counted.
 
 Not handled here: durability. The account is bytes that its owner stores; the signed chain on disk is another module.
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NoReturn, SupportsIndex
 
 from fedward.common import _validate
 from fedward.common.errors import BudgetExhaustedError, ConfigError, PrivacyError
@@ -50,30 +50,35 @@ class BudgetEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Permit:
-    """The right to run one reserved mechanism once. Made by ``BudgetAccount.reserve``.
+    """The right to run one reserved mechanism once. Only ``BudgetAccount.reserve`` makes one that can be used.
 
-    The mechanism takes its parameters from here, so that what was booked and what is run cannot differ.
+    The mechanism takes its parameters from here, so that what was booked and what is run cannot differ. One made by
+    hand, by ``dataclasses.replace`` for example, is unknown to the account and cannot be claimed; there are no copies.
     """
 
     event: PrivacyEvent
     clip_norm: float
     purpose: str
-    _unused: list[None] = field(default_factory=lambda: [None], repr=False)
+    _account: BudgetAccount | None = field(default=None, repr=False)
 
     def claim(self) -> None:
-        """Use the permit up.
+        """Use the permit up: its mechanism begins, and from now on it cannot be voided.
 
         Raises:
-            PrivacyError: it was claimed, charged or voided before.
+            PrivacyError: it was claimed, charged or voided before, or no account made it.
         """
-        try:
-            self._unused.pop()  # one atomic operation: of two threads one fails
-        except IndexError:
-            raise PrivacyError("a permit is good for one use only", hint="Reserve budget anew.") from None
+        if self._account is None:
+            raise PrivacyError("no account reserved this permit", hint="Take it from BudgetAccount.reserve.")
+        self._account.claim(self)
 
-    def expire(self) -> None:
-        """Make a later ``claim`` fail."""
-        self._unused.clear()
+    def __copy__(self) -> NoReturn:
+        raise PrivacyError("a permit is good for one use only and cannot be copied")
+
+    def __deepcopy__(self, _: dict[int, Any]) -> NoReturn:
+        self.__copy__()
+
+    def __reduce_ex__(self, _: SupportsIndex) -> NoReturn:
+        self.__copy__()
 
 
 class BudgetAccount:
@@ -97,6 +102,7 @@ class BudgetAccount:
         accounting.merge(self._earlier)  # refuses what is no event
         self._entries: list[BudgetEntry] = []
         self._open: dict[Permit, int] = {}
+        self._claimed: set[Permit] = set()
         self._lock = threading.Lock()
 
     @property
@@ -131,10 +137,21 @@ class BudgetAccount:
             after = accounting.epsilon((*self.history, event), self.delta)
             if not after <= self.epsilon_cap:  # this way round NaN is refused
                 raise BudgetExhaustedError(f"epsilon would be {after:.3f}, allowed {self.epsilon_cap:g}")
-            permit = Permit(event=event, clip_norm=entry.clip_norm, purpose=purpose)
+            permit = Permit(event=event, clip_norm=entry.clip_norm, purpose=purpose, _account=self)
             self._open[permit] = len(self._entries)
             self._entries.append(entry)
         return permit
+
+    def claim(self, permit: Permit) -> None:
+        """Use a reservation up for its one mechanism, which begins now.
+
+        Raises:
+            PrivacyError: not an open reservation of this account, or claimed before.
+        """
+        with self._lock:  # of two threads one fails
+            if permit not in self._open or permit in self._claimed:
+                raise PrivacyError("a permit is good for one use only", hint="Reserve budget anew.")
+            self._claimed.add(permit)
 
     def charge(self, permit: Permit) -> None:
         """Make a reservation final. Must come before anything that depends on it leaves.
@@ -145,10 +162,11 @@ class BudgetAccount:
         self._close(permit, EntryState.CHARGED)
 
     def void(self, permit: Permit) -> None:
-        """Take back a reservation of which nothing left and nothing will.
+        """Take back a reservation whose mechanism has not begun and never will.
 
         Raises:
-            PrivacyError: not an open reservation of this account; a charge is never refunded.
+            PrivacyError: not an open reservation of this account, or claimed: its mechanism has begun and stays
+                counted. A charge is never refunded.
         """
         self._close(permit, EntryState.VOID)
 
@@ -194,10 +212,12 @@ class BudgetAccount:
 
     def _close(self, permit: Permit, state: EntryState) -> None:
         with self._lock:
+            if state is EntryState.VOID and permit in self._claimed:
+                raise PrivacyError("the mechanism of this permit has begun", hint="It stays counted; charge it.")
             index = self._open.pop(permit, None)
             if index is None:
                 raise PrivacyError("not an open reservation of this account", hint="It was charged or voided before.")
-            permit.expire()
+            self._claimed.discard(permit)
             self._entries[index] = replace(self._entries[index], state=state)
 
 

@@ -1,7 +1,7 @@
 import csv
 import json
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -227,9 +227,41 @@ def test_rows_without_text_are_skipped_and_optional_keys_may_be_left_out(tmp_pat
     assert [(r.patient_id, r.label) for r in records] == [("2", None), ("3", "4")]
 
 
-def test_max_records_stops_before_what_follows(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD + "malformed")
-    assert len(load_records(source_of(path, max_records=1))) == 1
+def kept(tmp_path: Path, patients: Sequence[int], share: float | None) -> list[str]:
+    """Ids of the patients that are read, each of two records."""
+    rows = [{"pid": patient, "text": f"t{turn}"} for patient in patients for turn in range(2)]
+    return [record.patient_id for record in load_records(source_of(write_rows(tmp_path, rows), patient_share=share))]
+
+
+def test_a_share_keeps_whole_patients_and_about_so_many(tmp_path: Path) -> None:
+    ids = kept(tmp_path, range(2000), 0.3)
+    assert ids[::2] == ids[1::2]
+    assert len(set(ids)) == pytest.approx(600, abs=5 * (2000 * 0.3 * 0.7) ** 0.5)
+
+
+def test_another_patient_in_any_place_changes_nothing_for_the_others(tmp_path: Path) -> None:
+    before = kept(tmp_path, range(40), 0.5)
+    for newcomer in range(40, 50):
+        for patients in ([newcomer, *range(40)], [*range(40), newcomer]):
+            assert [i for i in kept(tmp_path, patients, 0.5) if i != str(newcomer)] == before
+
+
+def test_a_larger_share_keeps_whom_a_smaller_one_keeps(tmp_path: Path) -> None:
+    shares = [set(kept(tmp_path, range(100), share)) for share in (0.2, 0.6, 1.0, None)]
+    assert shares[0] < shares[1] < shares[2] == shares[3]
+    assert len(shares[3]) == 100
+
+
+def test_the_share_does_not_depend_on_the_split(tmp_path: Path) -> None:
+    rows = [{"pid": i, "text": "t"} for i in range(2000)]
+    records = load_records(source_of(write_rows(tmp_path, rows), patient_share=0.5))
+    heldout = split_patients(records, heldout_share=0.5, split_seed=0).heldout
+    assert len(heldout) == pytest.approx(0.5 * len(records), abs=100)
+
+
+def test_a_share_that_leaves_nobody_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(EmptyDataError, match="patient share"):
+        kept(tmp_path, range(3), 1e-18)
 
 
 def test_too_many_records_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +292,7 @@ def test_text_limit_is_exact(name: str, tmp_path: Path) -> None:
 
 def test_limit_of_the_csv_module_is_put_back(tmp_path: Path) -> None:
     before = csv.field_size_limit()
-    load_records(source_of(write_csv(tmp_path, ","), max_records=1))
+    load_records(source_of(write_csv(tmp_path, ","), patient_share=0.5))
     assert csv.field_size_limit() == before
 
 
@@ -289,9 +321,9 @@ def test_repr_shows_nothing_of_a_record() -> None:
         {"encoding": "utf-16"},
         {"encoding": "hex"},
         {"encoding": "no such"},
-        {"max_records": 0},
-        {"max_records": float("nan")},
-        {"max_records": 2.5},
+        {"patient_share": 0.0},
+        {"patient_share": float("nan")},
+        {"patient_share": 1.5},
     ],
     ids=str,
 )

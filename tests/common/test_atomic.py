@@ -1,9 +1,11 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fedward.common.atomic import replace_directory, write_atomically
+from fedward.common.errors import ConfigError
 
 
 class Crash(BaseException):
@@ -105,3 +107,65 @@ def test_failure_of_the_last_move_leaves_the_old_folder(tmp_path: Path, monkeypa
     with pytest.raises(OSError, match="no space"), replace_directory(tmp_path / "out") as fresh:
         (fresh / "new").touch()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_failure_of_the_first_move_leaves_the_old_folder_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with replace_directory(tmp_path / "out") as fresh:
+        (fresh / "old").touch()
+    monkeypatch.setattr(Path, "replace", crash)
+    with pytest.raises(Crash), replace_directory(tmp_path / "out") as fresh:
+        (fresh / "new").touch()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["old"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def dangling_link(target: Path) -> None:
+    target.symlink_to("nowhere")
+
+
+def link_to_a_folder(target: Path) -> None:
+    (target.parent / "real").mkdir()
+    (target.parent / "real" / "kept").touch()
+    target.symlink_to("real")
+
+
+def link_to_a_file(target: Path) -> None:
+    (target.parent / "real").touch()
+    target.symlink_to("real")
+
+
+def file(target: Path) -> None:
+    target.write_bytes(b"kept")
+
+
+def pipe(target: Path) -> None:
+    os.mkfifo(target)
+
+
+NO_FOLDERS = [dangling_link, link_to_a_folder, link_to_a_file, file, pipe]
+
+
+def contents(folder: Path) -> list[tuple[str, bool]]:
+    return sorted((str(path.relative_to(folder)), path.is_symlink()) for path in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("make", NO_FOLDERS)
+def test_what_is_no_folder_is_refused_before_anything_is_written(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "out")
+    before = contents(tmp_path)
+    with pytest.raises(ConfigError, match=r"out is .* not replaced"), replace_directory(tmp_path / "out"):
+        pytest.fail("the caller was asked to write")
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("make", NO_FOLDERS)
+def test_what_is_no_folder_and_came_meanwhile_is_left_alone(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    with pytest.raises(ConfigError, match="not replaced"), replace_directory(tmp_path / "out"):
+        make(tmp_path / "out")
+    (tmp_path / "expected").mkdir()
+    make(tmp_path / "expected" / "out")
+    expected = contents(tmp_path / "expected")
+    assert [entry for entry in contents(tmp_path) if not entry[0].startswith("expected")] == expected

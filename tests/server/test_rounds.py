@@ -261,6 +261,26 @@ def test_round_that_stays_void_ends_the_run_and_names_the_codes() -> None:
     assert federation.notes.rounds == []
 
 
+def test_later_round_that_stays_void_ends_the_run_early_and_keeps_the_adapter() -> None:
+    def only_once(request: bytes, honest: Handler) -> bytes:
+        return honest(request) if position_in(request)[0] == 1 else silent(request, honest)
+
+    federation = Federation(make_plan(secagg={"min_cohort": 3}))
+    result = federation.run({"beta": on_train(only_once)})
+    assert [record.round_number for record in result.rounds] == [1]
+    assert result.ended_early.startswith("round 2 was void 2 times: beta: TRANSPORT:")
+    one_round = Federation(make_plan(rounds=1, secagg={"min_cohort": 3})).run()
+    assert np.array_equal(trained(result), trained(one_round))
+    assert set(result.events) == set(SITES)
+
+
+def test_share_of_coordinates_at_the_clamp_is_recorded() -> None:
+    federation = Federation(make_plan(rounds=1))
+    for trainer in federation.trainers.values():
+        trainer.movement = np.array([2.0, -3.0, 0.5, 0, 0, 0], np.float32)
+    assert federation.run().rounds[0].clamped_share == 2 / 6
+
+
 def test_site_without_budget_drops_out_with_its_code() -> None:
     federation = Federation(make_plan(rounds=1))
     federation.trainers["gamma"].error = BudgetExhaustedError("spent")

@@ -37,6 +37,11 @@ def _nothing(document: dict[str, Any]) -> None:
     pass
 
 
+def _long_records(document: dict[str, Any]) -> None:
+    document["base"]["max_length_tokens"] = 4096
+    document["training"]["max_batch_tokens"] = 8192
+
+
 def _write(raw: bytes) -> Callable[[Path], None]:
     def write(folder: Path) -> None:
         (folder / "site-0.jsonl").write_bytes(raw)
@@ -65,6 +70,12 @@ CASES = [
     Case("no module of that name", _section("lora", targets=["nothing_proj"]), "nothing_proj"),
     Case("cohort above the sites", _section("secagg", min_cohort=9), "min_cohort"),
     Case("two sites of one name", _site(id="site-1"), "same id"),
+    Case("a site called coordinator", _site(id="coordinator"), "coordinator"),
+    Case("delta above one over the patients", _site(nominal_units=1_000_000), "delta"),
+    Case("delta beyond accounting", _section("privacy", delta=1e-30), "delta"),
+    Case("no room for a patient's records", _section("training", max_batch_tokens=64), "max_batch_tokens"),
+    Case("records longer than the base reads", _long_records, "max_length_tokens"),
+    Case("markup in a site's name", _site(id="[/nope]", path="elsewhere.jsonl"), "elsewhere.jsonl"),
     Case("rounds of no number", _nothing, "--rounds", arguments=("--rounds", "many")),
 ]
 

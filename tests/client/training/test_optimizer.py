@@ -151,7 +151,7 @@ def test_long_rows_of_equal_entries_keep_the_clip_in_float64(size: int, dtype: t
         assert 0.05 * (1 - 2e-5) <= norm <= 0.05
 
 
-@pytest.mark.parametrize(("value", "clip"), [(1e-18, 1e-16), (1e-23, 1e-24), (1e-38, 1e-30), (1e18, 1.0), (3e38, 1.0)])
+@pytest.mark.parametrize(("value", "clip"), [(1e-18, 1e-16), (1e-23, 1e-24), (1e-29, 1e-30), (1e18, 1.0), (1e34, 1.0)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_squares_that_leave_float32_keep_the_clip_in_float64(value: float, clip: float, dtype: torch.dtype) -> None:
     norm = contribution(torch.full((65_536,), value, dtype=dtype), clip)
@@ -403,7 +403,8 @@ def test_canaries_find_half_the_noise(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_canaries_find_a_missing_clip(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unclipped(_: FlatDPOptimizer, rows: list[Tensor], units: int, scale: float) -> tuple[Tensor, Tensor]:
+    def unclipped(_: FlatDPOptimizer, rows: list[Tensor], scale: float) -> tuple[Tensor, Tensor]:
+        units = len(rows[0])
         return torch.full((units,), scale), torch.ones(units, dtype=torch.bool)
 
     monkeypatch.setattr(FlatDPOptimizer, "_clip_factors", unclipped)

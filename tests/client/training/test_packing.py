@@ -44,6 +44,16 @@ def test_no_batch_passes_its_bounds_unless_it_holds_one_unit(
         assert batch.token_ids.numel() <= max_tokens or batch.num_units == 1
 
 
+@settings(deadline=None, derandomize=True)
+@given(units=patients, max_units=st.integers(1, 12))
+def test_no_batch_passes_its_bound_if_the_largest_possible_unit_does_not(
+    units: list[list[list[int]]], max_units: int
+) -> None:
+    most_rows, longest = 4, 30  # of ``patients``
+    for batch in pack(units, max_batch_tokens=most_rows * longest, max_units=max_units, pad_token_id=0):
+        assert batch.token_ids.numel() <= most_rows * longest
+
+
 def test_no_units_make_no_batch() -> None:
     assert pack([], max_batch_tokens=10, max_units=10, pad_token_id=0) == []
 

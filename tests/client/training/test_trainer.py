@@ -8,15 +8,17 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from fedward.client.training import trainer
+from fedward.client.training.packing import PackedBatch, pack
 from fedward.client.training.sampling import draw_records, draw_units
 from fedward.client.training.trainer import TrainingSpec, Units, train
 from fedward.common.errors import ConfigError, PrivacyError, TrainingError
-from fedward.common.ledger.budget import BudgetAccount
+from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.privacy.accounting import Gaussian
 from fedward.common.privacy.noise import Entropy
 from tests.client.training.tiny import (
@@ -72,6 +74,14 @@ def test_a_permit_is_good_for_one_training() -> None:
 def test_private_training_without_a_permit_is_refused() -> None:
     with pytest.raises(PrivacyError, match="needs a permit"):
         train(adapted(), patients(), spec(), permit=None, entropy=Entropy.seeded(KEY))
+
+
+def test_a_permit_made_by_hand_is_refused() -> None:
+    real = permit_for(spec())
+    assert real is not None
+    forged = Permit(event=real.event, clip_norm=real.clip_norm, purpose=real.purpose)
+    with pytest.raises(PrivacyError, match="no account"):
+        train(adapted(), patients(), spec(), permit=forged, entropy=Entropy.seeded(KEY))
 
 
 def test_a_permit_in_a_run_without_privacy_is_refused() -> None:
@@ -155,7 +165,7 @@ def test_a_private_step_is_the_clipped_sum_plus_the_injected_noise_over_the_deno
 
 
 def test_removing_a_patient_moves_the_sum_by_at_most_the_clip() -> None:
-    settings = spec(num_steps=1, sample_rate=1.0, noise_multiplier=1e-6, max_records_per_unit=9, learning_rate=0.5)
+    settings = spec(num_steps=1, sample_rate=1.0, noise_multiplier=0.01, max_records_per_unit=9, learning_rate=0.5)
     units = patients(6)
     to_sum = -settings.expected_units * settings.clip_norm / settings.learning_rate
     whole = moved(settings, units) * to_sum
@@ -174,7 +184,7 @@ def test_a_step_without_units_still_releases_noise() -> None:
 
 
 def test_steps_without_units_are_counted_like_all_others() -> None:
-    settings = spec(num_steps=7, sample_rate=1e-12)
+    settings = spec(num_steps=7, sample_rate=1e-9)
     outcome = train(adapted(), patients(), settings, permit=permit_for(settings), entropy=Entropy.seeded(KEY))
     assert outcome.steps_taken == 7
 
@@ -253,6 +263,21 @@ def test_a_long_record_is_cut() -> None:
     units = patients(3)
     cut = [[record[:6] for record in unit] for unit in units]
     assert torch.equal(moved(settings, units), moved(settings, cut))
+
+
+def test_whatever_the_records_no_batch_passes_its_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = spec(sample_rate=1.0, max_records_per_unit=3, max_length_tokens=16, max_batch_tokens=48)
+    units: Units = [[[1] * 40] * 7, [[2] * 16, [3] * 2, [4] * 15], *patients(5, max_records=9), [[5] * 1000], [[]]]
+    sizes: list[int] = []
+
+    def watched(*args: Any, **kwargs: Any) -> list[PackedBatch]:  # noqa: ANN401
+        batches = pack(*args, **kwargs)
+        sizes.extend(batch.token_ids.numel() for batch in batches)
+        return batches
+
+    monkeypatch.setattr(trainer, "pack", watched)
+    moved(settings, units)
+    assert max(sizes) == 48
 
 
 def test_a_unit_whose_gradient_is_not_finite_is_zeroed_and_counted_in_private() -> None:

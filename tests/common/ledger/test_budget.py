@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import pickle  # noqa: TID251 - to see it refused
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -114,6 +118,60 @@ def test_a_forged_permit_is_refused() -> None:
         books.charge(Permit(event=ROUND, clip_norm=0.5, purpose="train"))
 
 
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps], ids=["copy", "deepcopy", "pickle"])
+def test_a_permit_cannot_be_copied(duplicate: Callable[[object], object]) -> None:
+    with pytest.raises(PrivacyError, match="cannot be copied"):
+        duplicate(reserve(account()))
+
+
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda permit: Permit(event=ROUND, clip_norm=0.5, purpose="train"),
+        lambda permit: Permit(event=ROUND, clip_norm=0.5, purpose="train", _account=permit._account),
+        lambda permit: replace(permit, clip_norm=9.0),
+    ],
+    ids=["by hand", "with the account", "replace"],
+)
+def test_a_permit_that_no_account_made_cannot_be_claimed(forge: Callable[[Permit], Permit]) -> None:
+    permit = reserve(account())
+    with pytest.raises(PrivacyError):
+        forge(permit).claim()
+    permit.claim()
+
+
+def test_a_claimed_permit_cannot_be_voided_but_charged() -> None:
+    books = account()
+    permit = reserve(books)
+    permit.claim()
+    with pytest.raises(PrivacyError, match="has begun"):
+        books.void(permit)
+    assert books.history == (ROUND,)
+    books.charge(permit)
+    assert books.entries[0].state is EntryState.CHARGED
+
+
+def test_of_many_threads_one_claims_a_permit() -> None:
+    permit = reserve(account())
+    outcomes: list[bool] = []
+    barrier = threading.Barrier(8)
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            permit.claim()
+            outcomes.append(True)
+        except PrivacyError:
+            outcomes.append(False)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == [False] * 7 + [True]
+
+
 def test_what_was_spent_before_the_account_counts() -> None:
     earlier = Gaussian(noise_multiplier=20.0, num_releases=1)
     books = BudgetAccount(epsilon_cap=3.0, delta=1e-5, history=[earlier])
@@ -147,20 +205,20 @@ def test_the_account_survives_its_bytes() -> None:
     books.charge(reserve(books))
     books.void(reserve(books))
     reserve(books)
-    copy = BudgetAccount.from_bytes(books.to_bytes())
-    assert copy.to_bytes() == books.to_bytes()
-    assert copy.history == books.history
-    assert copy.entries == books.entries
-    assert (copy.epsilon_cap, copy.delta) == (9.0, 1e-5)
+    again = BudgetAccount.from_bytes(books.to_bytes())
+    assert again.to_bytes() == books.to_bytes()
+    assert again.history == books.history
+    assert again.entries == books.entries
+    assert (again.epsilon_cap, again.delta) == (9.0, 1e-5)
 
 
 def test_a_reservation_that_was_open_when_stored_stays_counted_for_good() -> None:
     books = account()
     permit = reserve(books)
-    copy = BudgetAccount.from_bytes(books.to_bytes())
+    again = BudgetAccount.from_bytes(books.to_bytes())
     with pytest.raises(PrivacyError, match="open reservation"):
-        copy.void(permit)
-    assert copy.history == (ROUND,)
+        again.void(permit)
+    assert again.history == (ROUND,)
 
 
 @pytest.mark.parametrize("cap", [0.0, -1.0, math.nan, math.inf])

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedward.common.agreement import round_event
+from fedward.common.errors import ConfigError
+from fedward.common.lora import adapters
+from fedward.common.privacy.accounting import Gaussian, epsilon, history_to_json
+from fedward.server.rounds import RoundRecord, RunResult
+from fedward.simulations import report as reports
+from fedward.simulations.job import SimulationJob
+from fedward.simulations.measure import Utility
+from fedward.simulations.recipe import Recipe
+from fedward.simulations.sites import SiteData
+from tests.federation_simulator import make_plan
+from tests.simulations.conftest import small_recipe
+
+PLAN = make_plan(rounds=2)
+SITES = [site.id for site in PLAN.sites]
+
+
+def outcome(plan: Any = PLAN, *, seeded_noise: bool = False, **changes: Any) -> reports.Outcome:  # noqa: ANN401
+    """A finished run of which every part can be changed."""
+    recipe = Recipe.model_validate_json(json.dumps(small_recipe()))
+    job = SimulationJob(
+        recipe=recipe,
+        plan_json=plan.to_bytes().decode(),
+        base_name="embedded",
+        base_path="base",
+        base_digest="0" * 64,
+        data_root=".",
+        run_id_hex="11" * 16,
+        secret_hex="22" * 32,
+        seeded_noise=seeded_noise,
+    )
+    statement = history_to_json([round_event(plan)] * 2) if plan.is_private else b""
+    record = RoundRecord(
+        round_number=1,
+        attempt=0,
+        cohort=tuple(SITES),
+        survivors=tuple(SITES),
+        dropped={},
+        bytes_to_site=100,
+        bytes_from_site=90,
+        seconds=1.0,
+        update_norm=0.5,
+        clamped_share=0.0,
+    )
+    result = RunResult(
+        adapter=adapters.initial_adapter(plan.layout, 0),
+        model_digest=bytes(32),
+        rounds=(record, replace(record, round_number=2)),
+        refusals={},
+        events=dict.fromkeys(SITES, statement),
+    )
+    sites = [
+        SiteData(site_id=site, units=[[[1, 2, 3]]], heldout=[[1, 2]], heldout_bytes=[4], num_records=1)
+        for site in SITES
+    ]
+    utility = Utility(perplexity=10.0, by_site=dict.fromkeys(SITES, (10.0, 2.0)))
+    return reports.Outcome(
+        job=job,
+        runtime="inprocess",
+        result=replace(result, **changes),
+        sites=sites,
+        before=utility,
+        after=utility,
+        seconds={"total": 3.0},
+    )
+
+
+def test_epsilon_is_composed_from_what_the_site_says_it_was_charged() -> None:
+    report = reports.report(outcome())
+    expected = epsilon([round_event(PLAN)] * 2, PLAN.privacy.delta)
+    assert [site["epsilon"] for site in report["sites"]] == [expected] * 3
+    assert report["headline"]["epsilon_max"] == expected
+
+
+HOSTILE: list[tuple[str, bytes]] = [
+    ("nothing", b""),
+    ("no JSON", b"{"),
+    ("no event", history_to_json([])),
+    ("another event", history_to_json([Gaussian(noise_multiplier=2.0, num_releases=1)])),
+    ("more rounds than there were", history_to_json([round_event(PLAN)] * 99)),
+]
+
+
+@pytest.mark.parametrize(("name", "statement"), HOSTILE, ids=[name for name, _ in HOSTILE])
+def test_a_statement_that_cannot_be_this_runs_counts_for_nothing_and_is_named(name: str, statement: bytes) -> None:
+    events = {**outcome().result.events, "beta": statement}
+    report = reports.report(outcome(events=events))
+    assert {site["id"]: site["epsilon"] is None for site in report["sites"]} == {
+        "alpha": False,
+        "beta": True,
+        "gamma": False,
+    }
+    assert any("beta gave no credible statement" in line for line in report["warnings"])
+
+
+def test_seeded_noise_is_called_no_privacy_in_headline_and_warnings() -> None:
+    report = reports.report(outcome(seeded_noise=True))
+    assert "no privacy" in report["headline"]["noise"]
+    assert any("no privacy" in line for line in report["warnings"])
+
+
+def test_a_run_without_privacy_has_no_epsilon() -> None:
+    report = reports.report(outcome(make_plan(privacy={"mode": "none"})))
+    assert report["headline"]["epsilon_max"] is None
+    assert report["privacy"] == {"mode": "none"}
+
+
+def test_every_report_says_what_is_missing_and_what_epsilon_covers() -> None:
+    report = reports.report(outcome())
+    text = " ".join(report["warnings"])
+    assert "secure aggregation: none" in text
+    assert "desensitisation: none" in text
+    assert "Not earlier runs" in report["privacy"]["covers"]
+
+
+def test_an_early_end_and_a_reached_clamp_are_warned_of() -> None:
+    done = outcome()
+    clamped = tuple(replace(record, clamped_share=0.25) for record in done.result.rounds)
+    lines = reports.report(outcome(ended_early="round 3 was void", rounds=clamped))["warnings"]
+    assert any("ended early: round 3 was void" in line for line in lines)
+    assert any("clamp" in line for line in lines)
+
+
+def test_a_site_that_refused_has_no_part_in_the_headline() -> None:
+    events = {site: events for site, events in outcome().result.events.items() if site != "gamma"}
+    report = reports.report(outcome(refusals={"gamma": "POLICY_REFUSED/delta"}, events=events))
+    assert report["headline"]["sites"] == 2
+    assert report["not_taking_part"] == {"gamma": "POLICY_REFUSED/delta"}
+    assert not any("gamma" in line for line in report["warnings"])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_figure_that_is_not_finite_is_refused(value: float) -> None:
+    with pytest.raises(ConfigError, match="not finite"):
+        reports.dumps({"perplexity": value})
+
+
+def test_the_adapters_figures_are_those_of_the_layout() -> None:
+    figures = reports.report(outcome())["adapter"]
+    assert (figures["parameters"], figures["trained_parameters"]) == (2 * 4 + 3 * 2, 3 * 2)
