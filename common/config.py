@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedward.common.errors import ConfigError, PlanError
+from fedward.common.privacy.accounting import MAX_STEPS
 
 COORDINATOR = "coordinator"
 """The coordinator's name as sender of messages; no site may carry it."""
@@ -210,6 +211,8 @@ class RunPlan(Settings):
             raise ValueError(f"sites: no site may be called {COORDINATOR!r}")
         if "all-linear" in self.lora.targets and len(self.lora.targets) > 1:
             raise ValueError("lora.targets: all-linear stands alone")
+        if self.rounds * self.training.steps_per_round > MAX_STEPS:
+            raise ValueError(f"rounds x training.steps_per_round: more than {MAX_STEPS} steps cannot be accounted for")
         self._check_batch()
         self._check_delta()
         return self

@@ -73,7 +73,7 @@ OFFERS = [
         "plan beyond all measure",
         "POLICY_REFUSED",
         lambda f: offer_of_plan(
-            f, rounds=100_000, training={"steps_per_round": 100_000}, privacy={"noise_multiplier": 0.01}
+            f, rounds=10_000, training={"steps_per_round": 10_000}, privacy={"noise_multiplier": 0.01}
         ),
         rule="rounds",
     ),
