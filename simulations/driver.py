@@ -74,10 +74,14 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     with watch.stage("data"):
         patients = _read_all(recipe, options, ui)
     _warn_of_overlap(patients, ui)
-    with watch.stage("base"):
+    with watch.stage("base"), ui.bar("Loading libraries and base model", 1) as tick:
         session, base = _load_session(recipe, options, ui)
-    with watch.stage("tokenise"):
-        sites = [tokenise(recipe, site_id, found, session.tokenizer) for site_id, found in patients.items()]
+        tick(1)
+    with watch.stage("tokenise"), ui.bar("Tokenising", len(patients)) as tick:
+        sites = []
+        for site_id, found in patients.items():
+            sites.append(tokenise(recipe, site_id, found, session.tokenizer))
+            tick(len(sites), site_id)
     with watch.stage("plan"):
         job = _job(recipe, options, session, base)
     start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
@@ -179,6 +183,7 @@ def _run(
     with ui.bar("Federated rounds", plan.rounds * len(plan.sites)) as tick:
         progress = RoundProgress(ui, tick, num_rounds=plan.rounds, num_sites=len(plan.sites))
         if options.runtime == "flwr":
+            tick(0, "starting Flower and Ray")
             from fedward.simulations.flower_runtime import run_with_flower
 
             return run_with_flower(job, progress)

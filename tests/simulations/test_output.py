@@ -127,7 +127,7 @@ def test_a_signal_ends_a_run_with_nothing_written(
         try:
             assert process.stderr is not None
             for line in process.stderr:  # the rounds begin once the base is measured
-                if "base model" in line:
+                if "Held-out text, base model" in line:
                     break
             process.send_signal(number)
             process.communicate(timeout=60)
