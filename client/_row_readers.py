@@ -53,7 +53,10 @@ def source_format(source: DataSource) -> Format:
     if decided == "huggingface":
         return decided
     if not path.exists():
-        raise DataError(f"{name}: no such file", hint="Check the path; it is relative to the folder of the command.")
+        raise DataError(
+            f"{name}: no such file",
+            hint="Check the path; in a recipe it is relative to --data, or else to the recipe's folder.",
+        )
     if path.is_dir():
         raise DataError(f"{name}: a folder, a {decided} file is expected", hint='Set format = "huggingface".')
     if not path.is_file():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import tomllib
 from enum import StrEnum
 from pathlib import Path
@@ -206,7 +207,10 @@ class RunPlan(Settings):
         if len(set(ids)) != len(ids):
             raise ValueError("sites: two sites have the same id")
         if len(ids) < self.secagg.min_cohort:
-            raise ValueError(f"secagg.min_cohort is {self.secagg.min_cohort}, but there are {len(ids)} sites")
+            raise ValueError(
+                f"secagg.min_cohort is {self.secagg.min_cohort}, but there are {len(ids)} sites: add a site or set it "
+                "lower (a sum of two lets each site work out the other's update)"
+            )
         if COORDINATOR in ids:
             raise ValueError(f"sites: no site may be called {COORDINATOR!r}")
         if "all-linear" in self.lora.targets and len(self.lora.targets) > 1:
@@ -315,7 +319,9 @@ def validated(model: type[Parsed], raw: bytes, what: str) -> Parsed:
 
 
 def _first_fault(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    faults = error.errors(include_url=False, include_context=False, include_input=False)
+    # A misspelt key is also a missing one: name what the person wrote.
+    first = next((fault for fault in faults if fault["type"] == "extra_forbidden"), faults[0])
     where = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"unknown key {where!r}"
@@ -354,7 +360,20 @@ def to_json(values: object, what: str) -> bytes:
     try:
         return json.dumps(values, allow_nan=False).encode()
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{what}: {error}", hint="Use strings, whole numbers, finite numbers and lists.") from error
+        raise ConfigError(
+            f"{what}: {_unfit(values) or error}", hint="Use strings, whole numbers, finite numbers and lists."
+        ) from error
+
+
+def _unfit(value: object, path: str = "") -> str:
+    """The first setting that JSON cannot hold, by its name."""
+    if isinstance(value, dict | list):
+        items = value.items() if isinstance(value, dict) else enumerate(value)
+        found = (_unfit(inner, f"{path}.{key}" if path else str(key)) for key, inner in items)
+        return next(filter(None, found), "")
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path} is not a finite number"
+    return "" if isinstance(value, str | int | float) else f"{path} is a {type(value).__name__}"
 
 
 def digest_of(raw: bytes) -> bytes:

@@ -73,7 +73,6 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     _check_out(options.out)
     with watch.stage("data"):
         patients = _read_all(recipe, options, ui)
-    _warn_of_overlap(patients, ui)
     with watch.stage("base"), ui.bar("Loading libraries and base model", 1) as tick:
         session, base = _load_session(recipe, options, ui)
         tick(1)
@@ -102,6 +101,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
         before=before,
         after=after,
         samples=texts,
+        shared_patients=_count_shared(patients),
         seconds=watch.total(),
     )
     _write(outcome, options.out, session)
@@ -126,16 +126,12 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"--out cannot be written: {error.strerror}", hint="Choose another --out.") from error
 
 
-def _warn_of_overlap(patients: Mapping[str, Patients], ui: Interface) -> None:
-    """One name at two sites may be one person, whom each site's epsilon covers only in part."""
+def _count_shared(patients: Mapping[str, Patients]) -> int:
+    """Patient ids that several sites train on: if one id is one person, each site's epsilon covers a part only."""
     sites_of = Counter(
         patient_id for found in patients.values() for patient_id in {records[0].patient_id for records in found.train}
     )
-    shared = sum(count > 1 for count in sites_of.values())
-    if shared:
-        ui.say(
-            f"[yellow]{shared:,} patient names occur at several sites: if these are the same people, epsilon adds up[/]"
-        )
+    return sum(count > 1 for count in sites_of.values())
 
 
 def _read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:

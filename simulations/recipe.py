@@ -167,5 +167,9 @@ def parse_setting(text: str) -> tuple[str, Any]:
 def _set(document: dict[str, Any], keys: list[str], value: object) -> None:
     for key in keys[:-1]:
         inner = document.setdefault(key, {})
-        document = inner if isinstance(inner, dict) else {}
+        if not isinstance(inner, dict):
+            raise ConfigError(
+                f"{'.'.join(keys)} cannot be set here: {key!r} is no section", hint="Edit it in the recipe itself."
+            )
+        document = inner
     document[keys[-1]] = value

@@ -48,6 +48,8 @@ class Outcome:
     before: Utility
     after: Utility
     samples: Sequence[Sample] = field(default=(), repr=False)
+    shared_patients: int = 0
+    """Patient ids that occur at several sites."""
     seconds: Mapping[str, float]
     """Stage to seconds; ``total`` among them."""
 
@@ -130,6 +132,11 @@ def warnings(outcome: Outcome) -> list[str]:
         found.append(f"epsilon {plan.privacy.epsilon:g} is outside the recommended range {low:g} to {high:g}.")
     if outcome.job.seeded_noise:
         found.append("noise: drawn from the plan's seed. Whoever knows the seed can take it off: no privacy.")
+    if outcome.shared_patients:
+        found.append(
+            f"{outcome.shared_patients:,} patient ids occur at several sites: if these are the same people, "
+            "the epsilons of their sites add up."
+        )
     if plan.privacy.delta * max(site.nominal_units for site in plan.sites) > 1 / 10:
         found.append("delta is above a tenth of 1 over the number of patients of a site.")
     taking_part = [data.site_id for data in outcome.sites if data.site_id not in outcome.result.refusals]
@@ -143,6 +150,11 @@ def _of_the_run(outcome: Outcome) -> list[str]:
         found.append(f"the run ended early: {outcome.result.ended_early}")
     if any(record.clamped_share > 0 for record in outcome.result.rounds):
         found.append("updates reach the ring's clamp: lower training.learning_rate.")
+    before, after = outcome.before.perplexity, outcome.after.perplexity
+    if before is not None and after is not None and after > before:
+        noisy = ", or the noise outweighs so few patients: more patients, fewer steps or a larger epsilon help"
+        private = outcome.job.plan.is_private
+        found.append(f"perplexity rose: training.learning_rate is too high{noisy if private else ''}.")
     return found
 
 
@@ -162,9 +174,10 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
         "neighbours": f"add or remove one {unit.value} with all that belongs to it",
         "epsilon_target": plan.privacy.epsilon,
         "delta": plan.privacy.delta,
-        "covers": "what sites sent in this run. Not earlier runs on the same patients, and not the counts and "
+        "covers": "what one site sent in this run. Not what other sites hold of the same person (their epsilons add "
+        "up), not earlier runs on the same patients, and not the counts and "
         "perplexities under `sites`, which the simulation measured on the sites' records",
-        "max_sites_per_patient": 1,
+        "patient_ids_at_several_sites": outcome.shared_patients,
         "accountant": "PLD of Poisson-subsampled Gaussian steps, composed over all rounds (dp-accounting); its "
         f"Rényi bound above {accounting.MAX_PLD_EPSILON:g}",
         "noise_multiplier": plan.privacy.noise_multiplier,

@@ -11,7 +11,7 @@ from fedward.client.intake import Patients, Record, load_records, split_patients
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import run_epsilon
 from fedward.common.config import RunPlan
-from fedward.common.errors import EmptyDataError, PlanError
+from fedward.common.errors import DataError, EmptyDataError, PlanError
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
 from fedward.simulations.recipe import Recipe
 
@@ -45,6 +45,13 @@ def read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
     Raises:
         DataError: what is wrong with the site's file.
     """
+    try:
+        return _read_patients(recipe, site_id, root)
+    except DataError as error:
+        raise type(error)(f"site {site_id!r}: {error.message}", hint=error.advice) from error
+
+
+def _read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
     records = load_records(recipe.source(site_id, root))
     apart = recipe.heldout_source(site_id, root)
     if apart is None:
@@ -55,7 +62,7 @@ def read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
         heldout = split_patients(load_records(apart), heldout_share=0.0, split_seed=recipe.seed).train
         patients = Patients(train=train, heldout=_strangers(train, heldout))
     if not patients.train:
-        raise EmptyDataError(f"site {site_id!r} has no patient to train on")
+        raise EmptyDataError("no patient to train on")
     return patients
 
 

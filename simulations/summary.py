@@ -34,7 +34,8 @@ def _figure(value: float | None, digits: int = 2) -> str:
 
 def _sites_table(outcome: Outcome) -> Table:
     document, plan = report(outcome), outcome.job.plan
-    title = f"{plan.name}: {len(outcome.result.rounds)} rounds"
+    num_rounds = len(outcome.result.rounds)
+    title = f"{plan.name}: {num_rounds} round{'' if num_rounds == 1 else 's'}"
     table = Table(title=escape(title), title_justify="left")
     table.add_column("site", no_wrap=True)
     for name in ("patients", "records", "perplexity", "bits/byte", "ε"):
@@ -76,7 +77,8 @@ def _closing(outcome: Outcome, out: Path) -> Text:
     last = outcome.result.rounds[-1]
     text = Text()
     if top["ppl_base"] and top["ppl_final"]:
-        text.append(f"Perplexity {top['ppl_base']:.2f} → {top['ppl_final']:.2f}", style="bold green")
+        style = "bold green" if top["ppl_final"] < top["ppl_base"] else "bold yellow"
+        text.append(f"Perplexity {top['ppl_base']:.2f} → {top['ppl_final']:.2f}", style=style)
         text.append(f" ({top['ppl_final'] / top['ppl_base']:.2f} of the base's) in {top['seconds']:.0f} s\n")
     if outcome.job.plan.is_private:
         privacy = outcome.job.plan.privacy

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedward.common.errors import RunError
+from fedward.common.errors import DataError, RunError
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.recipe import read_recipe
@@ -120,3 +120,18 @@ def test_a_missing_site_costs_its_share_only(recipe_file: Writer, tmp_path: Path
     _, report = run(recipe_file(two_of_three), tmp_path / "out")
     assert report["headline"]["ppl_base"] is None
     assert report["headline"]["sites"] == 3
+
+
+def test_one_person_at_two_sites_is_counted(recipe_file: Writer, tmp_path: Path) -> None:
+    def same_file(document: dict[str, Any]) -> None:
+        document["sites"][1]["path"] = document["sites"][0]["path"]
+
+    outcome, report = run(recipe_file(same_file), tmp_path / "out")
+    assert report["privacy"]["patient_ids_at_several_sites"] == outcome.sites[0].num_patients > 0
+
+
+def test_a_site_whose_file_is_wrong_is_named(recipe_file: Writer, tmp_path: Path) -> None:
+    recipe = recipe_file()
+    (tmp_path / "site-1.jsonl").write_text("{}\n", "utf-8")
+    with pytest.raises(DataError, match="site 'site-1'"):
+        run(recipe, tmp_path / "out")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,25 @@ def test_a_recipe_survives_its_json_form(recipe_file: Writer) -> None:
 )
 def test_a_setting_on_the_command_line_is_toml_or_a_word(text: str, expected: tuple[str, object]) -> None:
     assert parse_setting(text) == expected
+
+
+@pytest.mark.parametrize("key", ["sites.0.nominal_units", "name.first"])
+def test_a_setting_inside_what_is_no_section_is_refused(key: str, recipe_file: Writer) -> None:
+    with pytest.raises(ConfigError, match="cannot be set here"):
+        read_recipe(recipe_file(), {key: 999})
+
+
+def test_a_value_that_is_no_number_is_refused_by_its_name(recipe_file: Writer) -> None:
+    with pytest.raises(ConfigError, match=r"training\.learning_rate is not a finite number"):
+        read_recipe(recipe_file(), {"training.learning_rate": float("nan")})
+
+
+def test_a_misspelt_key_is_named_rather_than_the_one_it_should_have_been(recipe_file: Writer) -> None:
+    def misspell(document: dict[str, Any]) -> None:
+        document["sites"][1]["nominal_unit"] = document["sites"][1].pop("nominal_units")
+
+    with pytest.raises(ConfigError, match=r"unknown key 'sites\.1\.nominal_unit'"):
+        read_recipe(recipe_file(misspell))
 
 
 @pytest.mark.parametrize("text", ["rounds", "=3", ""])

@@ -118,7 +118,7 @@ def test_every_report_says_what_is_missing_and_what_epsilon_covers() -> None:
     text = " ".join(report["warnings"])
     assert "secure aggregation: none" in text
     assert "desensitisation: none" in text
-    assert "Not earlier runs" in report["privacy"]["covers"]
+    assert "not earlier runs" in report["privacy"]["covers"]
 
 
 def test_an_early_end_and_a_reached_clamp_are_warned_of() -> None:
@@ -127,6 +127,19 @@ def test_an_early_end_and_a_reached_clamp_are_warned_of() -> None:
     lines = reports.report(outcome(ended_early="round 3 was void", rounds=clamped))["warnings"]
     assert any("ended early: round 3 was void" in line for line in lines)
     assert any("clamp" in line for line in lines)
+
+
+def test_patients_at_several_sites_are_counted_and_warned_of() -> None:
+    report = reports.report(replace(outcome(), shared_patients=7))
+    assert report["privacy"]["patient_ids_at_several_sites"] == 7
+    assert any("7 patient ids" in line for line in report["warnings"])
+
+
+def test_a_perplexity_that_rose_is_explained() -> None:
+    done = outcome()
+    worse = replace(done, after=replace(done.after, perplexity=10.5))
+    assert any("perplexity rose" in line and "patients" in line for line in reports.report(worse)["warnings"])
+    assert not any("perplexity rose" in line for line in reports.report(done)["warnings"])
 
 
 def test_a_site_that_refused_has_no_part_in_the_headline() -> None:
