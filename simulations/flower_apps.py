@@ -112,6 +112,8 @@ def _nodes(transport: Grid, num_sites: int) -> dict[str, int]:
                 raise RunError(f"a simulated node failed: {came.error.name.lower()}")
             found[came.payload.decode()] = node
         clock.wait_s(0.1)
+    if asked:
+        raise RunError(f"{len(asked)} of {num_sites} simulated nodes did not say which site they play")
     return found
 
 

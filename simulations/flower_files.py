@@ -48,15 +48,16 @@ class EventReader:
         self._observer = observer
         self._offset = 0
 
-    def replay(self) -> None:
-        """Tell the observer of all whole lines that are new."""
+    def replay(self) -> bool:
+        """Tell the observer of all whole lines that are new; whether there were any."""
         if not self._path.exists():
-            return
+            return False
         raw = self._path.read_bytes()[self._offset :]
         whole = raw[: raw.rfind(b"\n") + 1]
         self._offset += len(whole)
         for line in whole.splitlines():
             self._tell(json.loads(line))
+        return bool(whole)
 
     def _tell(self, event: dict[str, Any]) -> None:
         if event["event"] == "started":

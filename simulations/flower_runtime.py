@@ -34,6 +34,8 @@ from fedward.simulations.job import SimulationJob
 _START_TIMEOUT_S = 60.0
 _SUBMIT_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 15.0
+_START_UP_S = 1200.0
+"""Nodes coming up and answering the offer, each with its own limit, stay below this."""
 _POLL_S = 0.2
 _MARK = "FEDWARD_RUN_MARK"
 _LOG_TAIL_CHARS = 600
@@ -84,7 +86,8 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
             with _superlink(folder.root, port, environment) as superlink:
                 _submit(folder.root, len(job.plan.sites), environment)
                 processes.remember(superlink.pid)
-                return _follow(folder, superlink, observer, processes)
+                silence_s = job.plan.secagg.reply_timeout_s + _START_UP_S
+                return _follow(folder, superlink, observer, processes, silence_s=silence_s)
         finally:
             with _undisturbed():
                 processes.end()
@@ -200,12 +203,22 @@ def _submit(root: Path, num_sites: int, environment: Mapping[str, str]) -> None:
 
 
 def _follow(
-    folder: RunFolder, superlink: subprocess.Popen[bytes], observer: Observer, processes: StartedProcesses
+    folder: RunFolder,
+    superlink: subprocess.Popen[bytes],
+    observer: Observer,
+    processes: StartedProcesses,
+    *,
+    silence_s: float,
 ) -> RunResult:
+    """Wait for the result; the round loop has its own limits, so longer silence means that its process is gone."""
     clock, events = SystemClock(), EventReader(folder.events, observer)
+    deadline = clock.now_s() + silence_s
     while True:
         processes.remember(superlink.pid)
-        events.replay()
+        if events.replay():
+            deadline = clock.now_s() + silence_s
+        if clock.now_s() > deadline:
+            raise _failed(f"nothing was heard of the run for {silence_s:.0f} s", folder.root)
         if folder.result.exists():
             events.replay()
             return folder.read_result()

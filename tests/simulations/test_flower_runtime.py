@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -11,6 +12,8 @@ import pytest
 from fedward.common.errors import RunError
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, Runtime, simulate
+from fedward.simulations.flower_files import EventLog, RunFolder
+from fedward.simulations.flower_runtime import StartedProcesses, _follow
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome, headline
@@ -68,3 +71,13 @@ def test_a_failing_run_says_why_and_leaves_nothing_running(
         _run(recipe_file(), tmp_path / "out", "flwr")
     assert not (tmp_path / "out").exists()
     assert _flower_processes() <= before
+
+
+def test_a_run_of_which_nothing_is_heard_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "superlink.log").write_text("waiting", "utf-8")
+    with subprocess.Popen(["sleep", "60"]) as silent:
+        try:
+            with pytest.raises(RunError, match="nothing was heard"):
+                _follow(RunFolder(tmp_path), silent, EventLog(tmp_path / "seen"), StartedProcesses("x"), silence_s=0.3)
+        finally:
+            silent.kill()
