@@ -1,4 +1,4 @@
-"""The ring Z_2^32 and the quantiser: float32 updates to integers that add without rounding, and back.
+"""The ring Z_2^32 and the quantiser: float updates to integers that add without rounding, and back.
 
 A value is a two's-complement integer in a contiguous little-endian ``<u4`` array, so no offset is needed and nobody
 must know how many sites survived. For an update x, a weight factor 0 < w ≤ 1, s = 2^k steps per unit and the clamp
@@ -13,9 +13,12 @@ unbiased to 2^−24 of a step. No overflow iff n·B + noise < 2^31 for n sites.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from cryptography.hazmat.primitives.ciphers import CipherContext
 from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
@@ -29,11 +32,38 @@ _NO_OVERFLOW_LOG2 = RING_BITS - 2
 RingVector = NDArray[np.uint32]
 
 
+Writer = Callable[[int, RingVector], None]
+"""Writes the words from a position on into the chunk it is given; the positions follow one another."""
+WriterFactory = Callable[[], Writer]
+"""Makes a writer with buffers of its own, one for each thread."""
+
+
 def default_clamp_log2(num_sites: int) -> int:
     """The clamp exponent b = min(24, 30 − ⌈log2 n⌉): 2^24 steps up to 64 sites, 2^20 at 1000."""
     if num_sites < 1:
         raise ConfigError(f"num_sites = {num_sites}: expected at least one")
     return min(_MAX_CLAMP_LOG2, _NO_OVERFLOW_LOG2 - (num_sites - 1).bit_length())
+
+
+def _check_weight(weight: float) -> None:
+    if not 0 < weight <= 1:
+        raise ConfigError(f"weight = {weight!r}: expected a number above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Scratch:
+    """Buffers for one chunk, kept from chunk to chunk: fresh ones cost as much as several masks."""
+
+    dither: NDArray[Any]
+    value: NDArray[Any]
+    floor: NDArray[Any]
+    up: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, real: type[np.floating[Any]], size: int = keystream.CHUNK_WORDS) -> _Scratch:
+        return cls(
+            dither=np.empty(size, real), value=np.empty(size, real), floor=np.empty(size, real), up=np.empty(size, bool)
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,32 +104,102 @@ class Quantiser:
         Raises:
             ConfigError: a weight outside (0, 1], another dtype or shape, or a value that is not finite.
         """
-        if not 0 < weight <= 1:
-            raise ConfigError(f"weight = {weight!r}: expected a number above 0 and at most 1")
-        if update.dtype != np.float32 or update.ndim != 1 or not np.isfinite(update).all():
+        _check_weight(weight)
+        if update.dtype != np.float32 or update.ndim != 1:
             raise ConfigError("an update must be one finite float32 vector")
+        return self._quantise(update, self._factor(weight), dither_key)
+
+    def quantise_float64(self, vector: NDArray[np.float64], *, dither_key: bytes) -> RingVector:
+        """The same in float64 and without a weight, where each single step counts: float32 has no odd ones above 2^24.
+
+        Here f is exact, so for a fixed dither a coordinate that moves by δ moves by less than |δ|·2^scale_log2 + 1
+        steps (and 2^−52 for f − g).
+
+        Args:
+            vector: (L,) float64, finite.
+            dither_key: 32 fresh bytes, used for this vector alone.
+
+        Returns:
+            (L,) little-endian uint32; as signed integers within ±2^clamp_log2.
+
+        Raises:
+            ConfigError: another dtype or shape, or a value that is not finite.
+        """
+        if vector.dtype != np.float64 or vector.ndim != 1 or not np.isfinite(vector).all():
+            raise ConfigError("a vector must be one finite float64 vector")
+        return self._quantise(vector, np.float64(2.0**self.scale_log2), dither_key)
+
+    def writer(self, update: NDArray[np.float32], *, dither_key: bytes, weight: float = 1.0) -> WriterFactory:
+        """What ``quantise`` gives, chunk by chunk, so that masks go in while the chunk is in the cache.
+
+        A value that is not finite is noticed in its chunk, so a caller must throw away what it has when this raises.
+
+        Raises:
+            ConfigError: a weight outside (0, 1], another dtype or shape; from the writer, a value that is not finite.
+        """
+        _check_weight(weight)
+        if update.dtype != np.float32 or update.ndim != 1:
+            raise ConfigError("an update must be one finite float32 vector")
+        return self._writer(update, self._factor(weight), dither_key)
+
+    def _factor(self, weight: float) -> np.float32:
+        return np.float32(np.float32(2.0**self.scale_log2) * np.float32(weight))
+
+    def _quantise(self, update: NDArray[Any], factor: np.float32 | np.float64, dither_key: bytes) -> RingVector:
         out = np.empty(update.size, "<u4")
-        factor = np.float32(np.float32(2.0**self.scale_log2) * np.float32(weight))
-        context, buffer = keystream.stream(dither_key), keystream.new_buffer()
+        write = self._writer(update, factor, dither_key)()
         for start in range(0, update.size, keystream.CHUNK_WORDS):
             stop = min(start + keystream.CHUNK_WORDS, update.size)
-            words = keystream.next_words(context, stop - start, buffer)
-            self._quantise_chunk(update[start:stop], factor, words, out[start:stop])
+            write(start, out[start:stop])
         return out
 
+    def _writer(self, update: NDArray[Any], factor: np.float32 | np.float64, dither_key: bytes) -> WriterFactory:
+        def start_writing() -> Writer:
+            scratch, buffer = _Scratch.of(type(factor)), keystream.new_buffer()
+            stream: CipherContext | None = None
+            position = -1
+
+            def write(start: int, out: RingVector) -> None:
+                nonlocal stream, position
+                if stream is None or position != start:
+                    stream = keystream.stream(dither_key, first_word=start)
+                position = start + out.size
+                words = keystream.next_words(stream, out.size, buffer)
+                self._quantise_chunk(update[start:position], factor, words, out, scratch)
+
+            return write
+
+        return start_writing
+
     def _quantise_chunk(
-        self, update: NDArray[np.float32], factor: np.float32, words: RingVector, out: RingVector
+        self,
+        update: NDArray[Any],
+        factor: np.float32 | np.float64,
+        words: RingVector,
+        out: RingVector,
+        scratch: _Scratch | None = None,
     ) -> None:
-        bound = np.float32(2.0**self.clamp_log2)
+        """Quantise one chunk into ``out``; ``words`` are used up."""
+        real, size = type(factor), update.size
+        bound = real(2.0**self.clamp_log2)
+        kept = _Scratch.of(real, size) if scratch is None else scratch
+        dither, value, floor, up = kept.dither[:size], kept.value[:size], kept.floor[:size], kept.up[:size]
+        if not np.isfinite(update, out=up).all():
+            raise ConfigError("an update must be one finite float32 vector")
+        np.right_shift(words, 8, out=words)
         # Through int32: the 24 bits are exact in float32, and so is the power of two.
-        dither = (words >> np.uint32(8)).view(np.int32).astype(np.float32) * np.float32(2.0**-24)
+        np.multiply(words.view(np.int32), real(2.0**-24), out=dither, dtype=real, casting="unsafe")
         with np.errstate(over="ignore"):  # an infinite product is clamped like any other
-            scaled = np.clip(update * factor, -bound, bound)
-        floor = np.floor(scaled)
+            np.multiply(update, factor, out=value)
+        np.clip(value, -bound, bound, out=value)
+        np.floor(value, out=floor)
         # Not floor(f + u): that addition rounds, and the sum of many sites was seen to be off by 0.08 step.
-        up = dither < scaled - floor
+        np.subtract(value, floor, out=value)
+        np.less(dither, value, out=up)
         # Through int32: casting a negative float to an unsigned integer is undefined in C and differs by machine.
-        out[:] = (floor.astype(np.int32) + up).view(np.uint32)
+        signed = out.view(np.int32)
+        np.copyto(signed, floor, casting="unsafe")
+        np.add(signed, up, out=signed)
 
     def dequantise(self, total: RingVector) -> NDArray[np.float64]:
         """A ring sum in units of the update: (L,) float64, exact."""
@@ -111,8 +211,9 @@ class Quantiser:
         Masks that do not cancel make the sum uniform, so a fault shows here at once.
         """
         bound = num_sites * (1 << self.clamp_log2) + noise_steps
-        # int64, since |−2^31| is not an int32
-        return bool((np.abs(total.view(np.int32).astype(np.int64)) <= bound).all())
+        signed = total.view(np.int32)
+        # As Python integers, since |−2^31| is not an int32; and without an array of the vector's length.
+        return not signed.size or (-bound <= int(signed.min()) and int(signed.max()) <= bound)
 
 
 def add_into(total: RingVector, vector: RingVector) -> None:

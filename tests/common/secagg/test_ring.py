@@ -197,3 +197,67 @@ def test_bytes_of_another_length_are_refused(size: int) -> None:
 
 def test_vector_travels_little_endian_also_from_a_big_endian_machine() -> None:
     assert ring.to_bytes(np.array([1], ">u4").astype(">u4")).hex() == "01000000"
+
+
+# ------------------------------------------------------------------------------------------------ in float64
+
+
+@given(updates(bound=10.0), keys)
+def test_float64_gives_what_float32_gives_where_both_are_exact(update: NDArray[np.float32], key: bytes) -> None:
+    coarse = np.round(update * np.float32(2**16)) * np.float32(2**-16)
+    wide = COARSE.quantise_float64(coarse.astype(np.float64), dither_key=key)
+    assert np.array_equal(wide, COARSE.quantise(coarse, dither_key=key))
+
+
+def test_float64_keeps_the_odd_steps_that_float32_loses() -> None:
+    quantiser = Quantiser(scale_log2=0, clamp_log2=25)
+    steps = np.array([2**24 + k for k in range(4)], np.float64)
+    assert signed(quantiser.quantise_float64(steps, dither_key=KEY)).tolist() == [2**24 + k for k in range(4)]
+    assert signed(quantiser.quantise(steps.astype(np.float32), dither_key=KEY)).tolist() != steps.tolist()
+
+
+@given(st.floats(-70, 70), st.floats(-1, 1), keys)
+def test_for_a_fixed_dither_a_coordinate_moves_by_less_than_a_step_more_than_its_value(
+    value: float, change: float, key: bytes
+) -> None:
+    pair = [COARSE.quantise_float64(np.array([at]), dither_key=key) for at in (value, value + change)]
+    moved = abs(int(signed(pair[1])[0]) - int(signed(pair[0])[0]))
+    assert moved < abs(value + change - value) * 2**COARSE.scale_log2 + 1 + 2**-52
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [np.array([np.nan]), np.array([0, -np.inf]), np.zeros(2, np.float32), np.zeros((2, 2))],
+    ids=["nan", "minus inf", "float32", "matrix"],
+)
+def test_vector_that_is_not_one_finite_float64_vector_is_refused(vector: NDArray[np.float64]) -> None:
+    with pytest.raises(ConfigError, match="finite float64"):
+        FINE.quantise_float64(vector, dither_key=KEY)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, 2 * CHUNK + 3])
+def test_writer_gives_the_quantised_vector_from_any_position(size: int) -> None:
+    update = (keystream.words(bytes(32), size).astype(np.float64) * 2.0**-32 - 0.5).astype(np.float32)
+    whole = COARSE.quantise(update, dither_key=KEY, weight=0.5)
+    write = COARSE.writer(update, dither_key=KEY, weight=0.5)()
+    out = np.empty(size, "<u4")
+    for start in reversed(range(0, size, CHUNK)):
+        write(start, out[start : start + CHUNK])
+    assert np.array_equal(out, whole)
+
+
+def test_writer_notices_what_is_not_finite() -> None:
+    write = FINE.writer(np.array([0, float("inf")], np.float32), dither_key=KEY)()
+    with pytest.raises(ConfigError, match="finite"):
+        write(0, np.empty(2, "<u4"))
+
+
+@pytest.mark.parametrize("weight", [0.0, 2.0, float("nan")])
+def test_writer_refuses_a_weight_outside_its_range(weight: float) -> None:
+    with pytest.raises(ConfigError, match="weight"):
+        FINE.writer(np.zeros(1, np.float32), dither_key=KEY, weight=weight)
+
+
+def test_writer_refuses_another_type() -> None:
+    with pytest.raises(ConfigError, match="finite float32"):
+        FINE.writer(np.zeros(2, np.float64), dither_key=KEY)
