@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from fedward.common.errors import ProtocolError
 from fedward.common.identity import Identity, verify
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages import shapes
 
 VERSION = 1
 RUN_ID_BYTES = 16
@@ -30,7 +31,23 @@ MAX_VECTOR_BYTES = 4 << 26
 """2^26 coordinates of four bytes."""
 MAX_MESSAGE_BYTES = MAX_BODY_BYTES + MAX_VECTOR_BYTES + 1024
 
-Body = pb.PlanOffer | pb.PlanAccept | pb.Refusal | pb.Train | pb.TrainReply | pb.RunEnd | pb.RunEndReply
+Body = (
+    pb.PlanOffer
+    | pb.PlanAccept
+    | pb.Refusal
+    | pb.Train
+    | pb.TrainReply
+    | pb.RunEnd
+    | pb.RunEndReply
+    | pb.Prekey
+    | pb.PrekeyReply
+    | pb.Confirm
+    | pb.ConfirmReply
+    | pb.Unmask
+    | pb.UnmaskReply
+    | pb.Ready
+    | pb.Mask
+)
 B = TypeVar("B", bound=Body)
 
 TYPES: Mapping[int, type[Body]] = {
@@ -41,6 +58,14 @@ TYPES: Mapping[int, type[Body]] = {
     pb.TRAIN_REPLY: pb.TrainReply,
     pb.RUN_END: pb.RunEnd,
     pb.RUN_END_REPLY: pb.RunEndReply,
+    pb.PREKEY: pb.Prekey,
+    pb.PREKEY_REPLY: pb.PrekeyReply,
+    pb.CONFIRM: pb.Confirm,
+    pb.CONFIRM_REPLY: pb.ConfirmReply,
+    pb.UNMASK: pb.Unmask,
+    pb.UNMASK_REPLY: pb.UnmaskReply,
+    pb.READY: pb.Ready,
+    pb.MASK: pb.Mask,
 }
 _NUMBER_OF: Mapping[type[Message], int] = {body: number for number, body in TYPES.items()}
 
@@ -141,6 +166,7 @@ def open_message(raw: bytes, expect: type[Any] | None, *, sender: str, public_ke
         raise _bad_encoding("the header names another sender or run")
     if len(header.roster_hash) != HASH_BYTES or len(header.plan_digest) != HASH_BYTES:
         raise _bad_encoding("a digest in the header has the wrong length")
+    shapes.check(body)
     _check_vector(body, envelope.vector)
     return Opened(body=body, body_hash=body_hash, position=position_of(header), vector=envelope.vector)
 

@@ -17,6 +17,14 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TRAIN_REPLY: _ClassVar[MessageType]
     RUN_END: _ClassVar[MessageType]
     RUN_END_REPLY: _ClassVar[MessageType]
+    PREKEY: _ClassVar[MessageType]
+    PREKEY_REPLY: _ClassVar[MessageType]
+    CONFIRM: _ClassVar[MessageType]
+    CONFIRM_REPLY: _ClassVar[MessageType]
+    UNMASK: _ClassVar[MessageType]
+    UNMASK_REPLY: _ClassVar[MessageType]
+    READY: _ClassVar[MessageType]
+    MASK: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 PLAN_OFFER: MessageType
 PLAN_ACCEPT: MessageType
@@ -25,6 +33,14 @@ TRAIN: MessageType
 TRAIN_REPLY: MessageType
 RUN_END: MessageType
 RUN_END_REPLY: MessageType
+PREKEY: MessageType
+PREKEY_REPLY: MessageType
+CONFIRM: MessageType
+CONFIRM_REPLY: MessageType
+UNMASK: MessageType
+UNMASK_REPLY: MessageType
+READY: MessageType
+MASK: MessageType
 
 class Envelope(_message.Message):
     __slots__ = ("version", "type", "body", "signature", "vector")
@@ -67,12 +83,16 @@ class PlanOffer(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., plan: _Optional[bytes] = ...) -> None: ...
 
 class PlanAccept(_message.Message):
-    __slots__ = ("header", "request_hash")
+    __slots__ = ("header", "request_hash", "transport_key", "signature")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     header: Header
     request_hash: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ...) -> None: ...
+    transport_key: bytes
+    signature: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("header", "request_hash", "code", "rule")
@@ -87,7 +107,7 @@ class Refusal(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class Train(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +117,12 @@ class Train(_message.Message):
     SCALE_LOG2_FIELD_NUMBER: _ClassVar[int]
     CLAMP_LOG2_FIELD_NUMBER: _ClassVar[int]
     VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_SUM_HASH_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_COLLUDERS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -106,17 +132,29 @@ class Train(_message.Message):
     scale_log2: int
     clamp_log2: int
     vector_hash: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ...) -> None: ...
+    previous_sum_hash: bytes
+    assumed_colluders: int
+    graph_hash: bytes
+    bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
+    packets: _containers.RepeatedScalarFieldContainer[bytes]
+    next: Target
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
 
 class TrainReply(_message.Message):
-    __slots__ = ("header", "cohort_digest", "vector_hash")
+    __slots__ = ("header", "cohort_digest", "vector_hash", "proof", "complaints", "next")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     COHORT_DIGEST_FIELD_NUMBER: _ClassVar[int]
     VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    COMPLAINTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
     header: Header
     cohort_digest: bytes
     vector_hash: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., vector_hash: _Optional[bytes] = ...) -> None: ...
+    proof: bytes
+    complaints: _containers.RepeatedScalarFieldContainer[str]
+    next: Dealing
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., vector_hash: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., complaints: _Optional[_Iterable[str]] = ..., next: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
 
 class RunEnd(_message.Message):
     __slots__ = ("header", "model_digest")
@@ -133,3 +171,183 @@ class RunEndReply(_message.Message):
     header: Header
     events: bytes
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., events: _Optional[bytes] = ...) -> None: ...
+
+class Bundle(_message.Message):
+    __slots__ = ("run_id", "round", "attempt", "roster_hash", "holders_hash", "mask_key", "commitment", "shares_hash", "signature")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    ROSTER_HASH_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_HASH_FIELD_NUMBER: _ClassVar[int]
+    MASK_KEY_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    SHARES_HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    run_id: bytes
+    round: int
+    attempt: int
+    roster_hash: bytes
+    holders_hash: bytes
+    mask_key: bytes
+    commitment: bytes
+    shares_hash: bytes
+    signature: bytes
+    def __init__(self, run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., roster_hash: _Optional[bytes] = ..., holders_hash: _Optional[bytes] = ..., mask_key: _Optional[bytes] = ..., commitment: _Optional[bytes] = ..., shares_hash: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Dealing(_message.Message):
+    __slots__ = ("bundle", "packets")
+    BUNDLE_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    bundle: Bundle
+    packets: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, bundle: _Optional[_Union[Bundle, _Mapping]] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Holder(_message.Message):
+    __slots__ = ("site_id", "transport_key", "signature")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORT_KEY_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    transport_key: bytes
+    signature: bytes
+    def __init__(self, site_id: _Optional[str] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Target(_message.Message):
+    __slots__ = ("round", "attempt", "threshold", "holders")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    attempt: int
+    threshold: int
+    holders: _containers.RepeatedCompositeFieldContainer[Holder]
+    def __init__(self, round: _Optional[int] = ..., attempt: _Optional[int] = ..., threshold: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ...) -> None: ...
+
+class Prekey(_message.Message):
+    __slots__ = ("header", "target")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    target: Target
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+
+class PrekeyReply(_message.Message):
+    __slots__ = ("header", "request_hash", "dealing")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    DEALING_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    request_hash: bytes
+    dealing: Dealing
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., dealing: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
+
+class Survivor(_message.Message):
+    __slots__ = ("site_id", "vector_hash", "proof")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    vector_hash: bytes
+    proof: bytes
+    def __init__(self, site_id: _Optional[str] = ..., vector_hash: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class Confirm(_message.Message):
+    __slots__ = ("header", "cohort_digest", "survivors")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    COHORT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    cohort_digest: bytes
+    survivors: _containers.RepeatedCompositeFieldContainer[Survivor]
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., survivors: _Optional[_Iterable[_Union[Survivor, _Mapping]]] = ...) -> None: ...
+
+class ConfirmReply(_message.Message):
+    __slots__ = ("header", "cohort_digest", "survivors_hash", "signature")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    COHORT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    cohort_digest: bytes
+    survivors_hash: bytes
+    signature: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., survivors_hash: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Confirmation(_message.Message):
+    __slots__ = ("site_id", "signature")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    signature: bytes
+    def __init__(self, site_id: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Unmask(_message.Message):
+    __slots__ = ("header", "cohort_digest", "survivors", "confirmations", "next")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    COHORT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    cohort_digest: bytes
+    survivors: _containers.RepeatedCompositeFieldContainer[Survivor]
+    confirmations: _containers.RepeatedCompositeFieldContainer[Confirmation]
+    next: Target
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., survivors: _Optional[_Iterable[_Union[Survivor, _Mapping]]] = ..., confirmations: _Optional[_Iterable[_Union[Confirmation, _Mapping]]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+
+class UnmaskReply(_message.Message):
+    __slots__ = ("header", "survivors_hash", "seed_shares", "key_shares", "next")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_HASH_FIELD_NUMBER: _ClassVar[int]
+    SEED_SHARES_FIELD_NUMBER: _ClassVar[int]
+    KEY_SHARES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    survivors_hash: bytes
+    seed_shares: _containers.RepeatedScalarFieldContainer[bytes]
+    key_shares: _containers.RepeatedScalarFieldContainer[bytes]
+    next: Dealing
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., survivors_hash: _Optional[bytes] = ..., seed_shares: _Optional[_Iterable[bytes]] = ..., key_shares: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
+
+class Ready(_message.Message):
+    __slots__ = ("header", "request_hash", "dealing")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    DEALING_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    request_hash: bytes
+    dealing: Dealing
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., dealing: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
+
+class Mask(_message.Message):
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    COHORT_FIELD_NUMBER: _ClassVar[int]
+    MIN_SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    NUM_COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    SCALE_LOG2_FIELD_NUMBER: _ClassVar[int]
+    CLAMP_LOG2_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_SUM_HASH_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_COLLUDERS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
+    BUNDLES_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    model_digest: bytes
+    layout_digest: bytes
+    cohort: _containers.RepeatedScalarFieldContainer[str]
+    min_survivors: int
+    num_coordinates: int
+    scale_log2: int
+    clamp_log2: int
+    previous_sum_hash: bytes
+    assumed_colluders: int
+    graph_hash: bytes
+    bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
+    packets: _containers.RepeatedScalarFieldContainer[bytes]
+    next: Target
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,110 @@
+"""How many sites a cohort must have, keep and trust: what a site demands before it trains.
+
+``thresholds`` gives the numbers of a cohort that is all its holders; here the cohort may be a part of them, since a
+holder may have brought no bundle. With n cohort members, n_H holders, threshold t over the holders, d = n − u_min and
+T = t − n_C, the honest sites in any sum that an active server can open are::
+
+    strict: n − n_C      resilient-malicious: u_min − n_C      resilient: ⌈(n − n_C)(T − d) / T⌉
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fedward.common.errors import ProtocolError
+from fedward.common.secagg.thresholds import MIN_HONEST, Profile, shamir_threshold
+
+MAX_SITES = 64
+"""Above it the mask graph must be sparse, which is not built yet."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Floors:
+    """A site's own demands: the stricter of plan and policy."""
+
+    profile: Profile
+    min_cohort: int = 3
+    assumed_colluders: int | None = None
+    """None: a fifth of the cohort, at least one."""
+    min_honest: int = MIN_HONEST
+    allow_two_sites: bool = False
+
+    def colluders(self, num_cohort: int) -> int:
+        """n_C that is reckoned with."""
+        if self.assumed_colluders is not None:
+            return self.assumed_colluders
+        if self.allow_two_sites and num_cohort <= 2:
+            return 0
+        return max(1, num_cohort // 5)
+
+    def min_survivors(self, num_cohort: int, num_holders: int) -> int:
+        """u_min: max(t, n − max(1, ⌊n/10⌋)); all of them under ``strict``."""
+        if self.profile is Profile.STRICT:
+            return num_cohort
+        return max(shamir_threshold(num_holders), num_cohort - max(1, num_cohort // 10))
+
+    def check_cohort(self, num_cohort: int, num_holders: int) -> None:
+        """Refuse a cohort by its size alone.
+
+        Raises:
+            ProtocolError: ``COHORT_TOO_SMALL``, ``GRAPH_MISMATCH`` or ``THRESHOLD_UNUSABLE``.
+        """
+        two_will_do = self.allow_two_sites and self.profile is Profile.STRICT
+        if num_cohort < max(self.min_cohort, 2 if two_will_do else 3):
+            raise ProtocolError("COHORT_TOO_SMALL", f"a cohort of {num_cohort}")
+        if num_holders > MAX_SITES:
+            raise ProtocolError("GRAPH_MISMATCH", f"more than {MAX_SITES} sites need a sparse mask graph")
+        self.check_threshold(num_holders, self.colluders(num_cohort))
+
+    def check_threshold(self, num_holders: int, colluders: int) -> None:
+        """Refuse a number of holders among whom shares protect nothing.
+
+        Raises:
+            ProtocolError: ``THRESHOLD_UNUSABLE``.
+        """
+        threshold = shamir_threshold(num_holders)
+        if self.profile is Profile.STRICT:
+            return
+        if threshold == num_holders:
+            raise ProtocolError(
+                "THRESHOLD_UNUSABLE", f"{num_holders} sites cannot do without one", hint="Take the profile strict."
+            )
+        if 2 * threshold <= num_holders + colluders:
+            raise ProtocolError("THRESHOLD_UNUSABLE", "both kinds of share of one site could be had")
+
+    def check_floor(self, *, num_cohort: int, num_holders: int, min_survivors: int, stated_colluders: int) -> None:
+        """Refuse numbers that would let a sum of too few honest sites be opened.
+
+        Raises:
+            ProtocolError: ``HONEST_FLOOR`` or ``THRESHOLD_UNUSABLE``.
+        """
+        own = self.colluders(num_cohort)
+        if not own <= stated_colluders < num_cohort:
+            raise ProtocolError("HONEST_FLOOR", f"{stated_colluders} colluders stated, {own} assumed here")
+        self.check_threshold(num_holders, stated_colluders)
+        if not self.min_survivors(num_cohort, num_holders) <= min_survivors <= num_cohort:
+            raise ProtocolError("HONEST_FLOOR", f"{min_survivors} survivors of {num_cohort} would do")
+        honest = honest_sites(
+            self.profile,
+            num_cohort=num_cohort,
+            num_holders=num_holders,
+            min_survivors=min_survivors,
+            colluders=stated_colluders,
+        )
+        if honest < max(MIN_HONEST, self.min_honest):
+            raise ProtocolError("HONEST_FLOOR", f"{honest} honest sites in a sum, {self.min_honest} wanted")
+
+
+def honest_sites(profile: Profile, *, num_cohort: int, num_holders: int, min_survivors: int, colluders: int) -> int:
+    """h_min: the honest sites in any sum that an active server and ``colluders`` sites can open; 0 or less: none."""
+    if profile is Profile.STRICT:
+        return num_cohort - colluders
+    if profile is Profile.RESILIENT_MALICIOUS:
+        return min_survivors - colluders
+    votes = shamir_threshold(num_holders) - colluders
+    if votes <= 0:
+        return 0
+    return -(-(num_cohort - colluders) * (votes - (num_cohort - min_survivors)) // votes)
+
+
+__all__ = ["Floors", "honest_sites", "MAX_SITES"]

@@ -1,0 +1,96 @@
+"""From the survivors' shares to the masks that still stand in their sum."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import keys
+from fedward.common.secagg.bundles import Bundle, self_commitment
+from fedward.common.secagg.keys import AgreementKey
+from fedward.common.secagg.recovery import Recovery
+from fedward.common.secagg.statements import in_order
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opening:
+    """One cohort's.
+
+    Args:
+        bundles: of the cohort, by site id.
+        digest: of the cohort.
+        recovery: of this round.
+    """
+
+    bundles: Mapping[str, Bundle]
+    digest: bytes
+    recovery: Recovery
+
+    @property
+    def faults(self) -> tuple[tuple[str, str], ...]:
+        """Dealer and holder of every false share that was found."""
+        return tuple(sorted(self.recovery.faults))
+
+    def rebuild(
+        self, survivors: Sequence[str], replies: Mapping[str, pb.UnmaskReply]
+    ) -> tuple[dict[str, bytes], tuple[str, ...]]:
+        """Each survivor's seed and each dropped site's private mask key; and dealers whose shares do not suffice."""
+        dropped = [site_id for site_id in in_order(self.bundles) if site_id not in survivors]
+        secrets: dict[str, bytes] = {}
+        missing: list[str] = []
+        for place, dealer in enumerate(survivors):
+            shares = {holder: reply.seed_shares[place] for holder, reply in replies.items()}
+            self._rebuild_one(dealer, shares, self._is_seed_of(dealer), secrets, missing)
+        for place, dealer in enumerate(dropped):
+            shares = {holder: reply.key_shares[place] for holder, reply in replies.items()}
+            self._rebuild_one(dealer, shares, self._is_key_of(dealer), secrets, missing)
+        return secrets, tuple(missing)
+
+    def remaining_masks(
+        self, survivors: Sequence[str], secrets: Mapping[str, bytes]
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Keys of the masks to add to the sum and to take away from it.
+
+        One for each survivor, and one for each pair of a survivor and a dropped site; those among survivors cancel.
+        """
+        plus: list[bytes] = []
+        minus = [keys.self_key(secrets[site_id], cohort=self.digest, site_id=site_id) for site_id in survivors]
+        for gone in in_order(secrets):
+            if gone in survivors:
+                continue
+            private = AgreementKey.from_secret(secrets[gone])
+            for site_id in survivors:
+                public = self.bundles[site_id].mask_key
+                key = keys.pair_key(private, public, cohort=self.digest, own_id=gone, peer_id=site_id)
+                # The lower of the two added it, so it is taken away where the survivor is the lower one.
+                (minus if keys.is_lower(site_id, gone) else plus).append(key)
+        return plus, minus
+
+    def _rebuild_one(
+        self,
+        dealer: str,
+        shares: Mapping[str, bytes],
+        is_right: Callable[[bytes], bool],
+        secrets: dict[str, bytes],
+        missing: list[str],
+    ) -> None:
+        # A holder that could not read its packet gives an empty share.
+        secret = self.recovery.rebuild(dealer, {holder: share for holder, share in shares.items() if share}, is_right)
+        if secret is None:
+            missing.append(dealer)
+        else:
+            secrets[dealer] = secret
+
+    def _is_seed_of(self, dealer: str) -> Callable[[bytes], bool]:
+        bundle = self.bundles[dealer]
+        return lambda seed: (
+            self_commitment(bundle.run_id, bundle.round_number, bundle.attempt, dealer, seed) == bundle.commitment
+        )
+
+    def _is_key_of(self, dealer: str) -> Callable[[bytes], bool]:
+        bundle = self.bundles[dealer]
+        return lambda secret: AgreementKey.from_secret(secret).public == bundle.mask_key
+
+
+__all__ = ["Opening"]

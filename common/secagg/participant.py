@@ -1,0 +1,385 @@
+"""A site's side of secure aggregation: state and message in; state, reply and journal entries out.
+
+Invariants, whatever the coordinator asks and however often: one bundle for a position; one masked vector for a bundle;
+one set of survivors for a cohort; for each peer a share of its seed or of its mask key, never both; nothing is released
+below the agreed number of survivors, without this site's own vector, or without every survivor's signed word for its
+vector.
+
+The caller makes the entries durable, then keeps the new state, then sends the reply. It trains between ``on_train`` and
+``send``, and charges its ledger in one transaction with the ``SENT`` entry.
+
+Not handled here: transport, disk, time, the plan and its policy, the model, the ledger (``check`` asks the caller).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from fedward.common.config import COORDINATOR
+from fedward.common.errors import ConfigError, ProtocolError
+from fedward.common.identity import Identity
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import cohort_checks, keys, statements
+from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal, open_dealt
+from fedward.common.secagg.journal import EntryKind, JournalEntry
+from fedward.common.secagg.keys import AgreementKey, SharePair
+from fedward.common.secagg.masks import apply_masks
+from fedward.common.secagg.ring import RingVector, WriterFactory, to_bytes
+from fedward.common.secagg.shares import RandomBytes
+from fedward.common.secagg.state import Engagement, NextBundle, Phase, Secrets, State
+from fedward.common.secagg.statements import Survivor
+from fedward.common.secagg.terms import RoundPosition, Terms
+from fedward.common.secagg.thresholds import Profile
+from fedward.common.secagg.transcript import CohortFacts
+
+Check = Callable[[CohortFacts], None]
+"""The caller's own checks before any data is read: the model's digest, the last sum's plausibility, the budget."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """What came of a message."""
+
+    state: State
+    entries: tuple[JournalEntry, ...] = ()
+    """To be made durable before the reply leaves."""
+    reply: bytes | None = field(default=None, repr=False)
+    """Sealed; None where the site has to train first."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Participant:
+    """One site in one run. It holds no state; every method gives a new one."""
+
+    site_id: str
+    identity: Identity
+    terms: Terms
+    transport: AgreementKey = field(repr=False)
+    """For the whole run, made by the caller, destroyed with the run."""
+    random_bytes: RandomBytes = field(repr=False)
+    threads: int = 1
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def accept_fields(self) -> tuple[bytes, bytes]:
+        """Transport key and signature for ``PlanAccept``."""
+        statement = statements.transport_statement(
+            run_id=self.terms.run_id,
+            roster_hash=self.terms.roster.hash,
+            plan_digest=self.terms.plan_digest,
+            site_id=self.site_id,
+            transport_key=self.transport.public,
+        )
+        return self.transport.public, statements.sign(self.identity, "TRANSPORT", statement)
+
+    def receive(self, state: State, raw: bytes, *, check: Check = lambda _: None) -> Step:
+        """Answer one request of the coordinator.
+
+        Args:
+            state: the last one.
+            raw: what travelled.
+            check: asked before a ``Train`` is accepted; raises to refuse.
+
+        Raises:
+            ProtocolError: a code of the closed list; the state stays what it was.
+        """
+        key = self.terms.roster.coordinator_key
+        opened = codec.open_message(raw, None, sender=COORDINATOR, public_key=key)
+        return self.handle(state, opened, check=check)
+
+    def handle(self, state: State, opened: codec.Opened[codec.Body], *, check: Check = lambda _: None) -> Step:
+        """``receive`` for a message that is open already."""
+        at = self.terms.check_position(opened.position)
+        known = state.answers.get(opened.body_hash)
+        if known is not None:
+            return Step(state=state, reply=known)
+        body, request_hash = opened.body, opened.body_hash
+        if isinstance(body, pb.Prekey):
+            return self._on_prekey(state, at, body, request_hash)
+        if isinstance(body, pb.Train):
+            return self._on_train(state, at, body, request_hash, check)
+        if isinstance(body, pb.Confirm) and self.terms.profile is Profile.RESILIENT_MALICIOUS:
+            return self._on_confirm(state, at, body, request_hash)
+        if isinstance(body, pb.Unmask) and self.terms.profile is not Profile.STRICT:
+            return self._on_unmask(state, at, body, request_hash)
+        raise ProtocolError("BAD_ENCODING", "a message that this profile does not have")
+
+    # ------------------------------------------------------------------------------------------------ trips
+
+    def _on_prekey(self, state: State, at: RoundPosition, body: pb.Prekey, request_hash: bytes) -> Step:
+        if at != (body.target.round, body.target.attempt):
+            raise ProtocolError("BAD_ENCODING", "header and target differ")
+        target = self._target(state, body.target)
+        # Superseded: nothing of an earlier attempt can be opened from here on.
+        state, dealing, entry = self._arm(replace(state.without_secrets(Phase.ARMED), answers={}), target)
+        body_out = pb.PrekeyReply(header=self._header(at), request_hash=request_hash, dealing=dealing.to_wire())
+        reply = codec.seal(self.identity, body_out)
+        return Step(state=state.answered(request_hash, reply), entries=(entry,), reply=reply)
+
+    def _on_train(self, state: State, at: RoundPosition, body: pb.Train, request_hash: bytes, check: Check) -> Step:
+        self._require_new(state, at)
+        own = state.armed.get(at)
+        if own is None:
+            raise ProtocolError("PREKEY_UNKNOWN", "no bundle of this site for this position, or its secrets are gone")
+        facts, bundles = cohort_checks.checked_cohort(self.terms, at, body, own=own)
+        upcoming = self._upcoming(state, at, body.next if body.HasField("next") else None)
+        if upcoming is not None and self.terms.profile is not Profile.STRICT:
+            raise ProtocolError("BAD_ENCODING", "the next bundle goes with the last reply of a round")
+        digest = facts.digest()
+        plus, minus = self._mask_keys(own, bundles, digest)
+        check(facts)
+        shares, complaints = self._open_packets(own, bundles, body)
+        engagement = Engagement(
+            request_hash=request_hash,
+            facts=facts,
+            digest=digest,
+            bundles=bundles,
+            threshold=own.holders.threshold,
+            complaints=complaints,
+            next=upcoming,
+            secrets=Secrets(own=own, plus=plus, minus=minus, shares=shares),
+        )
+        entry = self._entry(at, EntryKind.ACCEPTED, digest)
+        return Step(state=state.engage(engagement), entries=(entry,))
+
+    def send(self, state: State, vector: RingVector, *, writer: WriterFactory | None = None) -> Step:
+        """Mask the site's vector, in place, and seal the reply to the ``Train`` that was accepted.
+
+        Args:
+            state: after ``on_train``.
+            vector: (L,) uint32; the quantised update, or room for it.
+            writer: writes the quantised update into ``vector`` in the same pass.
+
+        Raises:
+            ProtocolError: ``ATTEMPT_CLOSED``: nothing is to be sent, or it was.
+            ConfigError: another length, or what ``writer`` refuses. Nothing may leave then: ``close`` the state.
+        """
+        engagement = state.engagement
+        if state.phase is not Phase.TRAINING or engagement is None or engagement.secrets is None:
+            raise ProtocolError("ATTEMPT_CLOSED", "no cohort waits for a vector")
+        if vector.shape != (engagement.facts.num_coordinates,):
+            raise ConfigError(
+                f"a vector of {vector.size} for a cohort of {engagement.facts.num_coordinates} coordinates"
+            )
+        secrets = engagement.secrets
+        apply_masks(vector, plus=secrets.plus, minus=secrets.minus, writer=writer, threads=self.threads)
+        raw = to_bytes(vector)
+        vector_hash = codec.vector_hash(raw)
+        secrets = replace(secrets, plus=(), minus=())
+        state = replace(
+            state,
+            phase=Phase.SENT,
+            engagement=replace(engagement, secrets=secrets, vector_hash=vector_hash),
+        )
+        entries = [self._entry(engagement.position, EntryKind.SENT, engagement.digest, vector_hash)]
+        proof = statements.vector_statement(engagement.digest, self.site_id, vector_hash)
+        body = pb.TrainReply(
+            header=self._header(engagement.position),
+            cohort_digest=engagement.digest,
+            vector_hash=vector_hash,
+            proof=statements.sign(self.identity, "VECTOR", proof),
+            complaints=engagement.complaints,
+        )
+        if self.terms.profile is Profile.STRICT:
+            state = state.without_secrets(Phase.RELEASED)
+            state = self._arm_next(state, engagement.next, body, entries)
+        reply = codec.seal(self.identity, body, vector=raw)
+        return Step(state=state.answered(engagement.request_hash, reply), entries=tuple(entries), reply=reply)
+
+    def _on_confirm(self, state: State, at: RoundPosition, body: pb.Confirm, request_hash: bytes) -> Step:
+        engagement = self._engaged(state, at, body.cohort_digest)
+        _, survivors_hash = self._survivors(engagement, body.survivors)
+        self._require_open(state, engagement)
+        state = replace(state, phase=Phase.CONFIRMED, engagement=replace(engagement, survivors_hash=survivors_hash))
+        statement = statements.confirm_statement(engagement.digest, survivors_hash)
+        reply = codec.seal(
+            self.identity,
+            pb.ConfirmReply(
+                header=self._header(at),
+                cohort_digest=engagement.digest,
+                survivors_hash=survivors_hash,
+                signature=statements.sign(self.identity, "CONFIRM", statement),
+            ),
+        )
+        # The same survivors again, in another request: confirmed before, and nothing new to write down.
+        is_new = not engagement.survivors_hash
+        entries = (self._entry(at, EntryKind.CONFIRMED, survivors_hash),) if is_new else ()
+        return Step(state=state.answered(request_hash, reply), entries=entries, reply=reply)
+
+    def _on_unmask(self, state: State, at: RoundPosition, body: pb.Unmask, request_hash: bytes) -> Step:
+        engagement = self._engaged(state, at, body.cohort_digest)
+        survivors, survivors_hash = self._survivors(engagement, body.survivors)
+        secrets = self._require_open(state, engagement)
+        if self.terms.profile is Profile.RESILIENT_MALICIOUS:
+            if state.phase is not Phase.CONFIRMED:
+                raise ProtocolError("CONFIRM_MISSING", "these survivors were not confirmed")
+            cohort_checks.check_confirmations(
+                self.terms, engagement.digest, survivors, body.confirmations, threshold=engagement.threshold
+            )
+        elif body.confirmations:
+            raise ProtocolError("BAD_ENCODING", "this profile has no confirmations")
+        upcoming = self._upcoming(state, at, body.next if body.HasField("next") else None)
+        reply_body = self._shares_for(at, engagement, secrets, {survivor.site_id for survivor in survivors})
+        reply_body.survivors_hash = survivors_hash
+        entries = [self._entry(at, EntryKind.RELEASED, survivors_hash)]
+        state = replace(state, engagement=replace(engagement, survivors_hash=survivors_hash))
+        state = self._arm_next(state.without_secrets(Phase.RELEASED), upcoming, reply_body, entries)
+        reply = codec.seal(self.identity, reply_body)
+        return Step(state=state.answered(request_hash, reply), entries=tuple(entries), reply=reply)
+
+    # ------------------------------------------------------------------------------------------------ parts
+
+    def _header(self, at: RoundPosition) -> pb.Header:
+        return self.terms.position(at).header(self.site_id)
+
+    def _entry(self, at: RoundPosition, kind: EntryKind, digest: bytes, detail: bytes = b"") -> JournalEntry:
+        return JournalEntry(
+            run_id=self.terms.run_id, round_number=at[0], attempt=at[1], kind=kind, digest=digest, detail=detail
+        )
+
+    def _require_new(self, state: State, at: RoundPosition) -> None:
+        if at == state.last:
+            raise ProtocolError("REPLAY_CONFLICT", "a second request for one position")
+        if at < state.last:
+            raise ProtocolError("ROUND_ORDER", "rounds and attempts only grow")
+        self.terms.check_round(at)
+
+    def _target(self, state: State, target: pb.Target) -> NextBundle:
+        """What a new bundle is asked for, checked."""
+        at = (target.round, target.attempt)
+        self.terms.check_round(at)
+        if at <= state.last:
+            raise ProtocolError("ROUND_ORDER", "a bundle for a position that has passed")
+        if at in state.prekeyed:
+            raise ProtocolError("PREKEY_EXISTS", "a second bundle for one position")
+        holders = cohort_checks.checked_holders(
+            self.terms, target, own_id=self.site_id, own_key=self.transport.public, pinned=state.transport_keys
+        )
+        return NextBundle(position=at, holders=holders)
+
+    def _upcoming(self, state: State, at: RoundPosition, target: pb.Target | None) -> NextBundle | None:
+        if target is None:
+            return None
+        if (target.round, target.attempt) <= at:
+            raise ProtocolError("ROUND_ORDER", "the next bundle is for an earlier position")
+        return self._target(state, target)
+
+    def _arm(self, state: State, target: NextBundle) -> tuple[State, Dealing, JournalEntry]:
+        own, dealing = deal(
+            identity=self.identity,
+            site_id=self.site_id,
+            transport=self.transport,
+            profile=self.terms.profile,
+            run_id=self.terms.run_id,
+            roster_hash=self.terms.roster.hash,
+            position=target.position,
+            holders=target.holders,
+            random_bytes=self.random_bytes,
+        )
+        known = {**state.transport_keys, **target.holders.transport_keys}
+        return (
+            replace(state.arm(own), transport_keys=known),
+            dealing,
+            self._entry(target.position, EntryKind.PREKEY, own.bundle.digest()),
+        )
+
+    def _arm_next(
+        self,
+        state: State,
+        target: NextBundle | None,
+        reply: pb.TrainReply | pb.UnmaskReply,
+        entries: list[JournalEntry],
+    ) -> State:
+        """Put the bundle for the next round into the last reply of this one."""
+        if target is None:
+            return state
+        state, dealing, entry = self._arm(state, target)
+        reply.next.CopyFrom(dealing.to_wire())
+        entries.append(entry)
+        return state
+
+    def _mask_keys(
+        self, own: OwnBundle, bundles: Mapping[str, Bundle], cohort: bytes
+    ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+        plus: list[bytes] = []
+        minus: list[bytes] = []
+        if own.seed:
+            plus.append(keys.self_key(own.seed, cohort=cohort, site_id=self.site_id))
+        for peer, bundle in bundles.items():
+            if peer != self.site_id:
+                key = keys.pair_key(own.mask, bundle.mask_key, cohort=cohort, own_id=self.site_id, peer_id=peer)
+                (plus if keys.is_lower(self.site_id, peer) else minus).append(key)
+        return tuple(plus), tuple(minus)
+
+    def _open_packets(
+        self, own: OwnBundle, bundles: Mapping[str, Bundle], body: pb.Train
+    ) -> tuple[dict[str, SharePair], tuple[str, ...]]:
+        """The shares by dealer, and the dealers whose packet does not open."""
+        shares: dict[str, SharePair] = {}
+        complaints = []
+        for dealer, packet in zip(body.cohort, body.packets, strict=False):  # strict: no packets
+            if dealer == self.site_id:
+                pair = own.own_shares
+            else:
+                dealer_key = own.holders.transport_keys[dealer]
+                pair = open_dealt(
+                    bundles[dealer], packet, holder=self.site_id, own=self.transport, dealer_key=dealer_key
+                )
+            if pair is None:
+                complaints.append(dealer)
+            else:
+                shares[dealer] = pair
+        return shares, tuple(complaints)
+
+    def _engaged(self, state: State, at: RoundPosition, cohort_digest: bytes) -> Engagement:
+        """The attempt that a later trip belongs to."""
+        engagement = state.engagement
+        if engagement is None or engagement.position != at:
+            code = "ATTEMPT_CLOSED" if at <= state.last else "DIGEST_MISMATCH"
+            raise ProtocolError(code, "not the attempt that this site is in")
+        if cohort_digest != engagement.digest:
+            raise ProtocolError("DIGEST_MISMATCH", "this site answered under another cohort digest")
+        if not engagement.vector_hash:
+            code = "DIGEST_MISMATCH" if state.phase is Phase.TRAINING else "ATTEMPT_CLOSED"
+            raise ProtocolError(code, "this site has sent no vector for this cohort")
+        if state.phase not in (Phase.SENT, Phase.CONFIRMED, Phase.RELEASED):
+            raise ProtocolError("ATTEMPT_CLOSED", "the secrets of this attempt are gone")
+        return engagement
+
+    def _survivors(self, engagement: Engagement, message: Sequence[pb.Survivor]) -> tuple[tuple[Survivor, ...], bytes]:
+        survivors = cohort_checks.checked_survivors(
+            self.terms,
+            engagement.facts,
+            engagement.digest,
+            message,
+            own_id=self.site_id,
+            own_hash=engagement.vector_hash,
+        )
+        survivors_hash = statements.survivors_hash(survivors)
+        if engagement.survivors_hash not in (b"", survivors_hash):
+            raise ProtocolError("SURVIVORS_CHANGED", "other survivors for a cohort that has its own")
+        return survivors, survivors_hash
+
+    @staticmethod
+    def _require_open(state: State, engagement: Engagement) -> Secrets:
+        if state.phase not in (Phase.SENT, Phase.CONFIRMED) or engagement.secrets is None:
+            raise ProtocolError("ATTEMPT_CLOSED", "the secrets of this attempt are gone")
+        return engagement.secrets
+
+    def _shares_for(
+        self, at: RoundPosition, engagement: Engagement, secrets: Secrets, survivors: set[str]
+    ) -> pb.UnmaskReply:
+        """One kind of share for each member of the cohort: it is alive, or it is not."""
+        reply = pb.UnmaskReply(header=self._header(at))
+        for dealer in statements.in_order(engagement.bundles):
+            pair = secrets.shares.get(dealer)
+            if dealer in survivors:
+                reply.seed_shares.append(pair.seed if pair is not None else b"")
+            else:
+                reply.key_shares.append(pair.mask_key if pair is not None else b"")
+        return reply
+
+
+__all__ = ["Check", "Participant", "Step"]

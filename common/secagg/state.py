@@ -1,0 +1,141 @@
+"""A participant's state: frozen values, each step makes a new one.
+
+Secrets are in memory only and go as soon as nothing can ask for them: a new state does not hold what the old one held.
+Python cannot promise that no copy of the bytes is left behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
+from fedward.common.secagg.journal import EntryKind, JournalEntry
+from fedward.common.secagg.keys import SharePair
+from fedward.common.secagg.terms import RoundPosition
+from fedward.common.secagg.transcript import CohortFacts
+
+MAX_ARMED = 4
+"""Bundles that are kept for positions to come; a coordinator that asks for more loses the earliest."""
+
+
+class Phase(StrEnum):
+    """Where a site stands in the attempt it is in."""
+
+    IDLE = "idle"
+    ARMED = "armed"
+    TRAINING = "training"
+    SENT = "sent"
+    CONFIRMED = "confirmed"
+    RELEASED = "released"
+    VOID = "void"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NextBundle:
+    """What the bundle in the attempt's last reply is for."""
+
+    position: RoundPosition
+    holders: Holders
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Secrets:
+    """What can still be asked of a site about one attempt."""
+
+    own: OwnBundle = field(repr=False)
+    plus: tuple[bytes, ...] = field(repr=False, default=())
+    """Keys of the masks that are added; empty once the vector is made."""
+    minus: tuple[bytes, ...] = field(repr=False, default=())
+    shares: Mapping[str, SharePair] = field(repr=False, default_factory=dict)
+    """By dealer, those that opened."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engagement:
+    """The attempt that a site is in."""
+
+    request_hash: bytes
+    """Of the ``Train`` that it began with."""
+    facts: CohortFacts
+    digest: bytes
+    bundles: Mapping[str, Bundle]
+    threshold: int
+    complaints: tuple[str, ...]
+    next: NextBundle | None
+    secrets: Secrets | None = field(repr=False)
+    vector_hash: bytes = b""
+    survivors_hash: bytes = b""
+
+    @property
+    def position(self) -> RoundPosition:
+        """Round and attempt."""
+        return self.facts.round_number, self.facts.attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """All that a participant remembers of a run."""
+
+    phase: Phase = Phase.IDLE
+    last: RoundPosition = (0, -1)
+    """The last position at which a cohort was accepted."""
+    prekeyed: frozenset[RoundPosition] = frozenset()
+    """Positions after it that a bundle was made for, in this process or before."""
+    armed: Mapping[RoundPosition, OwnBundle] = field(default_factory=dict, repr=False)
+    transport_keys: Mapping[str, bytes] = field(default_factory=dict)
+    """Of other sites, pinned when first seen."""
+    engagement: Engagement | None = None
+    answers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
+    """Body hash of a request to the reply it got."""
+
+    def arm(self, own: OwnBundle) -> State:
+        """With one more bundle laid in."""
+        armed = {**self.armed, own.position: own}
+        kept = sorted(armed)[-MAX_ARMED:]
+        return replace(
+            self, prekeyed=self.prekeyed | {own.position}, armed={position: armed[position] for position in kept}
+        )
+
+    def answered(self, request_hash: bytes, reply: bytes) -> State:
+        """With the reply kept for the same request."""
+        return replace(self, answers={**self.answers, request_hash: reply})
+
+    def engage(self, engagement: Engagement) -> State:
+        """In a new attempt: everything of earlier ones is gone."""
+        position = engagement.position
+        return replace(
+            self,
+            phase=Phase.TRAINING,
+            last=position,
+            prekeyed=frozenset(at for at in self.prekeyed if at > position),
+            armed={at: own for at, own in self.armed.items() if at > position},
+            engagement=engagement,
+            answers={},
+        )
+
+    def without_secrets(self, phase: Phase) -> State:
+        """The attempt goes on or ends without anything that could open it."""
+        engagement = self.engagement and replace(self.engagement, secrets=None)
+        return replace(self, phase=phase, engagement=engagement)
+
+    def abandoned(self) -> State:
+        """The site does not send what the cohort waits for: the training failed, for example."""
+        return self.without_secrets(Phase.VOID)
+
+    def closed(self) -> State:
+        """Nothing can be asked any more: time is out, or the run is over. Positions stay used."""
+        return replace(self.without_secrets(Phase.VOID), armed={}, answers={})
+
+
+def restored(entries: Iterable[JournalEntry]) -> State:
+    """The state after a restart: the positions that were used, and none of the secrets."""
+    written = list(entries)
+    used = [(entry.round_number, entry.attempt) for entry in written if entry.kind is EntryKind.ACCEPTED]
+    last = max(used, default=(0, -1))
+    made = {(entry.round_number, entry.attempt) for entry in written if entry.kind is EntryKind.PREKEY}
+    return State(last=last, prekeyed=frozenset(at for at in made if at > last))
+
+
+__all__ = ["Engagement", "MAX_ARMED", "NextBundle", "Phase", "restored", "Secrets", "State"]

@@ -1,0 +1,328 @@
+"""A cohort in memory: real participants and a real coordinator of one run, message by message.
+
+The machines are values, so a test may go on from any state as often as it likes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.common.config import COORDINATOR
+from fedward.common.identity import Identity, Roster
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import plain, ring
+from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
+from fedward.common.secagg.aggregator import CohortSum
+from fedward.common.secagg.coordinator import Deadlines, RoundCoordinator
+from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.journal import JournalEntry, MemoryJournal
+from fedward.common.secagg.keys import AgreementKey
+from fedward.common.secagg.participant import Participant, Step
+from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
+from fedward.common.secagg.state import State
+from fedward.common.secagg.terms import RingTerms, RoundPosition, Terms
+from fedward.common.secagg.thresholds import Profile
+from fedward.common.secagg.transcript import ZERO_HASH
+
+SECRET = bytes(range(32))
+RUN_ID = b"\x11" * 16
+LAYOUT, MODEL = b"\x77" * 32, b"\x55" * 32
+PROFILES = (Profile.STRICT, Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
+FIRST: RoundPosition = (1, 0)
+DEADLINES = Deadlines(train_s=100.0, reply_s=10.0)
+
+
+def site_names(count: int) -> tuple[str, ...]:
+    """In an order that is not the bytewise one, and of different lengths."""
+    return tuple(sorted((f"{'site' if i % 2 else 'S'}-{i}" for i in range(count)), key=lambda name: name[::-1]))
+
+
+def stream_of(name: str) -> Callable[[int], bytes]:
+    """Bytes that are the same in every run of the tests, and never twice the same."""
+    calls = iter(range(1 << 30))
+    return lambda count: hashlib.shake_256(f"{name} {next(calls)}".encode()).digest(count)
+
+
+def update_of(site_id: str, size: int) -> NDArray[np.float32]:
+    words = np.frombuffer(hashlib.shake_256(site_id.encode()).digest(4 * size), "<u4")
+    return ((words >> np.uint32(8)).astype(np.float64) * 2.0**-23 - 1).astype(np.float32)
+
+
+def dither_of(site_id: str) -> bytes:
+    return hashlib.sha256(b"dither " + site_id.encode()).digest()
+
+
+@dataclass
+class Site:
+    """A participant with its state and journal."""
+
+    participant: Participant
+    state: State = field(default_factory=State)
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
+
+    def take(self, step: Step) -> bytes | None:
+        """Keep what came of a step, durable first."""
+        self.journal.append(step.entries)
+        self.state = step.state
+        return step.reply
+
+
+@dataclass
+class Cohort:
+    """All sites of a run, and what a coordinator knows."""
+
+    profile: Profile
+    count: int
+    size: int = 5
+    num_rounds: int = 5
+    max_attempts: int = 2
+    floors: Floors | None = None
+
+    @cached_property
+    def chief(self) -> Identity:
+        return Identity.simulated(SECRET, COORDINATOR)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return site_names(self.count)
+
+    def identity(self, name: str) -> Identity:
+        return Identity.simulated(SECRET, name)
+
+    @cached_property
+    def terms(self) -> Terms:
+        members = {name: self.identity(name).public_key for name in self.names}
+
+        def ring_of(num_sites: int) -> RingTerms:
+            clamp = ring.default_clamp_log2(num_sites)
+            return RingTerms(layout_digest=LAYOUT, num_coordinates=self.size, scale_log2=clamp, clamp_log2=clamp)
+
+        return Terms(
+            run_id=RUN_ID,
+            roster=Roster(coordinator_key=self.chief.public_key, members=members),
+            plan_digest=b"\x44" * 32,
+            num_rounds=self.num_rounds,
+            max_attempts=self.max_attempts,
+            floors=self.floors or Floors(profile=self.profile),
+            ring=ring_of,
+        )
+
+    @cached_property
+    def sites(self) -> dict[str, Site]:
+        return {
+            name: Site(
+                Participant(
+                    site_id=name,
+                    identity=self.identity(name),
+                    terms=self.terms,
+                    transport=AgreementKey.generate(stream_of(f"transport {name}")),
+                    random_bytes=stream_of(f"secrets {name}"),
+                )
+            )
+            for name in self.names
+        }
+
+    @cached_property
+    def transport_keys(self) -> dict[str, TransportKey]:
+        return {name: TransportKey(*site.participant.accept_fields()) for name, site in self.sites.items()}
+
+    # ------------------------------------------------------------------------------------------------ messages
+
+    def header(self, at: RoundPosition = FIRST) -> pb.Header:
+        return self.terms.position(at).header(COORDINATOR)
+
+    def sealed(self, body: codec.Body, *, vector: bytes = b"") -> bytes:
+        return codec.seal(self.chief, body, vector=vector)
+
+    def opened(self, name: str, reply: bytes) -> codec.Opened[codec.Body]:
+        return codec.open_message(reply, None, sender=name, public_key=self.identity(name).public_key)
+
+    def target(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> pb.Target:
+        return target_for(at, {name: self.transport_keys[name] for name in names or self.names})
+
+    def prekey(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> pb.Prekey:
+        return pb.Prekey(header=self.header(at), target=self.target(at, names))
+
+    def train(self, at: RoundPosition = FIRST, num_cohort: int = 0) -> pb.Train:
+        """As the plan prescribes it, without the cohort's keys."""
+        own = self.terms.ring(num_cohort or self.count)
+        return pb.Train(
+            header=self.header(at),
+            model_digest=MODEL,
+            layout_digest=own.layout_digest,
+            num_coordinates=own.num_coordinates,
+            scale_log2=own.scale_log2,
+            clamp_log2=own.clamp_log2,
+            vector_hash=codec.vector_hash(b""),
+        )
+
+    # ------------------------------------------------------------------------------------------------ trips
+
+    def shelf(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> PrekeyShelf:
+        """Bundles of the sites, by an extra trip."""
+        request = self.prekey(at, names)
+        shelf = PrekeyShelf(terms=self.terms, target=request.target)
+        for holder in request.target.holders:
+            reply = self.ask(holder.site_id, request)
+            body = self.opened(holder.site_id, reply).body
+            assert isinstance(body, pb.PrekeyReply)
+            shelf.put(holder.site_id, body.dealing)
+        return shelf
+
+    def ask(self, name: str, body: codec.Body) -> bytes:
+        site = self.sites[name]
+        reply = site.take(site.participant.receive(site.state, self.sealed(body)))
+        assert reply is not None
+        return reply
+
+    def coordinator(
+        self,
+        shelf: PrekeyShelf,
+        cohort: Iterable[str] = (),
+        upcoming: pb.Target | None = None,
+        total: ring.RingVector | None = None,
+    ) -> RoundCoordinator:
+        names = tuple(cohort) or shelf.ready
+        return RoundCoordinator(
+            terms=self.terms,
+            train=self.train(shelf.position, len(names)),
+            shelf=shelf,
+            cohort=names,
+            total=np.empty(self.size, "<u4") if total is None else total,
+            deadlines=DEADLINES,
+            now_s=0.0,
+            upcoming=upcoming,
+        )
+
+    def accept(self, name: str, body: pb.Train) -> None:
+        """A site accepts a cohort and begins to train."""
+        site = self.sites[name]
+        assert site.take(site.participant.receive(site.state, self.sealed(body))) is None
+
+    def send(self, name: str) -> bytes:
+        """A site has trained, and sends its vector."""
+        site = self.sites[name]
+        engagement = site.state.engagement
+        assert engagement is not None
+        quantiser = ring.Quantiser(scale_log2=engagement.facts.scale_log2, clamp_log2=engagement.facts.clamp_log2)
+        writer = quantiser.writer(update_of(name, self.size), dither_key=dither_of(name))
+        reply = site.take(site.participant.send(site.state, np.empty(self.size, "<u4"), writer=writer))
+        assert reply is not None
+        return reply
+
+    def vectors(self, coordinator: RoundCoordinator) -> dict[str, bytes]:
+        """Every site's masked vector, sealed."""
+        replies = {}
+        for name in coordinator.facts.bundles:
+            self.accept(name, coordinator.train_for(name))
+            replies[name] = self.send(name)
+        return replies
+
+    def plain_sum(self, names: Iterable[str], num_cohort: int) -> ring.RingVector:
+        """The sum of these sites without masks."""
+        own = self.terms.ring(num_cohort)
+        facts = replace(
+            self.terms.facts(FIRST, self.train(num_cohort=num_cohort), holders_hash=ZERO_HASH, bundles={}),
+            profile=plain.PROFILE,
+            bundles=dict.fromkeys(names, ZERO_HASH),
+            min_survivors=1,
+        )
+        assert facts.clamp_log2 == own.clamp_log2
+        aggregator = plain.PlainRing()
+        coordinator = aggregator.coordinator(facts)
+        for name in facts.bundles:
+            participant = aggregator.participant(name)
+            coordinator.add(
+                name, participant.vector(facts, update_of(name, self.size), weight=1.0, dither_key=dither_of(name))
+            )
+        return coordinator.open().total
+
+
+@dataclass
+class Outcome:
+    """What became of an attempt."""
+
+    total: CohortSum | None = None
+    void: str = ""
+    rejected: dict[str, str] = field(default_factory=dict)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    written: list[JournalEntry] = field(default_factory=list)
+    bundles: dict[str, pb.Dealing] = field(default_factory=dict)
+    sent: list[Send] = field(default_factory=list)
+
+    def note(self, actions: Iterable[Action]) -> list[Send]:
+        """Write actions down; give those that go to sites."""
+        sends = []
+        for action in actions:
+            if isinstance(action, Send):
+                sends.append(action)
+            elif isinstance(action, Persist):
+                self.written.append(action.entry)
+            elif isinstance(action, Rejected):
+                self.rejected[action.site_id] = action.code
+            elif isinstance(action, Fault):
+                self.faults.append((action.dealer, action.holder))
+            elif isinstance(action, Prekeyed):
+                self.bundles[action.site_id] = action.dealing
+            elif isinstance(action, Finished):
+                self.total = action.total
+            else:
+                assert isinstance(action, Voided)
+                self.void = action.code
+        self.sent += sends
+        return sends
+
+
+Forge = Callable[[str, bytes], bytes]
+"""A site's reply, changed on its way."""
+
+
+def play(
+    cohort: Cohort,
+    coordinator: RoundCoordinator,
+    vectors: Mapping[str, bytes],
+    *,
+    silent: Iterable[str] = (),
+    unmask_silent: Iterable[str] = (),
+    states: dict[str, State] | None = None,
+    forge: Forge = lambda _, reply: reply,
+) -> Outcome:
+    """Play an attempt to its end.
+
+    Args:
+        cohort: the sites; their states stay as they are.
+        coordinator: before the first vector.
+        vectors: that arrive; the other members of the cohort fail.
+        silent: sites that answer nothing after their vector.
+        unmask_silent: sites that do not answer ``Unmask``.
+        states: to go on from, instead of the sites' own; holds the last states in the end.
+        forge: changes replies after the vector.
+    """
+    outcome = Outcome()
+    after = states if states is not None else {name: site.state for name, site in cohort.sites.items()}
+    sends: list[Send] = []
+    for name in coordinator.facts.bundles:
+        if name in vectors:
+            sends += outcome.note(coordinator.on_reply(name, cohort.opened(name, vectors[name]), now_s=1.0))
+        else:
+            sends += outcome.note(coordinator.on_failure(name, now_s=1.0))
+    quiet = set(silent)
+    while sends:
+        send = sends.pop(0)
+        if send.site_id in quiet or (isinstance(send.body, pb.Unmask) and send.site_id in set(unmask_silent)):
+            sends += outcome.note(coordinator.on_failure(send.site_id, now_s=2.0))
+            continue
+        participant = cohort.sites[send.site_id].participant
+        step = participant.receive(after[send.site_id], cohort.sealed(send.body))
+        assert step.reply is not None
+        after[send.site_id] = step.state
+        reply = cohort.opened(send.site_id, forge(send.site_id, step.reply))
+        sends += outcome.note(coordinator.on_reply(send.site_id, reply, now_s=2.0))
+    return outcome
