@@ -2,8 +2,8 @@
 
 It sees masked vectors, adds each into one accumulator and forgets it, so its memory is O(L) whatever the number of
 sites. When every site has answered, or time is out, the survivors are frozen and written down before anything is asked
-of them; the shares that they release take off exactly the masks that stand in the sum. A sum that no honest vectors have
-is not opened.
+of them; the shares that they release take off exactly the masks that stand in the sum. A sum that no honest vectors
+have is not opened.
 
 Not handled here: sealing and transport, the clock (``now_s`` comes with each event), durability, bundles (``prekeys``).
 """

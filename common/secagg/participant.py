@@ -92,7 +92,7 @@ class Participant:
     def handle(self, state: State, opened: codec.Opened[codec.Body], *, check: Check = lambda _: None) -> Step:
         """``receive`` for a message that is open already."""
         at = self.terms.check_position(opened.position)
-        known = state.answers.get(opened.body_hash)
+        known = state.answers.get((type(opened.body).__name__, opened.body_hash))
         if known is not None:
             return Step(state=state, reply=known)
         body, request_hash = opened.body, opened.body_hash
@@ -116,7 +116,7 @@ class Participant:
         state, dealing, entry = self._arm(replace(state.without_secrets(Phase.ARMED), answers={}), target)
         body_out = pb.PrekeyReply(header=self._header(at), request_hash=request_hash, dealing=dealing.to_wire())
         reply = codec.seal(self.identity, body_out)
-        return Step(state=state.answered(request_hash, reply), entries=(entry,), reply=reply)
+        return Step(state=state.answered("Prekey", request_hash, reply), entries=(entry,), reply=reply)
 
     def _on_train(self, state: State, at: RoundPosition, body: pb.Train, request_hash: bytes, check: Check) -> Step:
         self._require_new(state, at)
@@ -186,7 +186,7 @@ class Participant:
             state = state.without_secrets(Phase.RELEASED)
             state = self._arm_next(state, engagement.next, body, entries)
         reply = codec.seal(self.identity, body, vector=raw)
-        return Step(state=state.answered(engagement.request_hash, reply), entries=tuple(entries), reply=reply)
+        return Step(state=state.answered("Train", engagement.request_hash, reply), entries=tuple(entries), reply=reply)
 
     def _on_confirm(self, state: State, at: RoundPosition, body: pb.Confirm, request_hash: bytes) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
@@ -206,7 +206,7 @@ class Participant:
         # The same survivors again, in another request: confirmed before, and nothing new to write down.
         is_new = not engagement.survivors_hash
         entries = (self._entry(at, EntryKind.CONFIRMED, survivors_hash),) if is_new else ()
-        return Step(state=state.answered(request_hash, reply), entries=entries, reply=reply)
+        return Step(state=state.answered("Confirm", request_hash, reply), entries=entries, reply=reply)
 
     def _on_unmask(self, state: State, at: RoundPosition, body: pb.Unmask, request_hash: bytes) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
@@ -227,7 +227,7 @@ class Participant:
         state = replace(state, engagement=replace(engagement, survivors_hash=survivors_hash))
         state = self._arm_next(state.without_secrets(Phase.RELEASED), upcoming, reply_body, entries)
         reply = codec.seal(self.identity, reply_body)
-        return Step(state=state.answered(request_hash, reply), entries=tuple(entries), reply=reply)
+        return Step(state=state.answered("Unmask", request_hash, reply), entries=tuple(entries), reply=reply)
 
     # ------------------------------------------------------------------------------------------------ parts
 

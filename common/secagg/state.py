@@ -87,8 +87,8 @@ class State:
     transport_keys: Mapping[str, bytes] = field(default_factory=dict)
     """Of other sites, pinned when first seen."""
     engagement: Engagement | None = None
-    answers: Mapping[bytes, bytes] = field(default_factory=dict, repr=False)
-    """Body hash of a request to the reply it got."""
+    answers: Mapping[tuple[str, bytes], bytes] = field(default_factory=dict, repr=False)
+    """Type and body hash of a request to the reply it got: bodies of two types may be the same bytes."""
 
     def arm(self, own: OwnBundle) -> State:
         """With one more bundle laid in."""
@@ -98,9 +98,9 @@ class State:
             self, prekeyed=self.prekeyed | {own.position}, armed={position: armed[position] for position in kept}
         )
 
-    def answered(self, request_hash: bytes, reply: bytes) -> State:
+    def answered(self, kind: str, request_hash: bytes, reply: bytes) -> State:
         """With the reply kept for the same request."""
-        return replace(self, answers={**self.answers, request_hash: reply})
+        return replace(self, answers={**self.answers, (kind, request_hash): reply})
 
     def engage(self, engagement: Engagement) -> State:
         """In a new attempt: everything of earlier ones is gone."""
