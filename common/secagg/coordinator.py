@@ -300,8 +300,9 @@ class RoundCoordinator:
             return ()
         if self._terms.profile is Profile.STRICT:
             return self._open(())
-        if any(self._readable(dealer) < self._target.threshold for dealer in self._bundles):
-            return self._void("ROUND_VOID")
+        unreadable = [dealer for dealer in self._bundles if self._readable(dealer) < self._target.threshold]
+        if unreadable:  # the next attempt goes without them
+            return (*(Fault(dealer, "", "SHARE_UNREADABLE") for dealer in unreadable), *self._void("ROUND_VOID"))
         frozen = FrozenSum(
             train=self._train,
             target=self._target,

@@ -28,6 +28,16 @@ HEADER = POSITION.header(SENDER)
 VECTOR = bytes(range(16))
 HASH = hashlib.sha256(VECTOR).digest()
 
+DEALING = pb.Dealing(
+    bundle=pb.Bundle(
+        run_id=b"r" * 16,
+        roster_hash=b"r" * 32,
+        holders_hash=b"h" * 32,
+        commitment=b"c" * 32,
+        shares_hash=b"s" * 32,
+        signature=b"x" * 64,
+    )
+)
 BODIES: list[Body] = [
     pb.PlanOffer(header=HEADER, plan=b"{}"),
     pb.PlanAccept(header=HEADER, request_hash=b"\x01" * 32),
@@ -36,6 +46,20 @@ BODIES: list[Body] = [
     pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH),
     pb.RunEnd(header=HEADER, model_digest=b"m" * 32),
     pb.RunEndReply(header=HEADER, events=b"[]"),
+    pb.Prekey(header=HEADER, target=pb.Target(round=3, attempt=1, threshold=3)),
+    pb.PrekeyReply(header=HEADER, request_hash=b"\x01" * 32, dealing=DEALING),
+    pb.Confirm(header=HEADER, cohort_digest=b"c" * 32),
+    pb.ConfirmReply(header=HEADER, cohort_digest=b"c" * 32, survivors_hash=b"s" * 32, signature=b"x" * 64),
+    pb.Unmask(header=HEADER, cohort_digest=b"c" * 32),
+    pb.UnmaskReply(header=HEADER, survivors_hash=b"s" * 32, seed_shares=[b"x" * 33], next=DEALING),
+    pb.Ready(header=HEADER, request_hash=b"\x01" * 32, dealing=DEALING),
+    pb.Mask(
+        header=HEADER,
+        model_digest=b"m" * 32,
+        layout_digest=b"l" * 32,
+        previous_sum_hash=b"p" * 32,
+        graph_hash=b"g" * 32,
+    ),
 ]
 END = pb.RunEnd(header=HEADER, model_digest=b"m" * 32)
 REPLY = pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH)
@@ -272,6 +296,11 @@ def test_oversize_message_is_refused_before_it_is_parsed(monkeypatch: pytest.Mon
 def test_nothing_inside_is_parsed_before_the_signature_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "_strict", lambda *_: pytest.fail("parsed"))
     assert refusal_code(seal(STRANGER, END)) == "BAD_SIGNATURE"
+
+
+def test_masked_message_of_a_wrong_shape_is_refused() -> None:
+    body = pb.Confirm(header=HEADER, cohort_digest=b"c" * 31)
+    assert refusal_code(seal(IDENTITY, body), pb.Confirm) == "BAD_ENCODING"
 
 
 # ---------------------------------------------------------------------------------------------------- rubbish

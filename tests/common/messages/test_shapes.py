@@ -1,0 +1,139 @@
+from typing import Any
+
+import pytest
+from google.protobuf.message import Message
+
+from fedward.common.errors import ProtocolError
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages import shapes
+
+BUNDLE = pb.Bundle(
+    run_id=bytes(16),
+    round=1,
+    roster_hash=bytes(32),
+    holders_hash=bytes(32),
+    mask_key=bytes(32),
+    commitment=bytes(32),
+    shares_hash=bytes(32),
+    signature=bytes(64),
+)
+DEALING = pb.Dealing(bundle=BUNDLE, packets=[bytes(82)] * 3)
+HOLDER = pb.Holder(site_id="alpha", transport_key=bytes(32), signature=bytes(64))
+TARGET = pb.Target(round=1, threshold=3, holders=[HOLDER])
+SURVIVOR = pb.Survivor(site_id="alpha", vector_hash=bytes(32), proof=bytes(64))
+GOOD: list[Message] = [
+    pb.PlanAccept(request_hash=bytes(32), transport_key=bytes(32), signature=bytes(64)),
+    pb.Train(graph_hash=bytes(32), bundles=[BUNDLE], packets=[b"", bytes(82)], next=TARGET),
+    pb.TrainReply(proof=bytes(64), complaints=["beta"], next=DEALING),
+    pb.Prekey(target=TARGET),
+    pb.PrekeyReply(request_hash=bytes(32), dealing=DEALING),
+    pb.Confirm(cohort_digest=bytes(32), survivors=[SURVIVOR]),
+    pb.ConfirmReply(cohort_digest=bytes(32), survivors_hash=bytes(32), signature=bytes(64)),
+    pb.Unmask(
+        cohort_digest=bytes(32),
+        survivors=[SURVIVOR],
+        confirmations=[pb.Confirmation(site_id="alpha", signature=bytes(64))],
+        next=TARGET,
+    ),
+    pb.UnmaskReply(survivors_hash=bytes(32), seed_shares=[bytes(33), b""], key_shares=[bytes(33)], next=DEALING),
+    pb.Ready(request_hash=bytes(32), dealing=DEALING),
+    pb.Mask(
+        model_digest=bytes(32),
+        layout_digest=bytes(32),
+        cohort=["alpha"],
+        previous_sum_hash=bytes(32),
+        graph_hash=bytes(32),
+        bundles=[BUNDLE],
+        packets=[bytes(82)],
+    ),
+]
+
+
+def named(message: Message) -> str:
+    return message.DESCRIPTOR.name
+
+
+@pytest.mark.parametrize("message", GOOD, ids=named)
+def test_message_of_the_right_lengths_passes(message: Message) -> None:
+    shapes.check(message)
+
+
+def refused(message: Message) -> bool:
+    try:
+        shapes.check(message)
+    except ProtocolError as error:
+        return error.code == "BAD_ENCODING"
+    return False
+
+
+def parts_of(message: Message) -> list[Message]:
+    """The message and all messages in it, as references."""
+    found = [message]
+    for field, value in message.ListFields():
+        if field.message_type is not None:
+            for part in value if field.is_repeated else [value]:
+                found += parts_of(part)
+    return found
+
+
+@pytest.mark.parametrize("message", GOOD, ids=named)
+def test_each_part_that_is_too_long_or_too_short_is_refused(message: Message) -> None:
+    num_tried = 0
+    for number, part in enumerate(parts_of(message)):
+        for name, (least, most) in shapes.LENGTHS.get(named(part), {}).items():
+            for size in {least - 1, most + 1} - {-1}:
+                changed = type(message)()
+                changed.CopyFrom(message)
+                target: Any = parts_of(changed)[number]
+                value: Any = "x" * size if name in {"site_id", "complaints", "cohort"} else bytes(size)
+                if isinstance(getattr(target, name), bytes | str):
+                    setattr(target, name, value)
+                else:
+                    getattr(target, name)[:] = [value]
+                assert refused(changed), f"{size} bytes of {named(part)}.{name}"
+                num_tried += 1
+    assert num_tried > 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pb.Prekey(),
+        pb.PrekeyReply(request_hash=bytes(32)),
+        pb.Ready(request_hash=bytes(32)),
+        pb.PrekeyReply(request_hash=bytes(32), dealing=pb.Dealing()),
+        pb.TrainReply(next=pb.Dealing(packets=[bytes(82)])),
+    ],
+    ids=named,
+)
+def test_message_without_its_main_part_is_refused(message: Message) -> None:
+    assert refused(message)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pb.Unmask(cohort_digest=bytes(32), survivors=[SURVIVOR] * 65),
+        pb.Prekey(target=pb.Target(holders=[HOLDER] * 65)),
+        pb.Train(bundles=[BUNDLE] * 65),
+        pb.UnmaskReply(survivors_hash=bytes(32), seed_shares=[b""] * 65),
+        pb.TrainReply(complaints=["a"] * 65),
+    ],
+    ids=named,
+)
+def test_more_than_64_of_anything_is_refused(message: Message) -> None:
+    assert refused(message)
+
+
+def test_cohort_without_masks_may_be_larger() -> None:
+    shapes.check(pb.Train(cohort=[f"site-{i}" for i in range(1000)]))
+
+
+def test_lengths_count_bytes_and_not_letters() -> None:
+    assert not refused(pb.TrainReply(complaints=["é" * 32]))
+    assert refused(pb.TrainReply(complaints=["é" * 33]))
+
+
+def test_every_message_of_masked_profiles_has_its_lengths() -> None:
+    without = {"Envelope", "Header", "PlanOffer", "Refusal", "RunEnd", "RunEndReply"}
+    assert set(pb.DESCRIPTOR.message_types_by_name) - without == set(shapes.LENGTHS)
