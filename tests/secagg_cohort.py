@@ -29,13 +29,19 @@ from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.state import State
 from fedward.common.secagg.terms import RingTerms, RoundPosition, Terms
 from fedward.common.secagg.thresholds import Profile
-from fedward.common.secagg.transcript import ZERO_HASH
+from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
 SECRET = bytes(range(32))
 RUN_ID = b"\x11" * 16
 LAYOUT, MODEL = b"\x77" * 32, b"\x55" * 32
 PROFILES = (Profile.STRICT, Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
 FIRST: RoundPosition = (1, 0)
+
+
+def unchecked(_: CohortFacts) -> None:
+    """A site that finds nothing wrong with model and budget."""
+
+
 DEADLINES = Deadlines(train_s=100.0, reply_s=10.0)
 
 
@@ -84,6 +90,7 @@ class Cohort:
     num_rounds: int = 5
     max_attempts: int = 2
     floors: Floors | None = None
+    named: tuple[str, ...] = ()
 
     @cached_property
     def chief(self) -> Identity:
@@ -91,7 +98,7 @@ class Cohort:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        return site_names(self.count)
+        return self.named or site_names(self.count)
 
     def identity(self, name: str) -> Identity:
         return Identity.simulated(SECRET, name)
@@ -178,7 +185,7 @@ class Cohort:
 
     def ask(self, name: str, body: codec.Body) -> bytes:
         site = self.sites[name]
-        reply = site.take(site.participant.receive(site.state, self.sealed(body)))
+        reply = site.take(site.participant.receive(site.state, self.sealed(body), check=unchecked))
         assert reply is not None
         return reply
 
@@ -204,7 +211,7 @@ class Cohort:
     def accept(self, name: str, body: pb.Train) -> None:
         """A site accepts a cohort and begins to train."""
         site = self.sites[name]
-        assert site.take(site.participant.receive(site.state, self.sealed(body))) is None
+        assert site.take(site.participant.receive(site.state, self.sealed(body), check=unchecked)) is None
 
     def send(self, name: str) -> bytes:
         """A site has trained, and sends its vector."""
@@ -320,7 +327,7 @@ def play(
             sends += outcome.note(coordinator.on_failure(send.site_id, now_s=2.0))
             continue
         participant = cohort.sites[send.site_id].participant
-        step = participant.receive(after[send.site_id], cohort.sealed(send.body))
+        step = participant.receive(after[send.site_id], cohort.sealed(send.body), check=unchecked)
         assert step.reply is not None
         after[send.site_id] = step.state
         reply = cohort.opened(send.site_id, forge(send.site_id, step.reply))

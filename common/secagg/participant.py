@@ -74,7 +74,7 @@ class Participant:
         )
         return self.transport.public, statements.sign(self.identity, "TRANSPORT", statement)
 
-    def receive(self, state: State, raw: bytes, *, check: Check = lambda _: None) -> Step:
+    def receive(self, state: State, raw: bytes, *, check: Check) -> Step:
         """Answer one request of the coordinator.
 
         Args:
@@ -89,7 +89,7 @@ class Participant:
         opened = codec.open_message(raw, None, sender=COORDINATOR, public_key=key)
         return self.handle(state, opened, check=check)
 
-    def handle(self, state: State, opened: codec.Opened[codec.Body], *, check: Check = lambda _: None) -> Step:
+    def handle(self, state: State, opened: codec.Opened[codec.Body], *, check: Check) -> Step:
         """``receive`` for a message that is open already."""
         at = self.terms.check_position(opened.position)
         known = state.answers.get((type(opened.body).__name__, opened.body_hash))

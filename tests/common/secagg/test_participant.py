@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,14 +19,14 @@ from fedward.common.secagg.bundles import Bundle
 from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.floors import Floors
 from fedward.common.secagg.frozen import to_wire
-from fedward.common.secagg.journal import EntryKind
+from fedward.common.secagg.journal import EntryKind, SqliteJournal
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.participant import Participant, Step
 from fedward.common.secagg.state import MAX_ARMED, Phase, State, restored
 from fedward.common.secagg.statements import Survivor
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import CohortFacts
-from tests.secagg_cohort import FIRST, MODEL, PROFILES, SECRET, Cohort
+from tests.secagg_cohort import FIRST, MODEL, PROFILES, SECRET, Cohort, Site, unchecked
 
 COUNT = 5
 STRANGER = Identity.simulated(SECRET, "mallory")
@@ -95,7 +97,7 @@ class Scene:
         return state
 
     def receive(self, state: State, body: codec.Body) -> Step:
-        return self.participant.receive(state, self.cohort.sealed(body))
+        return self.participant.receive(state, self.cohort.sealed(body), check=unchecked)
 
     def resigned(self, name: str, wire: pb.Bundle) -> pb.Bundle:
         """A bundle that its owner signed as it now stands."""
@@ -272,7 +274,10 @@ def test_header_for_another_run_is_refused(stage: Scene, change: str) -> None:
 
 def test_forged_request_is_refused(stage: Scene) -> None:
     raw = codec.seal(STRANGER, stage.train)
-    assert refusal_code(lambda: stage.participant.receive(stage.armed[stage.victim], raw)) == "BAD_SIGNATURE"
+    assert (
+        refusal_code(lambda: stage.participant.receive(stage.armed[stage.victim], raw, check=unchecked))
+        == "BAD_SIGNATURE"
+    )
 
 
 def test_message_that_is_for_coordinators_is_refused(stage: Scene) -> None:
@@ -723,7 +728,7 @@ def test_hostile_prekey_is_refused(profile: Profile, name: str) -> None:
     change, code = HOSTILE_PREKEYS[name]
     body = cohort.prekey()
     change(cohort, body)
-    assert refusal_code(lambda: participant.receive(State(), cohort.sealed(body))) == code
+    assert refusal_code(lambda: participant.receive(State(), cohort.sealed(body), check=unchecked)) == code
 
 
 def test_holder_with_a_signed_key_of_low_order_is_refused(resilient: Scene) -> None:
@@ -739,7 +744,7 @@ def test_holder_with_a_signed_key_of_low_order_is_refused(resilient: Scene) -> N
         transport_key=LOW_ORDER,
     )
     holder.signature = statements.sign(cohort.identity(holder.site_id), "TRANSPORT", statement)
-    assert refusal_code(lambda: participant.receive(State(), cohort.sealed(body))) == "KEY_INVALID"
+    assert refusal_code(lambda: participant.receive(State(), cohort.sealed(body), check=unchecked)) == "KEY_INVALID"
 
 
 def test_transport_key_of_a_site_cannot_change_within_a_run(stage: Scene) -> None:
@@ -816,7 +821,7 @@ def test_coordinator_that_asks_for_bundle_after_bundle_gets_no_store_of_them() -
     state = State()
     for number in range(1, 6):
         for attempt in range(2):
-            state = participant.receive(state, cohort.sealed(cohort.prekey((number, attempt)))).state
+            state = participant.receive(state, cohort.sealed(cohort.prekey((number, attempt))), check=unchecked).state
     assert len(state.armed) == MAX_ARMED
     assert len(state.prekeyed) == 10
 
@@ -850,6 +855,56 @@ def test_site_restarted_before_training_asks_for_a_new_bundle(stage: Scene) -> N
     assert stage.receive(state, stage.cohort.prekey((1, 1))).reply is not None
 
 
+def after_a_crash(cohort: Cohort, site: Site, journal: SqliteJournal) -> None:
+    """Another process: the state is what the journal gives, and nothing that was in memory."""
+    site.state = restored(journal.entries(cohort.terms.run_id))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("crash_after", [1, 2, 3, 4, 5])
+def test_crash_after_any_durable_write_gives_no_second_vector_and_no_other_shares(
+    profile: Profile, crash_after: int, tmp_path: Path
+) -> None:
+    """Each step is written down, and then the site is gone before the reply leaves; the coordinator asks again."""
+    journal = SqliteJournal(tmp_path / "journal.db")
+    stage = scene(profile)
+    cohort, site = stage.cohort, Site(stage.participant)
+    replies = []
+    num_writes = 0
+
+    def write(step: Step) -> None:
+        nonlocal num_writes
+        journal.append(step.entries)
+        site.state = step.state
+        num_writes += 1
+        if num_writes == crash_after:
+            after_a_crash(cohort, site, journal)
+        elif step.reply is not None:
+            replies.append(cohort.opened(stage.victim, step.reply).body)
+
+    for at in (FIRST, FIRST, (1, 1)):
+        requests: list[codec.Body] = [
+            cohort.prekey(at),
+            *([stage.train, stage.confirm(), stage.unmask()] if at == FIRST else []),
+        ]
+        for body in requests:
+            with suppress(ProtocolError):
+                step = site.participant.receive(site.state, cohort.sealed(body), check=unchecked)
+                write(step) if step.entries else None
+            if site.state.phase is Phase.TRAINING:
+                write(site.participant.send(site.state, np.zeros(5, "<u4")))
+    kinds = [(entry.round_number, entry.attempt, entry.kind) for entry in journal.entries(cohort.terms.run_id)]
+    assert len(kinds) == len(set(kinds))
+    vectors = [body for body in replies if isinstance(body, pb.TrainReply)]
+    sent = [kind for kind in kinds if kind[2] is EntryKind.SENT]
+    # Never a vector that is not written down; at most one that is.
+    assert len(vectors) <= len(sent) <= 1
+    assert sum(isinstance(body, pb.UnmaskReply) for body in replies) <= 1
+    # After the crash the site takes part again, with new keys.
+    assert (1, 1, EntryKind.PREKEY) in kinds
+    journal.close()
+
+
 def test_secrets_do_not_show_in_representations(stage: Scene) -> None:
     for state in (stage.armed[stage.victim], stage.sent[stage.victim]):
         text = repr((state, stage.participant, stage.receive(state, stage.train)))
@@ -874,7 +929,7 @@ def test_every_flipped_bit_of_a_request_is_refused(kind: str) -> None:
     for bit in range(0, 8 * len(raw), 7):  # 7 and 8 have no common divisor, so every bit of a byte has its turn
         changed = bytearray(raw)
         changed[bit // 8] ^= 1 << bit % 8
-        code = refusal_code(lambda changed=changed: stage.participant.receive(state, bytes(changed)))  # type: ignore[misc]
+        code = refusal_code(lambda changed=changed: stage.participant.receive(state, bytes(changed), check=unchecked))  # type: ignore[misc]
         assert code in {"BAD_ENCODING", "BAD_SIGNATURE"}, f"bit {bit}"
 
 
@@ -891,7 +946,7 @@ def test_every_flipped_bit_of_a_cohort_signed_by_the_coordinator_is_refused_or_c
         signature = stage.cohort.chief.sign("secagg", "TRAIN", codec.vector_hash(body))
         envelope = pb.Envelope(version=codec.VERSION, type=pb.TRAIN, body=body, signature=signature)
         try:
-            step = stage.participant.receive(state, envelope.SerializeToString(deterministic=True))
+            step = stage.participant.receive(state, envelope.SerializeToString(deterministic=True), check=unchecked)
         except ProtocolError:
             continue
         assert step.state.engagement is not None

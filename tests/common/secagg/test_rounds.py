@@ -6,12 +6,15 @@ from functools import cache
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedward.common import _keystream as keystream
 from fedward.common.errors import ProtocolError
 from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.thresholds import Profile, shamir_threshold
-from tests.secagg_cohort import PROFILES, Cohort, Outcome, play
+from tests.secagg_cohort import PROFILES, Cohort, Outcome, play, unchecked
+from tests.strategies import site_ids
 
 CHUNK = keystream.CHUNK_WORDS
 
@@ -77,6 +80,21 @@ def test_every_mixture_of_losses_gives_the_plain_sum_or_a_void_round(profile: Pr
             check(profile, count, lost, silent)
 
 
+@settings(max_examples=15, deadline=None)
+@given(st.sampled_from(PROFILES), st.lists(site_ids, min_size=4, max_size=6, unique=True), st.integers(0, 9), st.data())
+def test_names_and_length_of_the_vector_do_not_matter(
+    profile: Profile, names: list[str], size: int, data: st.DataObject
+) -> None:
+    cohort = Cohort(profile, len(names), size=size, named=tuple(names))
+    coordinator = cohort.coordinator(cohort.shelf())
+    vectors = cohort.vectors(coordinator)
+    if profile is not Profile.STRICT:
+        del vectors[data.draw(st.sampled_from(names))]
+    outcome = play(cohort, coordinator, vectors)
+    assert outcome.total is not None
+    assert np.array_equal(outcome.total.total, cohort.plain_sum(vectors, len(names)))
+
+
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_site_or_two_are_no_cohort(profile: Profile, count: int) -> None:
@@ -114,7 +132,7 @@ def test_order_in_which_vectors_come_does_not_matter() -> None:
             sends = outcome.note(coordinator.on_reply(name, cohort.opened(name, vectors[name]), now_s=1.0))
         for send in reversed(sends):
             step = cohort.sites[send.site_id].participant.receive(
-                cohort.sites[send.site_id].state, cohort.sealed(send.body)
+                cohort.sites[send.site_id].state, cohort.sealed(send.body), check=unchecked
             )
             assert step.reply is not None
             outcome.note(coordinator.on_reply(send.site_id, cohort.opened(send.site_id, step.reply), now_s=2.0))
