@@ -294,7 +294,7 @@ class RoundCoordinator:
     def _end_collecting(self, is_over: bool, now_s: float) -> tuple[Action, ...]:
         arrived, wanted = len(self._collected.survivors), self._facts.min_survivors
         # Under strict and near the floor, a lost site ends the attempt at once: nobody needs to wait for the rest.
-        if arrived + len(self._waiting) < wanted or (is_over and arrived < wanted):
+        if arrived + (0 if is_over else len(self._waiting)) < wanted:
             return self._void("ROUND_VOID")
         if not is_over:
             return ()
@@ -358,12 +358,11 @@ class RoundCoordinator:
         return ()
 
     def _end_confirming(self, is_over: bool, now_s: float) -> tuple[Action, ...]:
-        if len(self._confirmations) + len(self._waiting) < self._target.threshold:
+        to_come = 0 if is_over else len(self._waiting)
+        if len(self._confirmations) + to_come < self._target.threshold:
             return self._void("ROUND_VOID")
         if not is_over:
             return ()
-        if len(self._confirmations) < self._target.threshold:
-            return self._void("ROUND_VOID")
         actions = self._ask_unmask(now_s)
         # Written down, so that after a crash the very same request is sent again and gets the very same reply.
         asked = self._unmask().SerializeToString(deterministic=True)
@@ -427,9 +426,8 @@ class RoundCoordinator:
             if is_over:
                 hopeless = tuple(Fault(dealer, "") for dealer in missing)
                 return (*faults, *hopeless, *self._void("ROUND_VOID"))
-        if is_over or len(self._replies) + len(self._waiting) < self._target.threshold:
-            return self._void("ROUND_VOID")
-        return ()
+        to_come = 0 if is_over else len(self._waiting)
+        return self._void("ROUND_VOID") if len(self._replies) + to_come < self._target.threshold else ()
 
     def _open(self, faults: tuple[Action, ...]) -> tuple[Action, ...]:
         quantiser = self._ring.quantiser

@@ -428,6 +428,67 @@ def test_confirmation_of_other_survivors_is_turned_down() -> None:
     assert {send.site_id for send in outcome.sent if isinstance(send.body, pb.Unmask)} == set(shelf.ready) - {liar}
 
 
+def test_too_few_confirmations_void_the_round() -> None:
+    cohort, shelf, vectors = trained(Profile.RESILIENT_MALICIOUS)
+    outcome = play(cohort, cohort.coordinator(shelf), vectors, silent=shelf.ready[:2])
+    assert (outcome.total, outcome.void) == (None, "ROUND_VOID")
+    assert not any(isinstance(send.body, pb.Unmask) for send in outcome.sent)
+
+
+def test_too_few_confirmations_at_the_deadline_void_the_round() -> None:
+    cohort, shelf, vectors = trained(Profile.RESILIENT_MALICIOUS)
+    coordinator = cohort.coordinator(shelf)
+    for name, raw in vectors.items():
+        coordinator.on_reply(name, cohort.opened(name, raw), now_s=1.0)
+    assert coordinator.phase is CoordinatorPhase.CONFIRMING
+    assert coordinator.on_time(1.0 + DEADLINES.reply_s - 0.1) == ()
+    assert coordinator.on_time(1.0 + DEADLINES.reply_s) == (Voided("ROUND_VOID"),)
+
+
+def test_too_few_shares_at_the_deadline_void_the_round() -> None:
+    cohort, shelf, vectors = trained(Profile.RESILIENT)
+    coordinator = cohort.coordinator(shelf)
+    for name, raw in vectors.items():
+        coordinator.on_reply(name, cohort.opened(name, raw), now_s=1.0)
+    assert coordinator.on_time(1.0 + DEADLINES.reply_s - 0.1) == ()
+    assert coordinator.on_time(1.0 + DEADLINES.reply_s) == (Voided("ROUND_VOID"),)
+
+
+def test_confirmation_that_its_site_did_not_sign_is_turned_down() -> None:
+    cohort, shelf, vectors = trained(Profile.RESILIENT_MALICIOUS)
+    liar = shelf.ready[0]
+
+    def forge(name: str, raw: bytes) -> bytes:
+        body = cohort.opened(name, raw).body
+        if name != liar or not isinstance(body, pb.ConfirmReply):
+            return raw
+        body.signature = bytes(64)
+        return codec.seal(cohort.identity(name), body)
+
+    outcome = play(cohort, cohort.coordinator(shelf), vectors, forge=forge)
+    assert outcome.rejected == {liar: "BAD_SIGNATURE"}
+    assert outcome.total is not None
+
+
+def test_reply_that_no_trip_has_is_turned_down() -> None:
+    cohort, shelf, _ = trained(Profile.RESILIENT)
+    name = shelf.ready[0]
+    body = pb.RunEndReply(header=cohort.terms.position(FIRST).header(name))
+    opened = cohort.opened(name, codec.seal(cohort.identity(name), body))
+    assert rejection(cohort.coordinator(shelf).on_reply(name, opened, now_s=1.0)) == "BAD_ENCODING"
+
+
+@pytest.mark.parametrize("kind", [pb.ConfirmReply, pb.UnmaskReply])
+def test_reply_of_a_later_trip_comes_too_early(kind: type[pb.ConfirmReply] | type[pb.UnmaskReply]) -> None:
+    cohort, shelf, _ = trained(Profile.RESILIENT)
+    name = shelf.ready[0]
+    body = kind(header=cohort.terms.position(FIRST).header(name), survivors_hash=bytes(32))
+    if isinstance(body, pb.ConfirmReply):
+        body.cohort_digest, body.signature = bytes(32), bytes(64)
+    opened = cohort.opened(name, codec.seal(cohort.identity(name), body))
+    assert rejection(cohort.coordinator(shelf).on_reply(name, opened, now_s=1.0)) == "LATE"
+
+
 # ------------------------------------------------------------------------------------------------ recovery
 
 

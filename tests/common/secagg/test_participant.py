@@ -285,6 +285,18 @@ def test_message_that_is_for_coordinators_is_refused(stage: Scene) -> None:
     assert refusal_code(lambda: stage.receive(stage.armed[stage.victim], body)) == "BAD_ENCODING"
 
 
+@pytest.mark.parametrize("profile", PROFILES)
+def test_site_that_no_shares_were_dealt_to_is_refused(profile: Profile) -> None:
+    cohort = Cohort(profile, 6)
+    names = tuple(sorted(cohort.names, key=str.encode))
+    cohort.shelf(names=names[:5])
+    site = cohort.sites[names[1]]
+    body = cohort.train()
+    body.cohort[:] = names
+    act = lambda: site.participant.receive(site.state, cohort.sealed(body), check=unchecked)  # noqa: E731
+    assert refusal_code(act) == "COHORT_MALFORMED"
+
+
 def test_callers_refusal_leaves_everything_as_it_was(stage: Scene) -> None:
     seen: list[CohortFacts] = []
 
@@ -883,10 +895,9 @@ def test_crash_after_any_durable_write_gives_no_second_vector_and_no_other_share
             replies.append(cohort.opened(stage.victim, step.reply).body)
 
     for at in (FIRST, FIRST, (1, 1)):
-        requests: list[codec.Body] = [
-            cohort.prekey(at),
-            *([stage.train, stage.confirm(), stage.unmask()] if at == FIRST else []),
-        ]
+        requests: list[codec.Body] = [cohort.prekey(at)]
+        if at == FIRST:
+            requests += [stage.train, stage.confirm(), stage.unmask()]
         for body in requests:
             with suppress(ProtocolError):
                 step = site.participant.receive(site.state, cohort.sealed(body), check=unchecked)
