@@ -91,6 +91,7 @@ class Cohort:
     max_attempts: int = 2
     floors: Floors | None = None
     named: tuple[str, ...] = ()
+    late_cohort: bool = False
 
     @cached_property
     def chief(self) -> Identity:
@@ -119,6 +120,7 @@ class Cohort:
             max_attempts=self.max_attempts,
             floors=self.floors or Floors(profile=self.profile),
             ring=ring_of,
+            late_cohort=self.late_cohort,
         )
 
     @cached_property

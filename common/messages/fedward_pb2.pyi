@@ -321,7 +321,7 @@ class Ready(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., dealing: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
 
 class Mask(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -335,7 +335,6 @@ class Mask(_message.Message):
     GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
-    NEXT_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -349,5 +348,4 @@ class Mask(_message.Message):
     graph_hash: bytes
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
     packets: _containers.RepeatedScalarFieldContainer[bytes]
-    next: Target
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...

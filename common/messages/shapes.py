@@ -12,9 +12,8 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from fedward.common.errors import ProtocolError
+from fedward.common.secagg.floors import MAX_SITES
 
-MAX_SITES = 64
-"""Everybody shares a mask with everybody; a sparse graph for more sites is not built yet."""
 MAX_ID_BYTES = 64
 MAX_KEY_BYTES = 64
 MAX_PACKET_BYTES = 128

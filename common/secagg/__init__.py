@@ -1,1 +1,1 @@
-"""Secure aggregation: the ring, and later masks and shares. Pure state machines, no I/O."""
+"""Secure aggregation: ring, keys, masks and shares; participant and coordinator as pure machines; the journal."""

@@ -20,7 +20,7 @@ from fedward.common.secagg.statements import (
     transport_statement,
     vector_statement,
 )
-from fedward.common.secagg.terms import RoundPosition, Terms
+from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms
 from fedward.common.secagg.thresholds import Profile, shamir_threshold
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
@@ -86,9 +86,9 @@ def check_transport_key(terms: Terms, site_id: str, key: bytes, signature: bytes
 
 
 def checked_cohort(
-    terms: Terms, at: RoundPosition, body: pb.Train, *, own: OwnBundle
+    terms: Terms, at: RoundPosition, body: CohortMessage, *, own: OwnBundle
 ) -> tuple[CohortFacts, dict[str, Bundle]]:
-    """The cohort that a ``Train`` names, with its bundles.
+    """The cohort that a ``Train`` or a ``Mask`` names, with its bundles.
 
     Raises:
         ProtocolError: see the codes in the body, in their order.

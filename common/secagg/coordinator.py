@@ -220,6 +220,24 @@ class RoundCoordinator:
             body.packets[:] = self._packets[site_id]
         return body
 
+    def mask_for(self) -> pb.Mask:
+        """What tells a late cohort whom it is made of; the same for every site."""
+        given = self._train
+        return pb.Mask(
+            header=given.header,
+            model_digest=given.model_digest,
+            layout_digest=given.layout_digest,
+            cohort=given.cohort,
+            min_survivors=given.min_survivors,
+            num_coordinates=given.num_coordinates,
+            scale_log2=given.scale_log2,
+            clamp_log2=given.clamp_log2,
+            previous_sum_hash=given.previous_sum_hash,
+            assumed_colluders=given.assumed_colluders,
+            graph_hash=given.graph_hash,
+            bundles=given.bundles,
+        )
+
     # ------------------------------------------------------------------------------------------------ events
 
     def on_reply(self, site_id: str, opened: codec.Opened[codec.Body], *, now_s: float) -> tuple[Action, ...]:

@@ -21,19 +21,21 @@ from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.identity import Identity
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import cohort_checks, keys, statements
-from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal, open_dealt
+from fedward.common.secagg import cohort_checks, own_keys, statements
+from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal
 from fedward.common.secagg.journal import EntryKind, JournalEntry
-from fedward.common.secagg.keys import AgreementKey, SharePair
+from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.masks import apply_masks
 from fedward.common.secagg.ring import RingVector, WriterFactory, to_bytes
 from fedward.common.secagg.shares import RandomBytes
-from fedward.common.secagg.state import Engagement, NextBundle, Phase, Secrets, State
+from fedward.common.secagg.state import Engagement, NextBundle, Pending, Phase, Secrets, State
 from fedward.common.secagg.statements import Survivor
-from fedward.common.secagg.terms import RoundPosition, Terms
+from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import CohortFacts
 
+Request = tuple[str, bytes]
+"""Type and body hash."""
 Check = Callable[[CohortFacts], None]
 """The caller's own checks before any data is read: the model's digest, the last sum's plausibility, the budget."""
 
@@ -92,34 +94,38 @@ class Participant:
     def handle(self, state: State, opened: codec.Opened[codec.Body], *, check: Check) -> Step:
         """``receive`` for a message that is open already."""
         at = self.terms.check_position(opened.position)
-        known = state.answers.get((type(opened.body).__name__, opened.body_hash))
+        body, request = opened.body, (type(opened.body).__name__, opened.body_hash)
+        known = state.answers.get(request)
         if known is not None:
             return Step(state=state, reply=known)
-        body, request_hash = opened.body, opened.body_hash
         if isinstance(body, pb.Prekey):
-            return self._on_prekey(state, at, body, request_hash)
+            return self._on_prekey(state, at, body, request)
         if isinstance(body, pb.Train):
-            return self._on_train(state, at, body, request_hash, check)
+            return self._on_train(state, at, body, request, check)
+        if isinstance(body, pb.Mask) and self.terms.late_cohort:
+            return self._on_mask(state, at, body, request)
         if isinstance(body, pb.Confirm) and self.terms.profile is Profile.RESILIENT_MALICIOUS:
-            return self._on_confirm(state, at, body, request_hash)
+            return self._on_confirm(state, at, body, request)
         if isinstance(body, pb.Unmask) and self.terms.profile is not Profile.STRICT:
-            return self._on_unmask(state, at, body, request_hash)
+            return self._on_unmask(state, at, body, request)
         raise ProtocolError("BAD_ENCODING", "a message that this profile does not have")
 
     # ------------------------------------------------------------------------------------------------ trips
 
-    def _on_prekey(self, state: State, at: RoundPosition, body: pb.Prekey, request_hash: bytes) -> Step:
+    def _on_prekey(self, state: State, at: RoundPosition, body: pb.Prekey, request: Request) -> Step:
         if at != (body.target.round, body.target.attempt):
             raise ProtocolError("BAD_ENCODING", "header and target differ")
         target = self._target(state, body.target)
         # Superseded: nothing of an earlier attempt can be opened from here on.
         state, dealing, entry = self._arm(replace(state.without_secrets(Phase.ARMED), answers={}), target)
-        body_out = pb.PrekeyReply(header=self._header(at), request_hash=request_hash, dealing=dealing.to_wire())
+        body_out = pb.PrekeyReply(header=self._header(at), request_hash=request[1], dealing=dealing.to_wire())
         reply = codec.seal(self.identity, body_out)
-        return Step(state=state.answered("Prekey", request_hash, reply), entries=(entry,), reply=reply)
+        return Step(state=state.answered(request, reply), entries=(entry,), reply=reply)
 
-    def _on_train(self, state: State, at: RoundPosition, body: pb.Train, request_hash: bytes, check: Check) -> Step:
+    def _on_train(self, state: State, at: RoundPosition, body: pb.Train, request: Request, check: Check) -> Step:
         self._require_new(state, at)
+        if self.terms.late_cohort:
+            return self._on_late_train(state, at, body, request, check)
         own = state.armed.get(at)
         if own is None:
             raise ProtocolError("PREKEY_UNKNOWN", "no bundle of this site for this position, or its secrets are gone")
@@ -127,12 +133,26 @@ class Participant:
         upcoming = self._upcoming(state, at, body.next if body.HasField("next") else None)
         if upcoming is not None and self.terms.profile is not Profile.STRICT:
             raise ProtocolError("BAD_ENCODING", "the next bundle goes with the last reply of a round")
+        state = self._engage(state, own, facts, bundles, body, request, upcoming, check)
+        return Step(state=state, entries=(self._entry(at, EntryKind.ACCEPTED, facts.digest()),))
+
+    def _engage(
+        self,
+        state: State,
+        own: OwnBundle,
+        facts: CohortFacts,
+        bundles: Mapping[str, Bundle],
+        body: CohortMessage,
+        request: Request,
+        upcoming: NextBundle | None,
+        check: Check,
+    ) -> State:
         digest = facts.digest()
-        plus, minus = self._mask_keys(own, bundles, digest)
+        plus, minus = own_keys.mask_keys(own, bundles, digest)
         check(facts)
-        shares, complaints = self._open_packets(own, bundles, body)
+        shares, complaints = own_keys.open_packets(own, self.transport, bundles, body.packets)
         engagement = Engagement(
-            request_hash=request_hash,
+            request=request,
             facts=facts,
             digest=digest,
             bundles=bundles,
@@ -141,8 +161,49 @@ class Participant:
             next=upcoming,
             secrets=Secrets(own=own, plus=plus, minus=minus, shares=shares),
         )
-        entry = self._entry(at, EntryKind.ACCEPTED, digest)
-        return Step(state=state.engage(engagement), entries=(entry,))
+        return state.engage(engagement)
+
+    def _on_late_train(self, state: State, at: RoundPosition, body: pb.Train, request: Request, check: Check) -> Step:
+        """Train first; the bundle goes with ``ready``, and the cohort comes with ``Mask``."""
+        if body.cohort or body.bundles or body.packets or (body.next.round, body.next.attempt) != at:
+            raise ProtocolError("BAD_ENCODING", "a late cohort is told in Mask, and the bundle is for this position")
+        target = self._target(state, body.next)
+        self.terms.check_layout(body)
+        facts = self.terms.facts(at, body, holders_hash=target.holders.hash, bundles={})
+        check(facts)
+        pending = Pending(request=request, facts=facts, bundle=target)
+        return Step(state=state.begin_late(pending), entries=(self._entry(at, EntryKind.ACCEPTED, facts.digest()),))
+
+    def ready(self, state: State) -> Step:
+        """Say that the site has trained, and give its bundle; the caller keeps the update until ``Mask`` comes.
+
+        Raises:
+            ProtocolError: ``ATTEMPT_CLOSED``: nobody waits for that.
+        """
+        pending = state.pending
+        if state.phase is not Phase.TRAINING or pending is None:
+            raise ProtocolError("ATTEMPT_CLOSED", "no late cohort waits for this site")
+        state, dealing, entry = self._arm(replace(state, phase=Phase.READY), pending.bundle)
+        body = pb.Ready(
+            header=self._header(pending.bundle.position), request_hash=pending.request[1], dealing=dealing.to_wire()
+        )
+        reply = codec.seal(self.identity, body)
+        return Step(state=state.answered(pending.request, reply), entries=(entry,), reply=reply)
+
+    def _on_mask(self, state: State, at: RoundPosition, body: pb.Mask, request: Request) -> Step:
+        if at < state.last:
+            raise ProtocolError("ROUND_ORDER", "rounds and attempts only grow")
+        if state.engagement is not None and state.engagement.position == at:
+            raise ProtocolError("REPLAY_CONFLICT", "a second cohort for one position")
+        own, pending = state.armed.get(at), state.pending
+        if state.phase is not Phase.READY or own is None or pending is None:
+            raise ProtocolError("PREKEY_UNKNOWN", "no bundle of this site for this position, or its secrets are gone")
+        facts, bundles = cohort_checks.checked_cohort(self.terms, at, body, own=own)
+        stated = (facts.model_digest, facts.previous_sum_hash)
+        if stated != (pending.facts.model_digest, pending.facts.previous_sum_hash):
+            raise ProtocolError("MODEL_MISMATCH", "not the model that this site has trained")
+        # The position was written down and the budget asked when the training began.
+        return Step(state=self._engage(state, own, facts, bundles, body, request, None, lambda _: None))
 
     def send(self, state: State, vector: RingVector, *, writer: WriterFactory | None = None) -> Step:
         """Mask the site's vector, in place, and seal the reply to the ``Train`` that was accepted.
@@ -186,9 +247,9 @@ class Participant:
             state = state.without_secrets(Phase.RELEASED)
             state = self._arm_next(state, engagement.next, body, entries)
         reply = codec.seal(self.identity, body, vector=raw)
-        return Step(state=state.answered("Train", engagement.request_hash, reply), entries=tuple(entries), reply=reply)
+        return Step(state=state.answered(engagement.request, reply), entries=tuple(entries), reply=reply)
 
-    def _on_confirm(self, state: State, at: RoundPosition, body: pb.Confirm, request_hash: bytes) -> Step:
+    def _on_confirm(self, state: State, at: RoundPosition, body: pb.Confirm, request: Request) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
         _, survivors_hash = self._survivors(engagement, body.survivors)
         self._require_open(state, engagement)
@@ -206,9 +267,9 @@ class Participant:
         # The same survivors again, in another request: confirmed before, and nothing new to write down.
         is_new = not engagement.survivors_hash
         entries = (self._entry(at, EntryKind.CONFIRMED, survivors_hash),) if is_new else ()
-        return Step(state=state.answered("Confirm", request_hash, reply), entries=entries, reply=reply)
+        return Step(state=state.answered(request, reply), entries=entries, reply=reply)
 
-    def _on_unmask(self, state: State, at: RoundPosition, body: pb.Unmask, request_hash: bytes) -> Step:
+    def _on_unmask(self, state: State, at: RoundPosition, body: pb.Unmask, request: Request) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
         survivors, survivors_hash = self._survivors(engagement, body.survivors)
         secrets = self._require_open(state, engagement)
@@ -221,13 +282,14 @@ class Participant:
         elif body.confirmations:
             raise ProtocolError("BAD_ENCODING", "this profile has no confirmations")
         upcoming = self._upcoming(state, at, body.next if body.HasField("next") else None)
-        reply_body = self._shares_for(at, engagement, secrets, {survivor.site_id for survivor in survivors})
+        reply_body = pb.UnmaskReply(header=self._header(at))
+        own_keys.add_shares(reply_body, engagement.bundles, secrets, {survivor.site_id for survivor in survivors})
         reply_body.survivors_hash = survivors_hash
         entries = [self._entry(at, EntryKind.RELEASED, survivors_hash)]
         state = replace(state, engagement=replace(engagement, survivors_hash=survivors_hash))
         state = self._arm_next(state.without_secrets(Phase.RELEASED), upcoming, reply_body, entries)
         reply = codec.seal(self.identity, reply_body)
-        return Step(state=state.answered("Unmask", request_hash, reply), entries=tuple(entries), reply=reply)
+        return Step(state=state.answered(request, reply), entries=tuple(entries), reply=reply)
 
     # ------------------------------------------------------------------------------------------------ parts
 
@@ -300,39 +362,6 @@ class Participant:
         entries.append(entry)
         return state
 
-    def _mask_keys(
-        self, own: OwnBundle, bundles: Mapping[str, Bundle], cohort: bytes
-    ) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-        plus: list[bytes] = []
-        minus: list[bytes] = []
-        if own.seed:
-            plus.append(keys.self_key(own.seed, cohort=cohort, site_id=self.site_id))
-        for peer, bundle in bundles.items():
-            if peer != self.site_id:
-                key = keys.pair_key(own.mask, bundle.mask_key, cohort=cohort, own_id=self.site_id, peer_id=peer)
-                (plus if keys.is_lower(self.site_id, peer) else minus).append(key)
-        return tuple(plus), tuple(minus)
-
-    def _open_packets(
-        self, own: OwnBundle, bundles: Mapping[str, Bundle], body: pb.Train
-    ) -> tuple[dict[str, SharePair], tuple[str, ...]]:
-        """The shares by dealer, and the dealers whose packet does not open."""
-        shares: dict[str, SharePair] = {}
-        complaints = []
-        for dealer, packet in zip(body.cohort, body.packets, strict=False):  # strict: no packets
-            if dealer == self.site_id:
-                pair = own.own_shares
-            else:
-                dealer_key = own.holders.transport_keys[dealer]
-                pair = open_dealt(
-                    bundles[dealer], packet, holder=self.site_id, own=self.transport, dealer_key=dealer_key
-                )
-            if pair is None:
-                complaints.append(dealer)
-            else:
-                shares[dealer] = pair
-        return shares, tuple(complaints)
-
     def _engaged(self, state: State, at: RoundPosition, cohort_digest: bytes) -> Engagement:
         """The attempt that a later trip belongs to."""
         engagement = state.engagement
@@ -367,19 +396,6 @@ class Participant:
         if state.phase not in (Phase.SENT, Phase.CONFIRMED) or engagement.secrets is None:
             raise ProtocolError("ATTEMPT_CLOSED", "the secrets of this attempt are gone")
         return engagement.secrets
-
-    def _shares_for(
-        self, at: RoundPosition, engagement: Engagement, secrets: Secrets, survivors: set[str]
-    ) -> pb.UnmaskReply:
-        """One kind of share for each member of the cohort: it is alive, or it is not."""
-        reply = pb.UnmaskReply(header=self._header(at))
-        for dealer in statements.in_order(engagement.bundles):
-            pair = secrets.shares.get(dealer)
-            if dealer in survivors:
-                reply.seed_shares.append(pair.seed if pair is not None else b"")
-            else:
-                reply.key_shares.append(pair.mask_key if pair is not None else b"")
-        return reply
 
 
 __all__ = ["Check", "Participant", "Step"]

@@ -26,6 +26,8 @@ class Phase(StrEnum):
     IDLE = "idle"
     ARMED = "armed"
     TRAINING = "training"
+    READY = "ready"
+    """Trained, and waiting for a late cohort."""
     SENT = "sent"
     CONFIRMED = "confirmed"
     RELEASED = "released"
@@ -56,8 +58,8 @@ class Secrets:
 class Engagement:
     """The attempt that a site is in."""
 
-    request_hash: bytes
-    """Of the ``Train`` that it began with."""
+    request: tuple[str, bytes]
+    """Type and body hash of what it began with."""
     facts: CohortFacts
     digest: bytes
     bundles: Mapping[str, Bundle]
@@ -75,6 +77,16 @@ class Engagement:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pending:
+    """A site that trains before it is told its cohort."""
+
+    request: tuple[str, bytes]
+    facts: CohortFacts
+    """With neither cohort nor ring."""
+    bundle: NextBundle
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class State:
     """All that a participant remembers of a run."""
 
@@ -87,6 +99,7 @@ class State:
     transport_keys: Mapping[str, bytes] = field(default_factory=dict)
     """Of other sites, pinned when first seen."""
     engagement: Engagement | None = None
+    pending: Pending | None = None
     answers: Mapping[tuple[str, bytes], bytes] = field(default_factory=dict, repr=False)
     """Type and body hash of a request to the reply it got: bodies of two types may be the same bytes."""
 
@@ -98,27 +111,34 @@ class State:
             self, prekeyed=self.prekeyed | {own.position}, armed={position: armed[position] for position in kept}
         )
 
-    def answered(self, kind: str, request_hash: bytes, reply: bytes) -> State:
+    def answered(self, request: tuple[str, bytes], reply: bytes) -> State:
         """With the reply kept for the same request."""
-        return replace(self, answers={**self.answers, (kind, request_hash): reply})
+        return replace(self, answers={**self.answers, request: reply})
 
     def engage(self, engagement: Engagement) -> State:
         """In a new attempt: everything of earlier ones is gone."""
-        position = engagement.position
+        return replace(self._at(engagement.position), engagement=engagement)
+
+    def begin_late(self, pending: Pending) -> State:
+        """In a new attempt whose cohort is told later."""
+        return replace(self._at(pending.bundle.position), pending=pending)
+
+    def _at(self, position: RoundPosition) -> State:
         return replace(
             self,
             phase=Phase.TRAINING,
             last=position,
             prekeyed=frozenset(at for at in self.prekeyed if at > position),
             armed={at: own for at, own in self.armed.items() if at > position},
-            engagement=engagement,
+            engagement=None,
+            pending=None,
             answers={},
         )
 
     def without_secrets(self, phase: Phase) -> State:
         """The attempt goes on or ends without anything that could open it."""
         engagement = self.engagement and replace(self.engagement, secrets=None)
-        return replace(self, phase=phase, engagement=engagement)
+        return replace(self, phase=phase, engagement=engagement, pending=None)
 
     def abandoned(self) -> State:
         """The site does not send what the cohort waits for: the training failed, for example."""
@@ -138,4 +158,4 @@ def restored(entries: Iterable[JournalEntry]) -> State:
     return State(last=last, prekeyed=frozenset(at for at in made if at > last))
 
 
-__all__ = ["Engagement", "MAX_ARMED", "NextBundle", "Phase", "restored", "Secrets", "State"]
+__all__ = ["Engagement", "MAX_ARMED", "NextBundle", "Pending", "Phase", "restored", "Secrets", "State"]

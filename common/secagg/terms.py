@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from fedward.common.errors import ProtocolError
+from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.identity import Roster
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.codec import Position
@@ -18,6 +18,8 @@ from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 TRIPS: Mapping[Profile, int] = {Profile.STRICT: 1, Profile.RESILIENT: 2, Profile.RESILIENT_MALICIOUS: 3}
 """Trips of a round between coordinator and sites, with the bundles laid in ahead."""
 
+CohortMessage = pb.Train | pb.Mask
+"""What tells a site its cohort."""
 RoundPosition = tuple[int, int]
 """Round, from 1, and attempt, from 0. They only grow."""
 
@@ -51,6 +53,12 @@ class Terms:
     floors: Floors
     ring: Callable[[int], RingTerms]
     """By the number of sites in the cohort."""
+    late_cohort: bool = False
+    """``strict`` only: the cohort is told to those who have trained already."""
+
+    def __post_init__(self) -> None:
+        if self.late_cohort and self.profile is not Profile.STRICT:
+            raise ConfigError("late_cohort is for the profile strict", hint="The other profiles bear lost sites.")
 
     @property
     def profile(self) -> Profile:
@@ -93,7 +101,7 @@ class Terms:
         if at[1] >= self.max_attempts:
             raise ProtocolError("ATTEMPT_LIMIT", "more attempts than the plan allows")
 
-    def check_ring(self, body: pb.Train) -> None:
+    def check_ring(self, body: CohortMessage) -> None:
         """Refuse ring or layout values that the plan does not prescribe, and a sum that could wrap round.
 
         Raises:
@@ -104,8 +112,18 @@ class Terms:
         if stated != (ring.layout_digest, ring.num_coordinates, ring.scale_log2, ring.clamp_log2):
             raise ProtocolError("PLAN_MISMATCH", "a ring or layout value differs from the accepted plan")
 
+    def check_layout(self, body: pb.Train) -> None:
+        """Refuse another layout where the cohort, and with it the ring, is not known yet.
+
+        Raises:
+            ProtocolError: ``PLAN_MISMATCH``.
+        """
+        ring = self.ring(len(self.roster.members))
+        if (body.layout_digest, body.num_coordinates) != (ring.layout_digest, ring.num_coordinates):
+            raise ProtocolError("PLAN_MISMATCH", "a layout value differs from the accepted plan")
+
     def facts(
-        self, at: RoundPosition, body: pb.Train, *, holders_hash: bytes, bundles: Mapping[str, Bundle]
+        self, at: RoundPosition, body: CohortMessage, *, holders_hash: bytes, bundles: Mapping[str, Bundle]
     ) -> CohortFacts:
         """What the cohort of ``body`` must have been told alike."""
         return CohortFacts(

@@ -1,3 +1,4 @@
+import itertools
 import os
 from typing import Any
 
@@ -9,7 +10,7 @@ from fedward.common.errors import ProtocolError
 from fedward.common.identity import Identity
 from fedward.common.secagg import bundles
 from fedward.common.secagg.bundles import Bundle, Dealing, Holders, OwnBundle, deal, open_dealt, self_commitment
-from fedward.common.secagg.keys import AgreementKey
+from fedward.common.secagg.keys import AgreementKey, SharePair
 from fedward.common.secagg.shares import Basis
 from fedward.common.secagg.statements import Survivor, in_order, is_ordered, survivors_hash
 from fedward.common.secagg.thresholds import Profile
@@ -68,22 +69,33 @@ def test_bundle_digest_is_the_known_answer(vector: dict[str, Any]) -> None:
     assert bundle.digest().hex() == vector["expected"]
 
 
-def test_shares_of_any_three_holders_give_both_secrets() -> None:
-    own, dealing = dealt()
+def all_pairs(own: OwnBundle, dealing: Dealing) -> dict[int, SharePair]:
+    """Every holder's shares, by x-coordinate."""
     others = [name for name in HOLDERS.ids if name != "alpha"]
-    pairs = {}
+    dealer_key = TRANSPORT["alpha"].public
+    assert own.own_shares is not None
+    pairs = {HOLDERS.ids.index("alpha") + 1: own.own_shares}
     for holder, packet in zip(others, dealing.packets, strict=True):
-        pair = open_dealt(
-            own.bundle, packet, holder=holder, own=TRANSPORT[holder], dealer_key=TRANSPORT["alpha"].public
-        )
+        pair = open_dealt(own.bundle, packet, holder=holder, own=TRANSPORT[holder], dealer_key=dealer_key)
         assert pair is not None
         pairs[HOLDERS.ids.index(holder) + 1] = pair
-    assert own.own_shares is not None
-    pairs[HOLDERS.ids.index("alpha") + 1] = own.own_shares
-    for left_out in pairs:
-        xs = [x for x in pairs if x != left_out]
+    return pairs
+
+
+def test_shares_of_any_three_holders_give_both_secrets() -> None:
+    own, dealing = dealt()
+    pairs = all_pairs(own, dealing)
+    for xs in itertools.combinations(pairs, 3):
         assert Basis.of(xs).join([pairs[x].seed for x in xs]) == own.seed
         assert Basis.of(xs).join([pairs[x].mask_key for x in xs]) == own.mask.secret
+
+
+def test_shares_of_any_two_holders_give_neither() -> None:
+    own, dealing = dealt()
+    pairs = all_pairs(own, dealing)
+    for xs in itertools.combinations(pairs, 2):
+        assert Basis.of(xs).join([pairs[x].seed for x in xs]) != own.seed
+        assert Basis.of(xs).join([pairs[x].mask_key for x in xs]) != own.mask.secret
 
 
 def test_packet_opens_for_its_holder_alone() -> None:

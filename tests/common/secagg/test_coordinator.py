@@ -536,6 +536,7 @@ def test_search_for_the_right_shares_ends() -> None:
 
     assert recovery.rebuild("dealer", shares, never) is None
     assert 1000 < len(tries) <= 2000
+    assert len(set(tries)) == len(tries)
 
 
 def test_too_few_shares_give_nothing() -> None:
