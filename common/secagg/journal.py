@@ -63,7 +63,7 @@ class JournalEntry:
 
 
 class Journal(Protocol):
-    """Where entries are kept."""
+    """Where entries are kept. Each party has one of its own: a coordinator and a site use the same kinds."""
 
     def append(self, entries: Sequence[JournalEntry]) -> None:
         """Write all of them or none; on return they are durable.
