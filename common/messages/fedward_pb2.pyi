@@ -87,7 +87,7 @@ class Refusal(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class Train(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class Train(_message.Message):
     SCALE_LOG2_FIELD_NUMBER: _ClassVar[int]
     CLAMP_LOG2_FIELD_NUMBER: _ClassVar[int]
     VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -106,7 +107,8 @@ class Train(_message.Message):
     scale_log2: int
     clamp_log2: int
     vector_hash: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ...) -> None: ...
+    clip_norm: float
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ...) -> None: ...
 
 class TrainReply(_message.Message):
     __slots__ = ("header", "cohort_digest", "vector_hash")

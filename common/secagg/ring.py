@@ -1,4 +1,4 @@
-"""The ring Z_2^32 and the quantiser: float32 updates to integers that add without rounding, and back.
+"""The ring Z_2^32 and the quantiser: float updates to integers that add without rounding, and back.
 
 A value is a two's-complement integer in a contiguous little-endian ``<u4`` array, so no offset is needed and nobody
 must know how many sites survived. For an update x, a weight factor 0 < w ≤ 1, s = 2^k steps per unit and the clamp
@@ -14,6 +14,7 @@ unbiased to 2^−24 of a step. No overflow iff n·B + noise < 2^31 for n sites.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,8 +79,30 @@ class Quantiser:
             raise ConfigError(f"weight = {weight!r}: expected a number above 0 and at most 1")
         if update.dtype != np.float32 or update.ndim != 1 or not np.isfinite(update).all():
             raise ConfigError("an update must be one finite float32 vector")
+        return self._quantise(update, np.float32(np.float32(2.0**self.scale_log2) * np.float32(weight)), dither_key)
+
+    def quantise_float64(self, vector: NDArray[np.float64], *, dither_key: bytes) -> RingVector:
+        """The same in float64 and without a weight, where each single step counts: float32 has no odd ones above 2^24.
+
+        Here f is exact, so for a fixed dither a coordinate that moves by δ moves by less than |δ|·2^scale_log2 + 1
+        steps (and 2^−52 for f − g).
+
+        Args:
+            vector: (L,) float64, finite.
+            dither_key: 32 fresh bytes, used for this vector alone.
+
+        Returns:
+            (L,) little-endian uint32; as signed integers within ±2^clamp_log2.
+
+        Raises:
+            ConfigError: another dtype or shape, or a value that is not finite.
+        """
+        if vector.dtype != np.float64 or vector.ndim != 1 or not np.isfinite(vector).all():
+            raise ConfigError("a vector must be one finite float64 vector")
+        return self._quantise(vector, np.float64(2.0**self.scale_log2), dither_key)
+
+    def _quantise(self, update: NDArray[Any], factor: np.float32 | np.float64, dither_key: bytes) -> RingVector:
         out = np.empty(update.size, "<u4")
-        factor = np.float32(np.float32(2.0**self.scale_log2) * np.float32(weight))
         context, buffer = keystream.stream(dither_key), keystream.new_buffer()
         for start in range(0, update.size, keystream.CHUNK_WORDS):
             stop = min(start + keystream.CHUNK_WORDS, update.size)
@@ -88,11 +111,13 @@ class Quantiser:
         return out
 
     def _quantise_chunk(
-        self, update: NDArray[np.float32], factor: np.float32, words: RingVector, out: RingVector
+        self, update: NDArray[Any], factor: np.float32 | np.float64, words: RingVector, out: RingVector
     ) -> None:
-        bound = np.float32(2.0**self.clamp_log2)
+        real = type(factor)
+        bound = real(2.0**self.clamp_log2)
         # Through int32: the 24 bits are exact in float32, and so is the power of two.
-        dither = (words >> np.uint32(8)).view(np.int32).astype(np.float32) * np.float32(2.0**-24)
+        dither: NDArray[Any] = (words >> np.uint32(8)).view(np.int32).astype(real)
+        dither *= real(2.0**-24)
         with np.errstate(over="ignore"):  # an infinite product is clamped like any other
             scaled = np.clip(update * factor, -bound, bound)
         floor = np.floor(scaled)

@@ -197,3 +197,39 @@ def test_bytes_of_another_length_are_refused(size: int) -> None:
 
 def test_vector_travels_little_endian_also_from_a_big_endian_machine() -> None:
     assert ring.to_bytes(np.array([1], ">u4").astype(">u4")).hex() == "01000000"
+
+
+# ------------------------------------------------------------------------------------------------ in float64
+
+
+@given(updates(bound=10.0), keys)
+def test_float64_gives_what_float32_gives_where_both_are_exact(update: NDArray[np.float32], key: bytes) -> None:
+    coarse = np.round(update * np.float32(2**16)) * np.float32(2**-16)
+    wide = COARSE.quantise_float64(coarse.astype(np.float64), dither_key=key)
+    assert np.array_equal(wide, COARSE.quantise(coarse, dither_key=key))
+
+
+def test_float64_keeps_the_odd_steps_that_float32_loses() -> None:
+    quantiser = Quantiser(scale_log2=0, clamp_log2=25)
+    steps = np.array([2**24 + k for k in range(4)], np.float64)
+    assert signed(quantiser.quantise_float64(steps, dither_key=KEY)).tolist() == [2**24 + k for k in range(4)]
+    assert signed(quantiser.quantise(steps.astype(np.float32), dither_key=KEY)).tolist() != steps.tolist()
+
+
+@given(st.floats(-70, 70), st.floats(-1, 1), keys)
+def test_for_a_fixed_dither_a_coordinate_moves_by_less_than_a_step_more_than_its_value(
+    value: float, change: float, key: bytes
+) -> None:
+    pair = [COARSE.quantise_float64(np.array([at]), dither_key=key) for at in (value, value + change)]
+    moved = abs(int(signed(pair[1])[0]) - int(signed(pair[0])[0]))
+    assert moved < abs(value + change - value) * 2**COARSE.scale_log2 + 1 + 2**-52
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [np.array([np.nan]), np.array([0, -np.inf]), np.zeros(2, np.float32), np.zeros((2, 2))],
+    ids=["nan", "minus inf", "float32", "matrix"],
+)
+def test_vector_that_is_not_one_finite_float64_vector_is_refused(vector: NDArray[np.float64]) -> None:
+    with pytest.raises(ConfigError, match="finite float64"):
+        FINE.quantise_float64(vector, dither_key=KEY)
