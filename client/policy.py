@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fedward.common.config import RunPlan, SitePolicy
+from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
 
 
@@ -22,6 +22,8 @@ class Proposal:
     """Epsilon of all rounds, one attempt each, at the plan's delta; computed by the site itself."""
     total_epsilon: float
     """Epsilon of all that the site's account holds and of this run, at the account's delta."""
+    nominal_units: int = 1
+    """The site's declared number of units."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,17 +35,23 @@ class Rule:
     holds: Callable[[Proposal, SitePolicy], bool]
 
 
+def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
+    """A clip that a probe will find is judged when a round states it."""
+    clip_norm = plan.privacy.clip_norm
+    return clip_norm == AUTO or clip_norm <= policy.max_clip_norm
+
+
 RULES: tuple[Rule, ...] = (
     Rule(name="privacy_mode", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.mode in s.privacy_modes),
     Rule(name="unit", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.unit in s.units),
     Rule(name="profile", code="PROFILE_FORBIDDEN", holds=lambda p, s: p.plan.secagg.profile in s.profiles),
     Rule(name="cohort", code="COHORT_TOO_SMALL", holds=lambda p, s: p.plan.secagg.min_cohort >= s.min_cohort),
     Rule(name="delta", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.delta <= s.max_delta),
-    Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.clip_norm <= s.max_clip_norm),
+    Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: _clip_allowed(p.plan, s)),
     Rule(
         name="sample_rate",
         code="POLICY_REFUSED",
-        holds=lambda p, s: p.plan.training.sample_rate <= s.max_sample_rate,
+        holds=lambda p, s: p.plan.training.sample_rate != AUTO and p.plan.training.sample_rate <= s.max_sample_rate,
     ),
     Rule(name="rounds", code="POLICY_REFUSED", holds=lambda p, s: p.plan.rounds <= s.max_rounds),
     Rule(
@@ -53,9 +61,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(name="lora_rank", code="POLICY_REFUSED", holds=lambda p, s: p.plan.lora.rank <= s.max_lora_rank),
     Rule(
+        name="aggregation",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: p.plan.lora.aggregation in s.aggregations,
+    ),
+    Rule(
         name="noise",
         code="POLICY_REFUSED",
         holds=lambda p, s: not p.plan.is_private or (p.plan.privacy.noise_multiplier or 0.0) >= s.min_noise_multiplier,
+    ),
+    Rule(
+        name="account_delta",
+        code="POLICY_REFUSED",
+        # Above 1 over their number, the account's delta would allow a unit's records to be published.
+        holds=lambda p, s: not p.plan.is_private or s.account_delta * p.nominal_units <= 1,
     ),
     Rule(
         name="epsilon_run",

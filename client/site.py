@@ -14,14 +14,26 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fedward.client.accepted_run import AcceptedRun
 from fedward.client.policy import Proposal, require
-from fedward.common.agreement import check_train, cohort_facts, round_event, run_epsilon, site_weight
+from fedward.common.agreement import (
+    PROBE_ROUND,
+    check_train,
+    cohort_facts,
+    is_resolved,
+    round_event,
+    run_epsilon,
+    run_events,
+    site_rank,
+    site_weight,
+    with_clip,
+)
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
 from fedward.common.errors import (
     BudgetExhaustedError,
@@ -34,9 +46,10 @@ from fedward.common.errors import (
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
+from fedward.common.lora.aggregation import only_prefix, sent_layout, trained_layout, whole_adapter
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.privacy import clip_probe
 from fedward.common.privacy.accounting import PrivacyEvent, epsilon, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
@@ -45,6 +58,8 @@ from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
 STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
+PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
+"""The same for the ``Train`` of round 0, which finds the clip norm."""
 
 _LOG = logging.getLogger("fedward.site")
 
@@ -61,22 +76,22 @@ class Trainer(Protocol):
         ...
 
     def update(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+        self,
+        plan: RunPlan,
+        adapter: adapters.Adapter,
+        *,
+        round_number: int,
+        permit: Permit | None,
+        entropy: Entropy,
     ) -> NDArray[np.float32]:
-        """Train on the site's records: (L,) float32, the movement of the trained factors."""
+        """Train on the site's records: (L,) float32, the movement of the factors that this round trains."""
         ...
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AcceptedRun:
-    """What a site remembers of the run it is in."""
-
-    run_id: bytes
-    plan_bytes: bytes = field(repr=False)
-    plan: RunPlan = field(repr=False)
-    last_round: int = 0
-    last_attempt: int = -1
-    is_over: bool = False
+    def noisy_norms(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float32]:
+        """Count the units by gradient norm and add the permit's noise: (34,) float32; see ``clip_probe.release``."""
+        ...
 
 
 class SiteAgent:
@@ -171,8 +186,11 @@ class SiteAgent:
             raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
         self._check_members(plan)
         # The cheap rules first: accounting an absurd plan may cost more than it deserves.
-        require(Proposal(plan=plan, run_epsilon=0.0, total_epsilon=0.0), self._policy)
-        require(self._proposal(plan, is_new=known is None), self._policy)
+        free = Proposal(
+            plan=plan, run_epsilon=0.0, total_epsilon=0.0, nominal_units=plan.site(self.site_id).nominal_units
+        )
+        require(free, self._policy)
+        require(self._proposal(free, is_new=known is None), self._policy)
         self._trainer.check(plan)
         if known is None:
             if self._run is not None:
@@ -189,14 +207,20 @@ class SiteAgent:
         if self._answered is not None and self._answered[0] == request.body_hash:
             return self._answered[1]
         run = self._require_run(request.position)
-        self._require_new(run, request.position)
+        run.require_new(request.position)
         check_train(run.plan, request.position, body, site_id=self.site_id)
+        clip_norm = run.clip_norm_of(request.position, body.clip_norm, most=self._policy.max_clip_norm)
         adapter = self._adapter_of(run.plan, body, request.vector)
         # The position is used up by the first attempt to train, whatever becomes of it.
         position = request.position
-        self._run = replace(run, last_round=position.round_number, last_attempt=position.attempt)
+        self._run = replace(run, last_round=position.round_number, last_attempt=position.attempt, clip_norm=clip_norm)
         facts = cohort_facts(position, body)
-        raw = self._trained_vector(run.plan, facts, adapter)
+        if position.round_number == PROBE_ROUND:
+            raw = self._probed_vector(run.plan, facts, adapter)
+        else:
+            raw = self._trained_vector(
+                run.plan if clip_norm is None else with_clip(run.plan, clip_norm), facts, adapter
+            )
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -208,13 +232,31 @@ class SiteAgent:
         """The steps up to the mask, in their order."""
         entropy = self._entropy_for(facts.round_number, facts.attempt)
         dither_key = entropy.words(4).tobytes()
-        permits = self._reserve(plan)
+        permits = (
+            self._reserve(round_event(plan), plan.privacy.resolved_clip_norm, "train") if plan.is_private else None
+        )
         # A failure from here on leaves the reservation standing: counted, never refunded.
-        update = self._trainer.update(plan, adapter, permit=permits and permits[0], entropy=entropy)
+        update = self._trainer.update(
+            plan, adapter, round_number=facts.round_number, permit=permits and permits[0], entropy=entropy
+        )
         self._charge(permits)
+        # Whatever the trainer did: beyond its own columns a site sends nothing, for there the sum has fewer sites.
+        rank = site_rank(plan, self.site_id)
+        if rank < plan.lora.rank:
+            update = only_prefix(trained_layout(plan.lora.aggregation, plan.layout, facts.round_number), update, rank)
         participant = self._aggregator.participant(self.site_id)
         weight = site_weight(plan, self.site_id)
         return to_bytes(participant.vector(facts, update, weight=weight, dither_key=dither_key))
+
+    def _probed_vector(self, plan: RunPlan, facts: CohortFacts, adapter: adapters.Adapter) -> bytes:
+        """The steps of the probe up to the mask; counts carry no weight."""
+        entropy = self._entropy_for(facts.round_number, facts.attempt)
+        dither_key = entropy.words(4).tobytes()
+        permits = self._reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
+        counts = self._trainer.noisy_norms(plan, adapter, permit=permits[0], entropy=entropy)
+        self._charge(permits)
+        participant = self._aggregator.participant(self.site_id)
+        return to_bytes(participant.vector(facts, counts, weight=1.0, dither_key=dither_key))
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
@@ -239,6 +281,7 @@ class SiteAgent:
             "left": sorted(run_id.hex() for run_id in self._left),
             "plan": base64.b64encode(self._run.plan_bytes).decode(),
             "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
+            "clip_norm": self._run.clip_norm,
             "account": self._account.to_bytes().decode(),
             "run_account": None if self._run_account is None else self._run_account.to_bytes().decode(),
         }
@@ -257,6 +300,7 @@ class SiteAgent:
             plan=RunPlan.from_bytes(plan_bytes),
             last_round=last_round,
             last_attempt=last_attempt,
+            clip_norm=document["clip_norm"],
             is_over=is_over,
         )
         self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])
@@ -294,12 +338,14 @@ class SiteAgent:
         cap = min(plan.privacy.epsilon, self._policy.max_epsilon)
         return BudgetAccount(epsilon_cap=cap, delta=plan.privacy.delta)
 
-    def _proposal(self, plan: RunPlan, *, is_new: bool) -> Proposal:
-        if not plan.is_private:
-            return Proposal(plan=plan, run_epsilon=math.inf, total_epsilon=math.inf)
-        coming = [round_event(plan)] * plan.rounds if is_new else []
+    def _proposal(self, free: Proposal, *, is_new: bool) -> Proposal:
+        """The proposal with what it costs."""
+        plan = free.plan
+        if not plan.is_private or not is_resolved(plan):
+            return replace(free, run_epsilon=math.inf, total_epsilon=math.inf)
+        coming = run_events(plan) if is_new else ()
         total = epsilon([*self._account.history, *coming], self._account.delta)
-        return Proposal(plan=plan, run_epsilon=run_epsilon(plan), total_epsilon=total)
+        return replace(free, run_epsilon=run_epsilon(plan), total_epsilon=total)
 
     def _require_run(self, position: codec.Position) -> AcceptedRun:
         run = self._run
@@ -310,40 +356,24 @@ class SiteAgent:
         return run
 
     @staticmethod
-    def _require_new(run: AcceptedRun, position: codec.Position) -> None:
-        if run.is_over:
-            raise ProtocolError("ATTEMPT_CLOSED", "the run has ended")
-        here, last = (position.round_number, position.attempt), (run.last_round, run.last_attempt)
-        if here == last:
-            raise ProtocolError("REPLAY_CONFLICT", "a second request for one position")
-        if here < last or not 1 <= position.round_number <= run.plan.rounds:
-            raise ProtocolError("ROUND_ORDER", "rounds and attempts only grow, up to the plan's")
-        if position.attempt >= run.plan.secagg.max_attempts:
-            raise ProtocolError("ATTEMPT_LIMIT", "more attempts than the plan allows")
-
-    @staticmethod
     def _adapter_of(plan: RunPlan, body: pb.Train, vector: bytes) -> adapters.Adapter:
         """The whole adapter: what the site draws itself, and what came; its digest must be the stated one."""
-        trained = trained_layout(plan.lora.aggregation, plan.layout)
+        sent = sent_layout(plan.lora.aggregation, plan.layout)
         try:
-            came = adapters.vector_from_bytes(vector, adapters.num_coordinates(trained))
+            adapter = whole_adapter(plan, adapters.vector_from_bytes(vector, adapters.num_coordinates(sent)))
         except ConfigError as error:
             raise ProtocolError("MODEL_MISMATCH", error.message) from error
-        adapter = {**adapters.initial_adapter(plan.layout, plan.seed), **adapters.unflatten(trained, came)}
         if adapters.adapter_digest(plan.layout, adapter) != body.model_digest:
             raise ProtocolError("MODEL_MISMATCH", "the adapter is not the one that the message names")
         return adapter
 
-    def _reserve(self, plan: RunPlan) -> tuple[Permit, Permit] | None:
+    def _reserve(self, event: PrivacyEvent, clip_norm: float, purpose: str) -> tuple[Permit, Permit]:
         """Room in the run's account and in the site's; the first permit is the mechanism's."""
-        if not plan.is_private:
-            return None
         if self._run_account is None:
             raise PrivacyError("the account of a private run is gone")
-        event, clip_norm = round_event(plan), plan.privacy.clip_norm
-        of_run = self._run_account.reserve(event, clip_norm=clip_norm, purpose="train")
+        of_run = self._run_account.reserve(event, clip_norm=clip_norm, purpose=purpose)
         try:
-            return of_run, self._account.reserve(event, clip_norm=clip_norm, purpose="train")
+            return of_run, self._account.reserve(event, clip_norm=clip_norm, purpose=purpose)
         except BudgetExhaustedError:
             self._run_account.void(of_run)
             raise

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
-from fedward.common.config import COORDINATOR, RunPlan, digest_of
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.common.config import AUTO, COORDINATOR, RunPlan, digest_of
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.codec import Position
-from fedward.common.privacy.accounting import PoissonGaussian, epsilon
+from fedward.common.privacy import clip_probe
+from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent, epsilon
 from fedward.common.secagg import ring
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
@@ -25,20 +30,40 @@ def plan_position(plan_bytes: bytes, *, run_id: bytes, roster_hash: bytes) -> Po
     )
 
 
-def planned_train(plan: RunPlan, position: Position, cohort: tuple[str, ...], model_digest: bytes) -> pb.Train:
-    """The ``Train`` message that the plan prescribes for a cohort, all but the vector's hash."""
+PROBE_ROUND = 0
+"""Position of the probe that finds the clip norm, before the first round."""
+
+
+def planned_train(
+    plan: RunPlan, position: Position, cohort: tuple[str, ...], model_digest: bytes, *, found_clip: float = 0.0
+) -> pb.Train:
+    """The ``Train`` message that the plan prescribes for a cohort, all but the vector's hash.
+
+    Args:
+        found_clip: what the probe found; only for plans that need one.
+    """
     clamp_log2 = ring.default_clamp_log2(len(cohort))
-    trained = trained_layout(plan.lora.aggregation, plan.layout)
+    is_probe = position.round_number == PROBE_ROUND
+    # The probe takes the gradients that the first round will clip.
+    trained = trained_layout(plan.lora.aggregation, plan.layout, 1 if is_probe else position.round_number)
     return pb.Train(
         header=position.header(COORDINATOR),
         model_digest=model_digest,
         layout_digest=adapters.layout_digest(trained),
         cohort=sorted(cohort, key=str.encode),
-        min_survivors=plan.secagg.min_cohort,
-        num_coordinates=adapters.num_coordinates(trained),
-        scale_log2=clamp_log2,  # k = b: one unit of the update is the clamp
+        min_survivors=required_survivors(plan, cohort),
+        num_coordinates=clip_probe.NUM_BINS if is_probe else adapters.num_coordinates(trained),
+        # k = b: one unit of the update is the clamp
+        scale_log2=clip_probe.SCALE_LOG2 if is_probe else clamp_log2,
         clamp_log2=clamp_log2,
+        clip_norm=0.0 if is_probe else _stated_clip(plan, found_clip),
     )
+
+
+def _stated_clip(plan: RunPlan, found_clip: float) -> float:
+    if not plan.is_private:
+        return 0.0
+    return found_clip if plan.privacy.needs_probe else plan.privacy.resolved_clip_norm
 
 
 def cohort_facts(position: Position, message: pb.Train) -> CohortFacts:
@@ -65,7 +90,8 @@ def check_train(plan: RunPlan, position: Position, message: pb.Train, *, site_id
     """Refuse a ``Train`` message that differs from the one the plan prescribes. Cheapest checks first.
 
     Raises:
-        ProtocolError: ``COHORT_MALFORMED``, ``COHORT_TOO_SMALL``, ``UNKNOWN_SITE`` or ``PLAN_MISMATCH``.
+        ProtocolError: ``COHORT_MALFORMED``, ``COHORT_TOO_SMALL``, ``UNKNOWN_SITE`` or ``PLAN_MISMATCH``; the last too
+            for a clip norm that is not the plan's, or that no probe gives.
     """
     cohort = tuple(message.cohort)
     if list(cohort) != sorted(set(cohort), key=str.encode) or site_id not in cohort:
@@ -74,10 +100,15 @@ def check_train(plan: RunPlan, position: Position, message: pb.Train, *, site_id
         raise ProtocolError("UNKNOWN_SITE", "the cohort names a site outside the plan")
     if len(cohort) < plan.secagg.min_cohort:
         raise ProtocolError("COHORT_TOO_SMALL", f"{len(cohort)} sites, the plan asks for {plan.secagg.min_cohort}")
-    expected = planned_train(plan, position, cohort, message.model_digest)
+    if num_full_rank(plan, cohort) < plan.secagg.min_cohort:
+        raise ProtocolError("COHORT_TOO_SMALL", "fewer sites than the plan asks for train the adapter's last column")
+    expected = planned_train(plan, position, cohort, message.model_digest, found_clip=message.clip_norm)
     expected.vector_hash = message.vector_hash
     if expected != message:
-        raise ProtocolError("PLAN_MISMATCH", "a ring or layout value differs from the accepted plan")
+        raise ProtocolError("PLAN_MISMATCH", "a ring, layout or clip value differs from the accepted plan")
+    is_probe = position.round_number == PROBE_ROUND
+    if plan.privacy.needs_probe and not is_probe and not clip_probe.is_clip(message.clip_norm):
+        raise ProtocolError("PLAN_MISMATCH", "a clip norm that no probe gives")
 
 
 def site_weight(plan: RunPlan, site_id: str) -> float:
@@ -85,6 +116,35 @@ def site_weight(plan: RunPlan, site_id: str) -> float:
     if plan.secagg.weights == "uniform":
         return 1.0
     return plan.site(site_id).nominal_units / max(site.nominal_units for site in plan.sites)
+
+
+def site_rank(plan: RunPlan, site_id: str) -> int:
+    """How many columns of B (rows of A) the site trains."""
+    rank = plan.site(site_id).rank
+    return plan.lora.rank if rank is None else rank
+
+
+def num_full_rank(plan: RunPlan, site_ids: Collection[str]) -> int:
+    """How many of the sites train the last column. Prefixes are nested: no column has fewer."""
+    return sum(site_rank(plan, site_id) == plan.lora.rank for site_id in site_ids)
+
+
+def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
+    """Fewest sites whose sum may be opened: enough that no column has fewer than ``secagg.min_cohort`` of them.
+
+    The sum over a column that one site alone trains is that site's update. A secure sum counts survivors and knows no
+    columns, so the worst case is taken: all who drop out train the last column. With equal ranks this is
+    ``secagg.min_cohort`` itself.
+    """
+    return len(cohort) - num_full_rank(plan, cohort) + plan.secagg.min_cohort
+
+
+def column_weights(plan: RunPlan, site_ids: Collection[str]) -> NDArray[np.float64]:
+    """Sum of the weights of the sites that train each column: (r,) float64, from public constants alone."""
+    weights = np.zeros(plan.lora.rank)
+    for site_id in site_ids:
+        weights[: site_rank(plan, site_id)] += site_weight(plan, site_id)
+    return weights
 
 
 def round_event(plan: RunPlan) -> PoissonGaussian:
@@ -97,11 +157,48 @@ def round_event(plan: RunPlan) -> PoissonGaussian:
     if noise is None:
         raise ConfigError("the plan has no noise multiplier yet", hint="The coordinator finalises the plan first.")
     training = plan.training
-    return PoissonGaussian(sample_rate=training.sample_rate, noise_multiplier=noise, num_steps=training.steps_per_round)
+    return PoissonGaussian(
+        sample_rate=training.resolved_sample_rate, noise_multiplier=noise, num_steps=training.steps_per_round
+    )
+
+
+AUTO_SAMPLE_RATE = 0.1
+"""What ``training.sample_rate = "auto"`` is: below, noise grows fast; above, compute buys a few percent."""
+
+
+def with_sample_rate(plan: RunPlan) -> RunPlan:
+    """The plan with ``auto`` replaced by its number."""
+    if plan.training.sample_rate != AUTO:
+        return plan
+    return plan.model_copy(update={"training": plan.training.model_copy(update={"sample_rate": AUTO_SAMPLE_RATE})})
+
+
+def with_clip(plan: RunPlan, clip_norm: float) -> RunPlan:
+    """The plan with its clip norm as a number, for a trainer. Bytes and digest stay those of the accepted plan."""
+    return plan.model_copy(update={"privacy": plan.privacy.model_copy(update={"clip_norm": clip_norm})})
+
+
+def probe_events(plan: RunPlan) -> tuple[PrivacyEvent, ...]:
+    """What finding the clip norm costs a site: nothing if the plan states it."""
+    return (clip_probe.EVENT,) if plan.privacy.needs_probe else ()
+
+
+def run_events(plan: RunPlan) -> tuple[PrivacyEvent, ...]:
+    """What the whole run costs a site, one attempt each.
+
+    Raises:
+        ConfigError: the plan's noise or sample rate is not a number yet.
+    """
+    return (*probe_events(plan), *[round_event(plan)] * plan.rounds)
+
+
+def is_resolved(plan: RunPlan) -> bool:
+    """Whether nothing is left in the plan that its coordinator fills in before the offer."""
+    return plan.training.sample_rate != AUTO and not (plan.is_private and plan.privacy.noise_multiplier is None)
 
 
 def run_epsilon(plan: RunPlan) -> float:
-    """Epsilon of all rounds, one attempt each, at the plan's delta; infinite without privacy or without noise."""
-    if not plan.is_private or plan.privacy.noise_multiplier is None:
+    """Epsilon of the whole run, at the plan's delta; infinite without privacy, or if the plan is not resolved."""
+    if not plan.is_private or not is_resolved(plan):
         return math.inf
-    return epsilon([round_event(plan)] * plan.rounds, plan.privacy.delta)
+    return epsilon(run_events(plan), plan.privacy.delta)

@@ -13,9 +13,9 @@ import math
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
 from fedward.common.errors import ConfigError, PlanError
 from fedward.common.privacy.accounting import MAX_STEPS
@@ -31,6 +31,28 @@ PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Probability = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
 SiteId = Annotated[str, Field(pattern=r"^[!-~]{1,64}$")]
+Decay = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
+AUTO: Final = "auto"
+"""A number that is found, instead of given."""
+
+
+def _auto_or(low: float, high: float) -> PlainValidator:
+    """Takes ``auto`` or a number from ``low`` to ``high``, with one message for both."""
+
+    def check(value: object) -> float | str:
+        if value == AUTO and isinstance(value, str):
+            return AUTO
+        if type(value) in (int, float) and low <= value <= high:  # type: ignore[operator]  # NaN fails
+            return float(value)  # type: ignore[arg-type]
+        raise ValueError(f'expected "auto" or a number from {low:g} to {high:g}')
+
+    return PlainValidator(check)
+
+
+ClipNorm = Annotated[float | Literal["auto"], _auto_or(1e-6, 1e6)]
+SampleRate = Annotated[float | Literal["auto"], _auto_or(1e-9, 1.0)]
+Aggregation = Literal["ffa", "fedsvd", "alternate", "naive"]
+"""Which factors sites train, and what the server does with their sum; see ``common.lora.aggregation``."""
 
 
 class Settings(BaseModel):
@@ -53,6 +75,8 @@ class PrivacyUnit(StrEnum):
 
     PATIENT = "patient"
     """All records of one person. Where a set names no persons, the column that tells records apart stands in."""
+    RECORD = "record"
+    """One record alone: weaker. Reports print the epsilon of a whole patient beside it."""
 
 
 class BasePlan(Settings):
@@ -64,6 +88,10 @@ class BasePlan(Settings):
     """SHA-256 over the base's files, in hex. The coordinator fills it in; every site compares it with its own copy."""
     max_length_tokens: int = Field(default=256, ge=8, le=8192)
     """Longer records are cut."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Number format of the frozen weights and of the products with them; adapters, norms and noise stay float32."""
+    quantization: Literal["none", "nf4"] = "none"
+    """``nf4``: the frozen linear layers in 4 bits with bfloat16 products (QLoRA); needs a CUDA device at every site."""
 
 
 class LoraPlan(Settings):
@@ -72,11 +100,24 @@ class LoraPlan(Settings):
     rank: int = Field(default=8, ge=1, le=256)
     """Rows of A and columns of B."""
     alpha: PositiveFloat = 16.0
-    """The adapter's output is scaled by ``alpha / rank``."""
+    """The adapter's output is scaled by ``alpha / rank``, at sites of a lower rank too."""
+    rank_stabilised: bool = False
+    """Scale by ``alpha / √rank`` instead (rsLoRA), so that a larger rank does not weaken the adapter."""
     targets: tuple[str, ...] = ("all-linear",)
     """Names of the modules that get an adapter, or ``all-linear``."""
-    aggregation: Literal["ffa"] = "ffa"
-    """``ffa``: A is drawn from the seed and frozen, only B is trained, so the sum of updates is exact."""
+    aggregation: Aggregation = "ffa"
+    """``ffa``: A is drawn from the seed and frozen, only B is trained, so the sum of updates is exact. ``fedsvd``: the
+    same, and after each round the coordinator turns A and B so that the rows of A are orthonormal, the weightiest
+    first. ``alternate``: B is trained in odd rounds, A in even ones. ``naive``: both at once, averaged apart; inexact,
+    for comparison."""
+    a_init: Literal["random", "orthonormal"] = "random"
+    """How A starts, from the seed. ``random``: uniform, as in PEFT; its rows are about 0.58 long. ``orthonormal``: rows
+    of length 1, at right angles. ``fedsvd`` always starts orthonormal."""
+
+    @property
+    def starts_orthonormal(self) -> bool:
+        """Whether the rows of A start orthonormal."""
+        return self.aggregation == "fedsvd" or self.a_init == "orthonormal"
 
 
 class DpPlan(Settings):
@@ -85,22 +126,41 @@ class DpPlan(Settings):
     mode: PrivacyMode = PrivacyMode.LOCAL
     """``local`` or ``none``."""
     unit: PrivacyUnit = PrivacyUnit.PATIENT
-    """``patient``: all records of one person are protected together."""
+    """``patient``: all records of one person are protected together. ``record``: each record alone, which is weaker; at
+    most ``training.max_records_per_unit`` records of a patient then enter the data, and reports print the patient's
+    epsilon too."""
     epsilon: PositiveFloat = 5.0
     """Target of the whole run, for every site. 1 to 5 is recommended."""
     delta: float = Field(default=1e-5, ge=1e-12, le=1e-3, allow_inf_nan=False)
     """Chosen once; must not be above 1 over the number of patients of a site."""
-    clip_norm: float = Field(default=1.0, ge=1e-6, le=1e6, allow_inf_nan=False)
-    """L2 bound of one unit's gradient."""
+    clip_norm: ClipNorm = 1.0
+    """L2 bound of one unit's gradient, 1e-6 to 1e6. ``auto``: the median norm, found by a private probe before the
+    first round, which costs a little of ``epsilon``; for cohorts of 1000 patients or more."""
     noise_multiplier: float | None = Field(default=None, ge=0.01, le=1e6, allow_inf_nan=False)
     """Noise standard deviation divided by ``clip_norm``. None: calibrated from ``epsilon`` and ``delta``."""
+    max_sites_per_unit: int = Field(default=1, ge=1, le=10_000)
+    """At how many sites one patient may have records. Above 1 the report composes the events of the so many costliest
+    sites into one epsilon."""
+
+    @property
+    def needs_probe(self) -> bool:
+        """Whether the clip is still to be found by a probe of the sites."""
+        return self.mode is not PrivacyMode.NONE and self.clip_norm == AUTO
+
+    @property
+    def resolved_clip_norm(self) -> float:
+        """The clip as a number; raises ``ConfigError`` while it is ``auto``."""
+        if self.clip_norm == AUTO:
+            raise ConfigError("privacy.clip_norm is not a number yet", hint="A probe of the sites finds it.")
+        return self.clip_norm
 
 
 class TrainingPlan(Settings):
     """What a site does between two aggregations."""
 
-    sample_rate: float = Field(default=0.1, ge=1e-9, le=1, allow_inf_nan=False)
-    """Poisson probability that a patient is in a step."""
+    sample_rate: SampleRate = 0.1
+    """Poisson probability that a patient is in a step, 1e-9 to 1. ``auto``: 0.1, below which noise grows fast and above
+    which more compute buys a few percent."""
     steps_per_round: int = Field(default=10, ge=1, le=100_000)
     """DP-SGD steps of a site in one round."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -108,19 +168,43 @@ class TrainingPlan(Settings):
     learning_rate: PositiveFloat = 0.5
     """SGD divides it by ``clip_norm``, so that it does not depend on the clip."""
     max_records_per_unit: int = Field(default=8, ge=1, le=1000)
-    """At most so many records of a patient enter a step, drawn afresh each time."""
+    """At most so many records of a patient enter a step, drawn afresh each time; with the unit ``record``, so many
+    enter the data at all."""
     max_batch_tokens: int = Field(default=8192, ge=8, le=10_000_000)
     """Tokens of one physical batch; bounds memory, changes no result of the accounting. A patient is never split over
     two batches, so it must hold ``max_records_per_unit`` records of ``max_length_tokens``."""
+    gradient_checkpointing: bool = False
+    """Compute activations a second time instead of keeping them: less memory, more time, the same result."""
+
+    @property
+    def resolved_sample_rate(self) -> float:
+        """The sample rate as a number; raises ``ConfigError`` while it is ``auto``."""
+        if self.sample_rate == AUTO:
+            raise ConfigError("training.sample_rate is not a number yet", hint="The coordinator finalises the plan.")
+        return self.sample_rate
 
 
 class ServerPlan(Settings):
     """What the coordinator does with the mean of the updates."""
 
-    optimizer: Literal["fedavg"] = "fedavg"
-    """``fedavg`` adds ``learning_rate`` times the mean update."""
-    learning_rate: PositiveFloat = 1.0
-    """Server step length."""
+    optimizer: Literal["fedavg", "fedadam"] = "fedavg"
+    """``fedavg`` adds ``learning_rate`` times the mean update; ``fedadam`` takes Adam's step along it."""
+    learning_rate: PositiveFloat | None = None
+    """Server step length. None: 1 for ``fedavg``, 0.01 for ``fedadam``."""
+    beta1: Decay = 0.9
+    """``fedadam``: decay of the mean of updates."""
+    beta2: Decay = 0.99
+    """``fedadam``: decay of the mean of squared updates."""
+    noise_correction: bool = True
+    """``fedadam``: take the known variance of the privacy noise off the squared updates. It is known where sites train
+    with ``sgd``; with another local optimiser nothing is taken off."""
+
+    @property
+    def step_length(self) -> float:
+        """``learning_rate``, or the optimiser's own."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        return 1.0 if self.optimizer == "fedavg" else 0.01
 
 
 class SecAggPlan(Settings):
@@ -160,6 +244,9 @@ class SitePlan(Settings):
     nominal_units: int = Field(ge=1, le=1_000_000_000)
     """N₀: the declared, rounded number of patients. Never recomputed from the data, for under add/remove the true
     number is itself private. The gradient's denominator is ``sample_rate`` times this."""
+    rank: int | None = Field(default=None, ge=1, le=256)
+    """Train only so many columns of B (rows of A), the first ones; the site still runs the whole adapter. None: all of
+    ``lora.rank``. At least ``secagg.min_cohort`` sites must train all."""
 
 
 class TensorSpec(Settings):
@@ -219,15 +306,18 @@ class RunPlan(Settings):
             raise ValueError(f"rounds x training.steps_per_round: more than {MAX_STEPS} steps cannot be accounted for")
         self._check_batch()
         self._check_delta()
+        self._check_ranks()
+        self._check_start()
         return self
 
     def _check_batch(self) -> None:
         """A patient's rows must fit one batch whatever they hold, or memory would tell of a single record."""
-        longest = self.training.max_records_per_unit * self.base.max_length_tokens
+        is_record = self.privacy.unit is PrivacyUnit.RECORD
+        longest = self.base.max_length_tokens * (1 if is_record else self.training.max_records_per_unit)
         if longest > self.training.max_batch_tokens:
             raise ValueError(
-                f"training.max_batch_tokens is {self.training.max_batch_tokens}, but a patient may need "
-                f"max_records_per_unit x max_length_tokens = {longest}"
+                f"training.max_batch_tokens is {self.training.max_batch_tokens}, but a {self.privacy.unit.value} may "
+                f"need {'' if is_record else 'max_records_per_unit x '}max_length_tokens = {longest}"
             )
 
     def _check_delta(self) -> None:
@@ -237,6 +327,28 @@ class RunPlan(Settings):
                 f"privacy.delta {self.privacy.delta:g} is above 1 over the {largest} patients of a site: "
                 "it would allow a patient's records to be published"
             )
+
+    def _check_ranks(self) -> None:
+        """Prefixes are nested, so the last column has the fewest sites; all others have as many or more."""
+        whole = self.lora.rank
+        if any((site.rank or 1) > whole for site in self.sites):
+            raise ValueError(f"sites: a rank is above lora.rank, which is {whole}")
+        full = sum(site.rank in (None, whole) for site in self.sites)
+        if full < self.secagg.min_cohort:
+            raise ValueError(
+                f"sites: {full} of them train the last of the {whole} columns, secagg.min_cohort asks for "
+                f"{self.secagg.min_cohort}: the sum over a column shows the updates of so few sites. Set lora.rank "
+                "lower, or sites[].rank to it at more sites"
+            )
+
+    def _check_start(self) -> None:
+        """No more rows than a row has entries can be orthonormal."""
+        for spec in self.layout if self.lora.starts_orthonormal else ():
+            if ".lora_A." in spec.name and spec.shape[0] > spec.shape[1]:
+                raise ValueError(
+                    f"lora.rank {spec.shape[0]} is above the {spec.shape[1]} inputs of {spec.name}: its rows cannot be "
+                    "orthonormal. Set lora.rank lower, or take ffa or alternate with lora.a_init = random"
+                )
 
     def to_bytes(self) -> bytes:
         """The JSON that travels; its SHA-256 is the plan's digest."""
@@ -297,6 +409,8 @@ class SitePolicy(Settings):
     """Most steps between two aggregations."""
     max_lora_rank: int = Field(default=64, ge=1)
     """Largest adapter."""
+    aggregations: tuple[Aggregation, ...] = ("ffa", "fedsvd", "alternate")
+    """Ways to aggregate adapters. ``naive`` is left out: noise on both factors multiplies, and the sum is not exact."""
     profiles: tuple[str, ...] = ()
     """Secure-aggregation profiles; an empty list allows nothing."""
     min_cohort: int = Field(default=3, ge=1)

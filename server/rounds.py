@@ -10,25 +10,23 @@ Not handled here: transport and time (``server/grid.py``), files, and what a sit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fedward.common.agreement import cohort_facts, plan_position, planned_train
+from fedward.common.agreement import PROBE_ROUND, cohort_facts, num_full_rank, plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
+from fedward.common.lora.aggregation import check_layout, sent_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import ring
-from fedward.common.secagg.aggregator import Aggregator, Coordinator
+from fedward.common.secagg.aggregator import Aggregator, CohortSum, Coordinator
 from fedward.common.secagg.transcript import CohortFacts
-from fedward.server.aggregate import clamped_share, mean_update, server_optimizer
+from fedward.server.aggregate import ServerState, clamped_share, mean_update, update_norm
+from fedward.server.clip import cohort_clip
 from fedward.server.grid import Clock, Delivery, Grid, Post
 
 _POLL_S = 0.25
@@ -37,6 +35,7 @@ _TRANSPORT = "TRANSPORT"
 _LATE = "LATE"
 
 Reply = TypeVar("Reply", pb.PlanAccept, pb.TrainReply, pb.RunEndReply)
+Used = TypeVar("Used")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +54,8 @@ class RoundRecord:
     seconds: float
     update_norm: float
     """L2 norm of the mean update, a function of the opened sum."""
+    trained_parameters: int
+    """Numbers that a site of full rank trained and sent."""
     clamped_share: float
     """Share of the sum's coordinates that stand at the ring's clamp: above zero, the updates are too long for it."""
 
@@ -70,6 +71,8 @@ class RunResult:
     """Sites that did not accept the plan: code, with the rule behind a slash."""
     events: Mapping[str, bytes] = field(repr=False)
     """Site id to its signed statement of the privacy events it was charged, as JSON."""
+    clip_norm: float | None = None
+    """L2 bound of one unit's gradient: the plan's, or what the probe found; None without privacy."""
     ended_early: str = ""
     """Why rounds of the plan are missing: the adapter is then that of the last round that succeeded."""
 
@@ -82,7 +85,11 @@ class Observer(Protocol):
         ...
 
     def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
-        """A reply was added (``ok``) or left out (its code)."""
+        """A reply was added (``ok``) or left out (its code). Round 0 is the probe that finds the clip norm."""
+        ...
+
+    def clip_found(self, clip_norm: float) -> None:
+        """The probe has found the clip norm of the run."""
         ...
 
     def round_finished(self, record: RoundRecord) -> None:
@@ -96,6 +103,18 @@ class _Answer:
     request: bytes = field(repr=False)
     payload: bytes = field(repr=False)
     failure: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Gathered:
+    """One cohort's opened sum, and how it came about."""
+
+    facts: CohortFacts
+    opened: CohortSum
+    dropped: dict[str, str]
+    bytes_to_site: int
+    bytes_from_site: int
+    started_s: float
 
 
 class RoundLoop:
@@ -128,31 +147,33 @@ class RoundLoop:
         self._clock = clock
         self._aggregator = aggregator
         self._observer = observer
-        self._optimizer = server_optimizer(self._plan)
         strangers = [site.id for site in self._plan.sites if site.id not in roster.members]
         if strangers:
             raise ConfigError(f"the plan names {strangers[0]!r}, who is not in the roster")
         layout = adapters.ordered(self._plan.layout)
         if layout != self._plan.layout or not layout:
             raise ConfigError("the plan has no adapter layout, or not in order", hint="Finalise the plan first.")
-        self._start = adapters.initial_adapter(layout, self._plan.seed)
-        self._trained = trained_layout(self._plan.lora.aggregation, layout)
+        check_layout(layout, self._plan.lora.rank)
+        self._start = ServerState.start(self._plan)
+        self._sent = sent_layout(self._plan.lora.aggregation, layout)
 
     def run(self) -> RunResult:
         """Run all rounds.
 
         Raises:
-            RunError: too few sites accept, or the first round is void too often; a later one ends the run early.
+            RunError: too few sites accept, or the probe or the first round is void too often; a later one ends the run
+                early.
         """
         accepted, refusals = self._offer()
         self._observer.run_started(accepted, refusals)
         self._require_cohort(accepted, refusals)
-        vector = adapters.flatten(self._trained, self._start)
+        state = self._start
+        clip_norm = self._clip_norm(accepted)
         records: list[RoundRecord] = []
         ended_early = ""
         for number in range(1, self._plan.rounds + 1):
             try:
-                vector, record = self._round(number, accepted, vector)
+                state, record = self._round(number, accepted, state, clip_norm)
             except RunError as error:
                 if not records:
                     raise
@@ -161,15 +182,15 @@ class RoundLoop:
                 break
             records.append(record)
             self._observer.round_finished(record)
-        adapter = self._whole(vector)
-        digest = adapters.adapter_digest(self._plan.layout, adapter)
+        digest = adapters.adapter_digest(self._plan.layout, state.adapter)
         events = self._end(accepted, digest)
         return RunResult(
-            adapter=adapter,
+            adapter=state.adapter,
             model_digest=digest,
             rounds=tuple(records),
             refusals=refusals,
             events=events,
+            clip_norm=clip_norm,
             ended_early=ended_early,
         )
 
@@ -192,41 +213,87 @@ class RoundLoop:
                 accepted.append(answer.site_id)
         return tuple(sorted(accepted, key=str.encode)), refusals
 
+    def _clip_norm(self, accepted: tuple[str, ...]) -> float | None:
+        """The plan's clip norm, or what a probe of the sites finds; None without privacy."""
+        if not self._plan.is_private:
+            return None
+        if not self._plan.privacy.needs_probe:
+            return self._plan.privacy.resolved_clip_norm
+
+        def clip_of(gathered: _Gathered) -> float:
+            return cohort_clip(gathered.facts, gathered.opened)
+
+        found = self._until_not_void(PROBE_ROUND, accepted, self._start, None, clip_of)
+        self._observer.clip_found(found)
+        return found
+
     def _round(
-        self, number: int, accepted: tuple[str, ...], vector: NDArray[np.float32]
-    ) -> tuple[NDArray[np.float32], RoundRecord]:
+        self, number: int, accepted: tuple[str, ...], state: ServerState, clip_norm: float | None
+    ) -> tuple[ServerState, RoundRecord]:
+        def applied(gathered: _Gathered) -> tuple[ServerState, RoundRecord]:
+            mean = mean_update(self._plan, gathered.facts, gathered.opened)
+            record = RoundRecord(
+                round_number=number,
+                attempt=gathered.facts.attempt,
+                cohort=accepted,
+                survivors=gathered.opened.survivors,
+                dropped=gathered.dropped,
+                bytes_to_site=gathered.bytes_to_site,
+                bytes_from_site=gathered.bytes_from_site,
+                seconds=self._clock.now_s() - gathered.started_s,
+                update_norm=update_norm(mean),
+                trained_parameters=gathered.facts.num_coordinates,
+                clamped_share=clamped_share(gathered.facts, gathered.opened),
+            )
+            return state.advanced(self._plan, mean, gathered.opened.survivors), record
+
+        return self._until_not_void(number, accepted, state, clip_norm, applied)
+
+    def _until_not_void(
+        self,
+        number: int,
+        cohort: tuple[str, ...],
+        state: ServerState,
+        clip_norm: float | None,
+        use: Callable[[_Gathered], Used],
+    ) -> Used:
+        """Gather a sum and use it, as often as the plan allows attempts.
+
+        Raises:
+            RunError: every attempt was void: too few survivors, or a sum that no honest vectors have.
+        """
         dropped: dict[str, str] = {}
         for attempt in range(self._plan.secagg.max_attempts):
             dropped = {}
-            record = self._attempt(number, attempt, accepted, vector, dropped)
-            if record is not None:
-                return record
+            try:
+                return use(self._gathered(number, attempt, cohort, state, clip_norm, dropped))
+            except ProtocolError as error:
+                dropped["the cohort"] = error.code
+        name = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
         raise RunError(
-            f"round {number} was void {self._plan.secagg.max_attempts} times: "
+            f"{name} was void {self._plan.secagg.max_attempts} times: "
             + (", ".join(f"{site}: {code}" for site, code in sorted(dropped.items())) or "no site answered")
         )
 
-    def _attempt(
+    def _gathered(
         self,
         number: int,
         attempt: int,
         cohort: tuple[str, ...],
-        vector: NDArray[np.float32],
+        state: ServerState,
+        clip_norm: float | None,
         dropped: dict[str, str],
-    ) -> tuple[NDArray[np.float32], RoundRecord] | None:
-        started = self._clock.now_s()
-        position = codec.Position(
-            run_id=self._position.run_id,
-            roster_hash=self._position.roster_hash,
-            plan_digest=self._position.plan_digest,
-            profile=self._position.profile,
-            round_number=number,
-            attempt=attempt,
-        )
-        raw = adapters.vector_to_bytes(vector)
-        message = planned_train(
-            self._plan, position, cohort, adapters.adapter_digest(self._plan.layout, self._whole(vector))
-        )
+    ) -> _Gathered:
+        """Ask the cohort and open its sum; ``dropped`` tells of who is not in it, also if this raises.
+
+        Raises:
+            ProtocolError: the round is void.
+        """
+        started_s = self._clock.now_s()
+        position = replace(self._position, round_number=number, attempt=attempt)
+        raw = adapters.vector_to_bytes(adapters.flatten(self._sent, state.adapter))
+        model_digest = adapters.adapter_digest(self._plan.layout, state.adapter)
+        message = planned_train(self._plan, position, cohort, model_digest, found_clip=clip_norm or 0.0)
         message.vector_hash = codec.vector_hash(raw)
         request = codec.seal(self._identity, message, vector=raw)
         facts = cohort_facts(position, message)
@@ -238,25 +305,14 @@ class RoundLoop:
                 dropped[answer.site_id] = failure
             largest = max(largest, len(answer.payload))
             self._observer.site_answered(number, answer.site_id, failure or "ok")
-        try:
-            opened = coordinator.open()
-            mean = mean_update(self._plan, facts, opened)
-        except ProtocolError as error:
-            dropped["the cohort"] = error.code
-            return None  # void: too few survivors, or a sum that no honest vectors have
-        record = RoundRecord(
-            round_number=number,
-            attempt=attempt,
-            cohort=cohort,
-            survivors=opened.survivors,
+        return _Gathered(
+            facts=facts,
+            opened=coordinator.open(),
             dropped=dropped,
             bytes_to_site=len(request),
             bytes_from_site=largest,
-            seconds=self._clock.now_s() - started,
-            update_norm=float(np.linalg.norm(mean)),
-            clamped_share=clamped_share(facts, opened),
+            started_s=started_s,
         )
-        return self._optimizer.step(vector, mean), record
 
     def _take(self, answer: _Answer, facts: CohortFacts, position: codec.Position, coordinator: Coordinator) -> str:
         """Add one reply to the sum; the code of the failure, or nothing."""
@@ -325,14 +381,14 @@ class RoundLoop:
             return None, "REPLAY_CONFLICT"
         return opened, ""
 
-    def _whole(self, vector: NDArray[np.float32]) -> adapters.Adapter:
-        return {**self._start, **adapters.unflatten(self._trained, vector)}
-
     def _require_cohort(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
-        wanted = self._plan.secagg.min_cohort
+        wanted, rank = self._plan.secagg.min_cohort, self._plan.lora.rank
+        said = ", ".join(f"{site}: {code}" for site, code in sorted(refusals.items()))
         if len(accepted) < wanted:
-            said = ", ".join(f"{site}: {code}" for site, code in sorted(refusals.items()))
             raise RunError(f"{len(accepted)} sites accept the plan, it asks for {wanted} ({said})")
+        full = num_full_rank(self._plan, accepted)
+        if full < wanted:
+            raise RunError(f"{full} sites of rank {rank} accept the plan, it asks for {wanted} ({said})")
 
 
 def _transport_failure(delivery: Delivery) -> str:

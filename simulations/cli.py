@@ -142,15 +142,49 @@ def bench_ring(
     _print_bench(measure(size=size, num_sites=num_sites, repeats=repeats), as_json)
 
 
-@bench_app.command("step")
-def bench_step(
-    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Interleaved repetitions of each arm.")] = 30,
+@bench_app.command("sampler")
+def bench_sampler(
+    size: Annotated[int, typer.Option("--size", min=1024, help="Samples of a draw.")] = 1_000_000,
+    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed repetitions; the least counts.")] = 7,
     as_json: Json = False,
 ) -> None:
-    """CPU time of a private step against the same step without privacy, on the embedded base."""
-    from fedward.simulations.benchmarks.step import measure
+    """Nanoseconds a sample of ring noise, against float noise and the bare keystream."""
+    from fedward.simulations.benchmarks.sampler import measure
 
-    _print_bench(measure(repeats=repeats), as_json)
+    _print_bench(measure(size=size, repeats=repeats), as_json)
+
+
+@bench_app.command("dp")
+def bench_dp(
+    repeats: Annotated[int, typer.Option("--repeats", min=7, help="Interleaved repetitions of each arm.")] = 15,
+    quick: Annotated[bool, typer.Option("--quick", help="Small models; times then say little.")] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Instead: white-box canary audit of every path; fails if one is off.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What a private step costs against the same step without privacy, against Opacus, and whether it is right.
+
+    Arms: the non-private LoRA step, the same again (noise floor), our engine, Opacus' hooks, Opacus' ghost clipping.
+    Every cpu_ratio_X is an arm's CPU time over the non-private step's, the median over interleaved repetitions, then
+    the largest over three shapes; cpu_ratio_nonprivate is our engine's. flops_ratio and peak_memory_ratio are counted.
+    """
+    from rich.console import Console
+
+    from fedward.simulations.benchmarks import dp, dp_audit, dp_tables
+    from fedward.simulations.console import RichInterface
+
+    console, ui = Console(stderr=as_json, highlight=False), RichInterface()
+    if audit:
+        figures = dp_audit.measure(ui)
+        dp_tables.show_audit(figures, console)
+    else:
+        figures = dp.measure(dp.Scope.quick(repeats) if quick else dp.Scope.full(repeats), ui)
+        dp_tables.show(figures, console)
+    if as_json:
+        typer.echo(json.dumps(figures))
+    if not figures.get("passed", True):
+        raise typer.Exit(1)
 
 
 def _print_bench(figures: dict[str, Any], as_json: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.markup import escape
 
+from fedward.common.agreement import PROBE_ROUND
+
 if TYPE_CHECKING:
     from fedward.server.rounds import RoundRecord
 
@@ -100,11 +102,20 @@ class RoundProgress:
 
     def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
         """See ``Observer.site_answered``."""
+        is_probe = round_number == PROBE_ROUND
+        if outcome != "ok":
+            where = "probe of gradient norms" if is_probe else f"round {round_number}"
+            self._ui.say(f"[yellow]{where}: {escape(site_id)} left out: {escape(outcome)}[/]")
+        if is_probe:
+            self._tick(self._answered, "probe of gradient norms")
+            return
         self._answered += 1
         self._round = round_number
-        if outcome != "ok":
-            self._ui.say(f"[yellow]round {round_number}: {escape(site_id)} left out: {escape(outcome)}[/]")
         self.step(0, 1)
+
+    def clip_found(self, clip_norm: float) -> None:
+        """See ``Observer.clip_found``."""
+        self._ui.say(f"Clip norm {clip_norm:.4g}: the median of the cohort's gradient norms, by a private probe")
 
     def step(self, done: int, total: int) -> None:
         """A site has done that many of its steps in this round."""

@@ -11,7 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from rich.markup import escape
+
 from fedward.client.intake import Patients
+from fedward.client.training.base_model import require_device
 from fedward.common.atomic import write_atomically
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError
@@ -19,6 +22,7 @@ from fedward.common.lora import adapters
 from fedward.simulations import report as reports
 from fedward.simulations.console import Interface, RoundProgress
 from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.privacy_report import plan_warnings
 from fedward.simulations.recipe import Recipe
 from fedward.simulations.sites import SiteData, final_plan, read_patients, site_agent, tokenise
 
@@ -71,18 +75,18 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     """
     watch = watch or Stopwatch()
     _check_out(options.out)
+    for line in plan_warnings(recipe.draft_plan()):
+        ui.say(f"[yellow]! {escape(line)}[/]")
+    require_device(recipe.base.quantization)
     with watch.stage("data"):
-        patients = _read_all(recipe, options, ui)
+        patients = read_all(recipe, options, ui)
     with watch.stage("base"), ui.bar("Loading libraries and base model", 1) as tick:
-        session, base = _load_session(recipe, options, ui)
+        session, base = load_session(recipe, options, ui)
         tick(1)
-    with watch.stage("tokenise"), ui.bar("Tokenising", len(patients)) as tick:
-        sites = []
-        for site_id, found in patients.items():
-            sites.append(tokenise(recipe, site_id, found, session.tokenizer))
-            tick(len(sites), site_id)
+    with watch.stage("tokenise"):
+        sites = tokenise_all(recipe, patients, session, ui)
     with watch.stage("plan"):
-        job = _job(recipe, options, session, base)
+        job = make_job(recipe, options, session, base)
     start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
     from fedward.simulations.measure import held_out_utility, samples
 
@@ -93,6 +97,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     with watch.stage("evaluate_after"):
         after = held_out_utility(session, result.adapter, sites, ui, "Held-out text, tuned model")
         texts = samples(session, start, result.adapter, sites, num_tokens=recipe.evaluation.sample_tokens)
+    counts = _count_sites(patients)
     outcome = reports.Outcome(
         job=job,
         runtime=options.runtime,
@@ -101,7 +106,8 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
         before=before,
         after=after,
         samples=texts,
-        shared_patients=_count_shared(patients),
+        shared_patients=sum(count > 1 for count in counts.values()),
+        most_sites=max(counts.values(), default=1),
         seconds=watch.total(),
     )
     _write(outcome, options.out, session)
@@ -126,15 +132,15 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"--out cannot be written: {error.strerror}", hint="Choose another --out.") from error
 
 
-def _count_shared(patients: Mapping[str, Patients]) -> int:
-    """Patient ids that several sites train on: if one id is one person, each site's epsilon covers a part only."""
-    sites_of = Counter(
+def _count_sites(patients: Mapping[str, Patients]) -> Counter[str]:
+    """Patient id to sites that train on it: if one id is one person, each site's epsilon covers a part only."""
+    return Counter(
         patient_id for found in patients.values() for patient_id in {records[0].patient_id for records in found.train}
     )
-    return sum(count > 1 for count in sites_of.values())
 
 
-def _read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:
+def read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:
+    """Every site's patients, by site id."""
     found = {}
     with ui.bar("Reading the sites' records", len(recipe.sites)) as tick:
         for index, site in enumerate(recipe.sites):
@@ -143,7 +149,8 @@ def _read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Pati
     return found
 
 
-def _load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[AdapterSession, Base]:
+def load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[AdapterSession, Base]:
+    """The recipe's base with an adapter on it, for all sites of this process."""
     import torch
 
     from fedward.client.training.base_model import load_base, resolve_base
@@ -153,11 +160,24 @@ def _load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[Adap
     # One thread: sites of a simulation share the cores, and one thread gives the same bits everywhere.
     torch.set_num_threads(1)
     base = resolve_base(recipe.base.name, embedded=embedded_base_dir(), cache_dir=options.cache_dir, progress=ui.say)
-    model, tokenizer = load_base(base)
+    model, tokenizer = load_base(base, dtype=recipe.base.dtype, quantization=recipe.base.quantization)
     return AdapterSession(model, tokenizer, recipe.draft_plan()), base
 
 
-def _job(recipe: Recipe, options: Options, session: AdapterSession, base: Base) -> SimulationJob:
+def tokenise_all(
+    recipe: Recipe, patients: Mapping[str, Patients], session: AdapterSession, ui: Interface
+) -> list[SiteData]:
+    """Every site's patients as token ids, in the recipe's order."""
+    sites: list[SiteData] = []
+    with ui.bar("Tokenising", len(patients)) as tick:
+        for site_id, found in patients.items():
+            sites.append(tokenise(recipe, site_id, found, session.tokenizer))
+            tick(len(sites), site_id)
+    return sites
+
+
+def make_job(recipe: Recipe, options: Options, session: AdapterSession, base: Base) -> SimulationJob:
+    """One run of the recipe: its final plan, new identities, a new run id."""
     plan = final_plan(recipe.draft_plan(), session, base_digest=base.digest)
     return SimulationJob(
         recipe=recipe,

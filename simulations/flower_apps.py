@@ -75,7 +75,7 @@ def _session(folder: str) -> AdapterSession:
     torch.set_num_threads(1)
     job = _job(folder)
     base = Base(name=job.base_name, path=Path(job.base_path), digest=job.base_digest)
-    model, tokenizer = load_base(base)
+    model, tokenizer = load_base(base, dtype=job.plan.base.dtype, quantization=job.plan.base.quantization)
     return AdapterSession(model, tokenizer, job.plan)
 
 

@@ -31,6 +31,10 @@ class EventLog:
         """See ``Observer.site_answered``."""
         self._append({"event": "answered", "round": round_number, "site": site_id, "outcome": outcome})
 
+    def clip_found(self, clip_norm: float) -> None:
+        """See ``Observer.clip_found``."""
+        self._append({"event": "clip", "clip_norm": clip_norm})
+
     def round_finished(self, record: RoundRecord) -> None:
         """See ``Observer.round_finished``."""
         self._append({"event": "finished", "record": asdict(record)})
@@ -64,6 +68,8 @@ class EventReader:
             self._observer.run_started(tuple(event["accepted"]), event["refusals"])
         elif event["event"] == "answered":
             self._observer.site_answered(event["round"], event["site"], event["outcome"])
+        elif event["event"] == "clip":
+            self._observer.clip_found(event["clip_norm"])
         else:
             self._observer.round_finished(_record(event["record"]))
 
@@ -108,6 +114,7 @@ class RunFolder:
             "rounds": [asdict(record) for record in result.rounds],
             "refusals": dict(result.refusals),
             "events": {site: events.decode() for site, events in result.events.items()},
+            "clip_norm": result.clip_norm,
             "ended_early": result.ended_early,
         }
         write_atomically(self.result, json.dumps(document).encode())
@@ -123,6 +130,7 @@ class RunFolder:
             rounds=tuple(_record(record) for record in document["rounds"]),
             refusals=document["refusals"],
             events={site: events.encode() for site, events in document["events"].items()},
+            clip_norm=document["clip_norm"],
             ended_early=document["ended_early"],
         )
 

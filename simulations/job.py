@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import Field
 
-from fedward.common.config import COORDINATOR, PrivacyMode, PrivacyUnit, RunPlan, Settings, SitePolicy, validated
+from fedward.common.config import (
+    COORDINATOR,
+    Aggregation,
+    PrivacyMode,
+    PrivacyUnit,
+    RunPlan,
+    Settings,
+    SitePolicy,
+    validated,
+)
 from fedward.common.errors import ConfigError
 from fedward.common.identity import Identity, Roster
 from fedward.common.privacy.noise import Entropy
@@ -33,10 +43,12 @@ SIMULATION_POLICY = SitePolicy(
     max_rounds=100_000,
     max_steps_per_round=100_000,
     max_lora_rank=256,
+    aggregations=get_args(Aggregation),
     profiles=(PROFILE,),
     min_cohort=1,
 )
-"""A simulated site allows what research needs, ``plain_ring`` and runs without privacy included. No real one does."""
+"""A simulated site allows what research needs, ``plain_ring``, inexact sums and runs without privacy included. No real
+one does."""
 
 
 class SimulationJob(Settings):

@@ -66,6 +66,8 @@ class RecipeSite(DataSettings):
     id: SiteId
     nominal_units: int = Field(ge=1)
     """N₀: a rounded, public number of patients; see ``SitePlan``."""
+    rank: int | None = Field(default=None, ge=1, le=256)
+    """Train only so many columns of the adapter; see ``SitePlan``."""
 
 
 class Recipe(Settings):
@@ -104,7 +106,8 @@ class Recipe(Settings):
         shared = {"data", "sites", "format"}
         document = self.model_dump(mode="json", exclude=shared)
         document["schema"] = "fedward.plan/1"
-        document["sites"] = [{"id": site.id, "nominal_units": site.nominal_units} for site in self.sites]
+        shown = ("id", "nominal_units", "rank")
+        document["sites"] = [{name: getattr(site, name) for name in shown} for site in self.sites]
         return validated(RunPlan, to_json(document, "the plan"), "the plan")
 
     def site(self, site_id: str) -> RecipeSite:

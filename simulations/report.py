@@ -10,15 +10,23 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from fedward import __version__
-from fedward.common.agreement import round_event
-from fedward.common.config import RunPlan, digest_of
-from fedward.common.errors import ConfigError, FedwardError
+from fedward.common.agreement import site_rank
+from fedward.common.config import PrivacyUnit, RunPlan, digest_of
+from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
+from fedward.common.lora.aggregation import sent_layout, trained_layout
 from fedward.common.privacy import accounting
 from fedward.server.rounds import RunResult
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Sample, Utility
+from fedward.simulations.privacy_report import (
+    patient_warnings,
+    plan_warnings,
+    run_figures,
+    sharing_warnings,
+    site_figures,
+    stated,
+)
 from fedward.simulations.sites import SiteData
 
 SCHEMA = "fedward.report/1"
@@ -34,7 +42,6 @@ _VERSIONS = (
     "tokenizers",
     "safetensors",
 )
-_RECOMMENDED_EPSILON = (1.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,29 +57,10 @@ class Outcome:
     samples: Sequence[Sample] = field(default=(), repr=False)
     shared_patients: int = 0
     """Patient ids that occur at several sites."""
+    most_sites: int = 1
+    """At how many sites one patient id occurs, at most."""
     seconds: Mapping[str, float]
     """Stage to seconds; ``total`` among them."""
-
-
-def site_epsilon(plan: RunPlan, statement: bytes | None) -> tuple[float | None, float | None]:
-    """(PLD, RDP) epsilon of the events that a site says it was charged; None if it says nothing credible."""
-    history = _stated(plan, statement)
-    if history is None:
-        return None, None
-    delta = plan.privacy.delta
-    return accounting.epsilon(history, delta), accounting.epsilon_rdp(history, delta)
-
-
-def _stated(plan: RunPlan, statement: bytes | None) -> tuple[accounting.PrivacyEvent, ...] | None:
-    """A site's events, if they can be this run's: a stranger's statement is not worth accounting for."""
-    if not plan.is_private or statement is None:
-        return None
-    try:
-        history = accounting.history_from_json(statement)
-    except FedwardError:
-        return None
-    most = plan.rounds * plan.secagg.max_attempts
-    return history if 0 < len(history) <= most and set(history) == {round_event(plan)} else None
 
 
 def report(outcome: Outcome) -> dict[str, Any]:
@@ -103,12 +91,10 @@ def report(outcome: Outcome) -> dict[str, Any]:
 def headline(outcome: Outcome) -> dict[str, Any]:
     """The figures that everybody asks for first."""
     plan = outcome.job.plan
-    epsilons = [site_epsilon(plan, outcome.result.events.get(data.site_id))[0] for data in outcome.sites]
-    known = [value for value in epsilons if value is not None]
     return {
         "rounds": len(outcome.result.rounds),
         "sites": len(outcome.sites) - len(outcome.result.refusals),
-        "epsilon_max": max(known) if known else None,
+        **run_figures(plan, outcome.result.events),
         "delta": plan.privacy.delta if plan.is_private else None,
         "noise": _noise(outcome),
         "ppl_base": outcome.before.perplexity,
@@ -125,22 +111,16 @@ def warnings(outcome: Outcome) -> list[str]:
         "desensitisation: none. Records are trained on as they are; replacement of identifiers comes with version 0.2.",
     ]
     found += _of_the_run(outcome)
+    found += plan_warnings(plan)
     if not plan.is_private:
-        return [*found, "privacy: none. The plan's privacy.mode is 'none'; this adapter may hold its training records."]
-    low, high = _RECOMMENDED_EPSILON
-    if not low <= plan.privacy.epsilon <= high:
-        found.append(f"epsilon {plan.privacy.epsilon:g} is outside the recommended range {low:g} to {high:g}.")
+        return found
     if outcome.job.seeded_noise:
         found.append("noise: drawn from the plan's seed. Whoever knows the seed can take it off: no privacy.")
-    if outcome.shared_patients:
-        found.append(
-            f"{outcome.shared_patients:,} patient ids occur at several sites: if these are the same people, "
-            "the epsilons of their sites add up."
-        )
-    if plan.privacy.delta * max(site.nominal_units for site in plan.sites) > 1 / 10:
-        found.append("delta is above a tenth of 1 over the number of patients of a site.")
+    left_out = sum(data.records_left_out for data in outcome.sites)
+    found += patient_warnings(plan, outcome.result.events, records_left_out=left_out)
+    found += sharing_warnings(plan, shared_patients=outcome.shared_patients, most_sites=outcome.most_sites)
     taking_part = [data.site_id for data in outcome.sites if data.site_id not in outcome.result.refusals]
-    silent = [site for site in taking_part if _stated(plan, outcome.result.events.get(site)) is None]
+    silent = [site for site in taking_part if stated(plan, outcome.result.events.get(site)) is None]
     return found + [f"site {site} gave no credible statement of what it was charged." for site in silent]
 
 
@@ -172,16 +152,19 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
         "mode": plan.privacy.mode.value,
         "unit": unit.value,
         "neighbours": f"add or remove one {unit.value} with all that belongs to it",
+        "max_records_per_patient": plan.training.max_records_per_unit if unit is PrivacyUnit.RECORD else None,
+        "max_sites_per_unit": plan.privacy.max_sites_per_unit,
         "epsilon_target": plan.privacy.epsilon,
         "delta": plan.privacy.delta,
-        "covers": "what one site sent in this run. Not what other sites hold of the same person (their epsilons add "
-        "up), not earlier runs on the same patients, and not the counts and "
-        "perplexities under `sites`, which the simulation measured on the sites' records",
+        "covers": "what one site sent in this run; epsilon_across_sites, where max_sites_per_unit is above 1, what so "
+        "many sites sent. Not what further sites hold of the same person, not earlier runs on the same patients, and "
+        "not the counts and perplexities under `sites`, which the simulation measured on the sites' records",
         "patient_ids_at_several_sites": outcome.shared_patients,
         "accountant": "PLD of Poisson-subsampled Gaussian steps, composed over all rounds (dp-accounting); its "
         f"Rényi bound above {accounting.MAX_PLD_EPSILON:g}",
         "noise_multiplier": plan.privacy.noise_multiplier,
-        "clip_norm": plan.privacy.clip_norm,
+        "clip_norm": outcome.result.clip_norm if plan.privacy.needs_probe else plan.privacy.clip_norm,
+        "clip_norm_from": "private probe of the sites" if plan.privacy.needs_probe else "plan",
         "sample_rate": plan.training.sample_rate,
         "planned_steps": plan.training.steps_per_round * plan.rounds,
         "noise_source": _noise(outcome),
@@ -189,16 +172,16 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
 
 
 def _site(outcome: Outcome, plan: RunPlan, data: SiteData) -> dict[str, Any]:
-    epsilon, epsilon_rdp = site_epsilon(plan, outcome.result.events.get(data.site_id))
     before, after = outcome.before.by_site[data.site_id], outcome.after.by_site[data.site_id]
     entry: dict[str, Any] = {
         "id": data.site_id,
-        "epsilon": epsilon,
-        "epsilon_rdp": epsilon_rdp,
+        **site_figures(plan, outcome.result.events.get(data.site_id)),
         "delta": plan.privacy.delta if plan.is_private else None,
         "nominal_units": plan.site(data.site_id).nominal_units,
+        "rank": site_rank(plan, data.site_id),
         "train_patients": data.num_patients,
         "train_records": data.num_records,
+        "records_left_out": data.records_left_out,
         "heldout_records": len(data.heldout),
         "ppl_base": before and before[0],
         "ppl_final": after and after[0],
@@ -208,12 +191,28 @@ def _site(outcome: Outcome, plan: RunPlan, data: SiteData) -> dict[str, Any]:
     return entry
 
 
+def trained_by_round(plan: RunPlan) -> tuple[int, int]:
+    """Numbers that a site of full rank trains in odd and in even rounds."""
+    odd, even = (
+        adapters.num_coordinates(trained_layout(plan.lora.aggregation, plan.layout, number)) for number in (1, 2)
+    )
+    return odd, even
+
+
 def _adapter(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
+    odd, even = trained_by_round(plan)
     return {
         "folder": "adapter",
         "digest": outcome.result.model_digest.hex(),
         "parameters": adapters.num_coordinates(plan.layout),
-        "trained_parameters": adapters.num_coordinates(trained_layout(plan.lora.aggregation, plan.layout)),
+        "trained_parameters": max(odd, even),
+        "trained_in_odd_rounds": odd,
+        "trained_in_even_rounds": even,
+        "sent_to_sites": adapters.num_coordinates(sent_layout(plan.lora.aggregation, plan.layout)),
+        "aggregation": plan.lora.aggregation,
+        "a_start": "orthonormal" if plan.lora.starts_orthonormal else "random",
+        "server_optimizer": plan.server.optimizer,
+        "server_learning_rate": plan.server.step_length,
         "base": {"name": outcome.job.base_name, "digest": outcome.job.base_digest},
     }
 

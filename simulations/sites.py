@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fedward.client.intake import Patients, Record, load_records, split_patients
+from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
-from fedward.common.agreement import run_epsilon
-from fedward.common.config import RunPlan
+from fedward.common.agreement import probe_events, run_epsilon, with_sample_rate
+from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.errors import DataError, EmptyDataError, PlanError
+from fedward.common.privacy.accounting import epsilon
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
 from fedward.simulations.recipe import Recipe
 
@@ -32,11 +34,15 @@ class SiteData:
     """UTF-8 length of the scored part of each held-out text."""
     num_records: int
     """For the researcher's own eyes: a real site tells nobody."""
+    records_left_out: int = 0
+    """Where the unit is a record: how many were more than a patient may have."""
+    patients_of_records: int | None = None
+    """Where the unit is a record: of how many patients they are. None: a unit is a patient."""
 
     @property
     def num_patients(self) -> int:
         """Patients that are trained on."""
-        return len(self.units)
+        return len(self.units) if self.patients_of_records is None else self.patients_of_records
 
 
 def read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
@@ -75,13 +81,20 @@ def _strangers(
 
 
 def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTrainedTokenizerBase) -> SiteData:
-    """A site's patients as token ids, records cut to the plan's length."""
+    """A site's units as token ids, records cut to the plan's length.
+
+    A unit is a patient, or one record of those that a patient may have.
+    """
     from fedward.client.training.base_model import count_scored_bytes, encode_texts
 
     limit = recipe.base.max_length_tokens
-    texts = [record.text for records in patients.train for record in records]
+    by_record = recipe.privacy.unit is PrivacyUnit.RECORD
+    train, left_out = patients.train, 0
+    if by_record:
+        train, left_out = record_units(train, limit=recipe.training.max_records_per_unit, seed=recipe.seed)
+    texts = [record.text for records in train for record in records]
     ids = iter(encode_texts(tokenizer, texts, max_length_tokens=limit))
-    units = [[next(ids) for _ in records] for records in patients.train]
+    units = [[next(ids) for _ in records] for records in train]
     texts_apart = [record.text for records in patients.heldout for record in records]
     texts_apart = texts_apart[: recipe.evaluation.max_heldout_records]
     heldout = encode_texts(tokenizer, texts_apart, max_length_tokens=limit)
@@ -91,6 +104,8 @@ def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTra
         heldout=heldout,
         heldout_bytes=count_scored_bytes(tokenizer, texts_apart, heldout),
         num_records=len(texts),
+        records_left_out=left_out,
+        patients_of_records=len(patients.train) if by_record else None,
     )
 
 
@@ -119,10 +134,11 @@ def site_agent(
 
 
 def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> RunPlan:
-    """The plan with what the coordinator fills in: base digest, layout, noise.
+    """The plan with what the coordinator fills in: base digest, layout, sample rate, noise.
 
     Raises:
         CalibrationError: the plan's epsilon cannot be had with its rounds, steps and sample rate.
+        ConfigError: the rank is above what this base's modules can have orthonormal rows of.
     """
     from fedward.common.privacy.calibration import calibrate
 
@@ -132,13 +148,16 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
             f"base.max_length_tokens is {draft.base.max_length_tokens}, but the base reads {limit} tokens at most",
             hint="Lower base.max_length_tokens.",
         )
+    draft = with_sample_rate(draft)
     noise = draft.privacy.noise_multiplier
     if draft.is_private and noise is None:
+        _check_probe(draft)
         noise = calibrate(
             target_epsilon=draft.privacy.epsilon,
             delta=draft.privacy.delta,
-            sample_rate=draft.training.sample_rate,
+            sample_rate=draft.training.resolved_sample_rate,
             num_steps=draft.training.steps_per_round * draft.rounds,
+            history=probe_events(draft),
         )
     plan = draft.model_copy(
         update={
@@ -148,7 +167,18 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
         }
     )
     _check_epsilon(plan)
-    return plan
+    # As every site will read it: what was filled in must obey the plan's rules too.
+    return RunPlan.from_bytes(plan.to_bytes())
+
+
+def _check_probe(plan: RunPlan) -> None:
+    """A probe that leaves nothing for the training, told in words that name it."""
+    cost = epsilon(probe_events(plan), plan.privacy.delta)
+    if not cost <= plan.privacy.epsilon:
+        raise PlanError(
+            f"privacy.clip_norm auto: its probe alone costs epsilon {cost:.3f}, the plan says {plan.privacy.epsilon}",
+            hint="Set privacy.clip_norm to a number, or raise epsilon.",
+        )
 
 
 def _check_epsilon(plan: RunPlan) -> None:

@@ -10,8 +10,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fedward.common.agreement import site_rank
+from fedward.common.config import RunPlan
+from fedward.common.lora.adapters import num_coordinates
 from fedward.simulations.measure import Sample
-from fedward.simulations.report import Outcome, headline, report, warnings
+from fedward.simulations.report import Outcome, headline, report, trained_by_round, warnings
 
 _SAMPLE_CHARS = 320
 
@@ -72,9 +75,35 @@ def _cut(text: str) -> str:
     return flat if len(flat) <= _SAMPLE_CHARS else flat[:_SAMPLE_CHARS] + " …"
 
 
+def _aggregation(plan: RunPlan) -> str:
+    """The method, and how much of the adapter a site trains."""
+    odd, even = trained_by_round(plan)
+    trained = f"{odd:,}" if odd == even else f"{odd:,} (odd rounds) and {even:,} (even rounds)"
+    ranks = {site_rank(plan, site.id) for site in plan.sites}
+    by_rank = f", sites of rank {min(ranks)} to {max(ranks)}" if len(ranks) > 1 else ""
+    return f"{plan.lora.aggregation}, trains {trained} of {num_coordinates(plan.layout):,} numbers{by_rank}"
+
+
+def _beyond_one_unit(outcome: Outcome) -> str:
+    """The epsilons of a person at several sites and of a whole patient, and a clip norm that was found."""
+    plan, top = outcome.job.plan, headline(outcome)
+    lines = []
+    if "epsilon_across_sites" in top:
+        sites = plan.privacy.max_sites_per_unit
+        lines.append(f"A {plan.privacy.unit.value} at {sites} sites: ε = {_figure(top['epsilon_across_sites'])}")
+    if "epsilon_patient" in top:
+        limit = plan.training.max_records_per_unit
+        lines.append(f"A whole patient with up to {limit} records: ε = {_figure(top['epsilon_patient'])}")
+    if plan.privacy.needs_probe and outcome.result.clip_norm is not None:
+        lines.append(f"Clip norm {outcome.result.clip_norm:.4g}, found by a private probe")
+    return "".join(f"{line}\n" for line in lines)
+
+
 def _closing(outcome: Outcome, out: Path) -> Text:
     top = headline(outcome)
-    last = outcome.result.rounds[-1]
+    # The last two: `alternate` sends another factor in every other round.
+    latest = outcome.result.rounds[-2:]
+    down, up = (max(sizes) for sizes in zip(*((r.bytes_to_site, r.bytes_from_site) for r in latest), strict=True))
     text = Text()
     if top["ppl_base"] and top["ppl_final"]:
         style = "bold green" if top["ppl_final"] < top["ppl_base"] else "bold yellow"
@@ -83,6 +112,8 @@ def _closing(outcome: Outcome, out: Path) -> Text:
     if outcome.job.plan.is_private:
         privacy = outcome.job.plan.privacy
         text.append(f"Each {privacy.unit.value} of each site: ε as above at δ = {privacy.delta:g}, add/remove one\n")
-    text.append(f"Per round and site: {last.bytes_to_site:,} bytes down, {last.bytes_from_site:,} bytes up\n")
+        text.append(_beyond_one_unit(outcome))
+    text.append(f"Aggregation: {_aggregation(outcome.job.plan)}\n")
+    text.append(f"Per round and site: {down:,} bytes down, {up:,} bytes up\n")
     text.append(f"Adapter  {out / 'adapter'}\nReport   {out / 'report.json'}")
     return text

@@ -16,9 +16,10 @@ from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
+from fedward.common.lora.aggregation import sent_layout, starting_adapter, whole_adapter
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.privacy import clip_probe
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
 from fedward.common.secagg.plain import PlainRing
@@ -35,6 +36,7 @@ LAYOUT = [
     {"name": "base_model.model.q_proj.lora_B.weight", "shape": [3, 2]},
 ]
 NUM_TRAINED = 6
+NUM_OF_A = 8
 STEP = 2.0**-24
 """One step of the ring, in units of the update."""
 
@@ -71,19 +73,39 @@ class FakeTrainer:
 
     movement: NDArray[np.float32]
     error: BaseException | None = None
+    move: Callable[[int, adapters.Adapter], NDArray[np.float32]] | None = None
+    """What to return in a round, from its number and the adapter; None: ``movement``."""
+    norms: NDArray[np.float64] = field(default_factory=lambda: np.full(1000, 0.5))
+    """Of its patients' gradients, for a probe."""
     checked: int = 0
+    probes: list[Permit] = field(default_factory=list)
     calls: list[tuple[adapters.Adapter, Permit | None]] = field(default_factory=list)
 
     def check(self, plan: RunPlan) -> None:
         self.checked += 1
 
     def update(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+        self,
+        plan: RunPlan,
+        adapter: adapters.Adapter,
+        *,
+        round_number: int,
+        permit: Permit | None,
+        entropy: Entropy,
     ) -> NDArray[np.float32]:
         self.calls.append((adapter, permit))
         if self.error is not None:
             raise self.error
-        return self.movement
+        return self.movement if self.move is None else self.move(round_number, adapter)
+
+    def noisy_norms(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float32]:
+        self.probes.append(permit)
+        permit.claim()
+        if self.error is not None:
+            raise self.error
+        return clip_probe.release(self.norms, permit=permit, entropy=entropy)
 
 
 @dataclass
@@ -107,6 +129,7 @@ class Notes:
 
     started: list[tuple[tuple[str, ...], dict[str, str]]] = field(default_factory=list)
     answers: list[tuple[int, str, str]] = field(default_factory=list)
+    clips: list[float] = field(default_factory=list)
     rounds: list[RoundRecord] = field(default_factory=list)
 
     def run_started(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
@@ -115,24 +138,29 @@ class Notes:
     def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
         self.answers.append((round_number, site_id, outcome))
 
+    def clip_found(self, clip_norm: float) -> None:
+        self.clips.append(clip_norm)
+
     def round_finished(self, record: RoundRecord) -> None:
         self.rounds.append(record)
 
 
 class Federation:
-    """Three sites, one coordinator, one plan."""
+    """A few sites, one coordinator, one plan."""
 
-    def __init__(self, plan: RunPlan | None = None, *, policy: SitePolicy = POLICY) -> None:
+    def __init__(
+        self, plan: RunPlan | None = None, *, policy: SitePolicy = POLICY, sites: tuple[str, ...] = SITES
+    ) -> None:
         self.plan = plan or make_plan()
         self.plan_bytes = self.plan.to_bytes()
         self.policy = policy
         self.run_id = RUN_ID
         self.coordinator = identity_of(COORDINATOR)
-        members = {site: identity_of(site).public_key for site in SITES}
+        members = {site: identity_of(site).public_key for site in sites}
         self.roster = Roster(coordinator_key=self.coordinator.public_key, members=members)
         self.trainers = {
             site: FakeTrainer(np.array([(i + 1) / 8, -0.25, 0, 0.1, i, 3.0], np.float32))
-            for i, site in enumerate(SITES)
+            for i, site in enumerate(sites)
         }
         self.clock = FakeClock()
         self.notes = Notes()
@@ -176,21 +204,24 @@ class Federation:
         return self.seal(pb.PlanOffer(header=self.position().header(COORDINATOR), plan=self.plan_bytes))
 
     def vector(self) -> NDArray[np.float32]:
-        """The trained factors before the first round."""
-        return np.zeros(NUM_TRAINED, np.float32)
+        """What travels down before the first round."""
+        return adapters.flatten(sent_layout(self.plan.lora.aggregation, self.plan.layout), starting_adapter(self.plan))
 
     def train_body(
-        self, round_number: int = 1, attempt: int = 0, *, cohort: tuple[str, ...] = SITES, raw: bytes | None = None
+        self,
+        round_number: int = 1,
+        attempt: int = 0,
+        *,
+        cohort: tuple[str, ...] | None = None,
+        raw: bytes | None = None,
+        clip_norm: float = 0.5,
     ) -> tuple[pb.Train, bytes]:
-        """The honest ``Train`` of a round, with its vector."""
-        layout = self.plan.layout
+        """The honest ``Train`` of a round for all sites of the plan, or for ``cohort``, with its vector."""
+        cohort = tuple(site.id for site in self.plan.sites) if cohort is None else cohort
         raw = adapters.vector_to_bytes(self.vector()) if raw is None else raw
-        vector = np.frombuffer(raw, "<f4")
-        start = adapters.initial_adapter(layout, self.plan.seed)
-        model = adapters.adapter_digest(
-            layout, {**start, **adapters.unflatten(trained_layout("ffa", layout), vector.astype(np.float32))}
-        )
-        body = planned_train(self.plan, self.position(round_number, attempt), cohort, model)
+        adapter = whole_adapter(self.plan, np.frombuffer(raw, "<f4").astype(np.float32))
+        model = adapters.adapter_digest(self.plan.layout, adapter)
+        body = planned_train(self.plan, self.position(round_number, attempt), cohort, model, found_clip=clip_norm)
         body.vector_hash = codec.vector_hash(raw)
         return body, raw
 
@@ -279,7 +310,8 @@ def refusal_of(raw: bytes, site: str = "alpha") -> pb.Refusal:
 
 def untouched(federation: Federation, agent: SiteAgent, site: str = "alpha") -> bool:
     """Whether no data was read and nothing charged."""
-    return not federation.trainers[site].calls and agent.history == ()
+    trainer = federation.trainers[site]
+    return not trainer.calls and not trainer.probes and agent.history == ()
 
 
 def offer_of(federation: Federation, *, identity: Identity | None = None, **header: Any) -> bytes:  # noqa: ANN401

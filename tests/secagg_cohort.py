@@ -92,6 +92,8 @@ class Cohort:
     floors: Floors | None = None
     named: tuple[str, ...] = ()
     late_cohort: bool = False
+    required: int = 0
+    first_round: int = 1
 
     @cached_property
     def chief(self) -> Identity:
@@ -108,7 +110,7 @@ class Cohort:
     def terms(self) -> Terms:
         members = {name: self.identity(name).public_key for name in self.names}
 
-        def ring_of(num_sites: int) -> RingTerms:
+        def ring_of(_: int, num_sites: int) -> RingTerms:
             clamp = ring.default_clamp_log2(num_sites)
             return RingTerms(layout_digest=LAYOUT, num_coordinates=self.size, scale_log2=clamp, clamp_log2=clamp)
 
@@ -121,6 +123,8 @@ class Cohort:
             floors=self.floors or Floors(profile=self.profile),
             ring=ring_of,
             late_cohort=self.late_cohort,
+            required_survivors=lambda _: self.required,
+            first_round=self.first_round,
         )
 
     @cached_property
@@ -161,7 +165,7 @@ class Cohort:
 
     def train(self, at: RoundPosition = FIRST, num_cohort: int = 0) -> pb.Train:
         """As the plan prescribes it, without the cohort's keys."""
-        own = self.terms.ring(num_cohort or self.count)
+        own = self.terms.ring(at[0], num_cohort or self.count)
         return pb.Train(
             header=self.header(at),
             model_digest=MODEL,
@@ -236,7 +240,7 @@ class Cohort:
 
     def plain_sum(self, names: Iterable[str], num_cohort: int) -> ring.RingVector:
         """The sum of these sites without masks."""
-        own = self.terms.ring(num_cohort)
+        own = self.terms.ring(1, num_cohort)
         facts = replace(
             self.terms.facts(FIRST, self.train(num_cohort=num_cohort), holders_hash=ZERO_HASH, bundles={}),
             profile=plain.PROFILE,

@@ -48,8 +48,14 @@ def plans(draw: st.DrawFn) -> RunPlan:
             "epsilon": draw(positive_floats()),
             "delta": draw(st.floats(1e-12, 1e-9)),
             "noise_multiplier": draw(st.none() | st.floats(0.01, 1e6)),
+            "unit": draw(st.sampled_from(["patient", "record"])),
+            "clip_norm": draw(st.just("auto") | st.floats(1e-6, 1e6)),
+            "max_sites_per_unit": draw(st.integers(1, 10_000)),
         },
-        "training": {"sample_rate": draw(st.floats(1e-9, 1.0)), "steps_per_round": draw(st.integers(1, 100))},
+        "training": {
+            "sample_rate": draw(st.just("auto") | st.floats(1e-9, 1.0)),
+            "steps_per_round": draw(st.integers(1, 100)),
+        },
         "secagg": {"min_cohort": draw(st.integers(1, len(ids)))},
         "sites": [{"id": site_id, "nominal_units": draw(st.integers(1, 10**9))} for site_id in ids],
         "layout": [

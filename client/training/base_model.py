@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from fedward.common import _validate
 from fedward.common.errors import BaseModelError
@@ -25,6 +25,9 @@ from fedward.common.errors import BaseModelError
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Dtype = Literal["float32", "bfloat16"]
+Quantization = Literal["none", "nf4"]
 
 _WEIGHTS_INDEX = "model.safetensors.index.json"
 # What decides how a base behaves. Code and prose are left out: neither is ever read.
@@ -140,32 +143,69 @@ def check_folder(path: Path, name: str) -> None:
             raise BaseModelError(f"base {name!r}: its index names weights that are not in the folder")
 
 
-def load_base(base: Base, *, device: str = "cpu") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load a base in float32, in evaluation mode and without a key-value cache.
+def default_device() -> str:
+    """``cuda`` if there is one (an empty CUDA_VISIBLE_DEVICES hides it), else ``cpu``."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def require_device(quantization: Quantization) -> None:
+    """Refuse a quantised base where it cannot run; to be called before data is read.
+
+    Raises:
+        BaseModelError: 4-bit weights without a CUDA device.
+    """
+    if quantization == "nf4" and default_device() != "cuda":
+        raise BaseModelError(
+            "nf4 needs a CUDA device; set base.quantization to none",
+            hint='Set base.quantization = "none" in the plan, or run the site on a machine with a CUDA device.',
+        )
+
+
+def load_base(
+    base: Base, *, device: str | None = None, dtype: Dtype = "float32", quantization: Quantization = "none"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load a base in evaluation mode and without a key-value cache, on its device: the adapter is put on afterwards.
 
     The tokenizer's pad token is set, to the end token if the base brings none.
 
+    Args:
+        device: None for ``default_device``.
+        dtype: of the weights. float16 is not offered: it needs a scaled loss, under which clipping is not proven.
+        quantization: ``nf4`` keeps the linear layers in 4 bits and everything else in bfloat16.
+
     Raises:
-        BaseModelError: the folder changed since it was resolved, or does not hold one whole, finite, matching model.
+        BaseModelError: the folder changed since it was resolved, or does not hold one whole, finite, matching model; or
+            ``nf4`` without a CUDA device or without the package bitsandbytes.
     """
+    if dtype not in ("float32", "bfloat16") or quantization not in ("none", "nf4"):
+        raise BaseModelError(
+            f"a base cannot be loaded as {dtype} with quantization {quantization}",
+            hint="base.dtype is float32 or bfloat16, base.quantization is none or nf4.",
+        )
+    require_device(quantization)
     check_folder(base.path, base.name)
     if digest_folder(base.path) != base.digest:
         raise BaseModelError(f"base {base.name!r} changed since its digest was taken", hint="Start the command again.")
+    device = default_device() if device is None else device
     try:
         with quiet():
-            model, tokenizer = _load(base.path)
+            model, tokenizer = _load(base.path, device, dtype, quantization)
     except Exception as error:
         # tokenizers raises bare Exception; the text of these errors is for developers, --verbose shows it.
         kind = type(error).__name__
         raise BaseModelError(
             f"base {base.name!r} cannot be loaded as a causal language model ({kind})",
-            hint="Check that the folder is complete and its architecture is known to the installed transformers.",
+            hint="Check that the folder is complete and its architecture is known to the installed transformers."
+            + (" For nf4, install fedward[cuda]." if quantization == "nf4" else ""),
         ) from error
     _check_loaded(base, model, tokenizer)
     model.config.use_cache = False
     model.config.pad_token_id = tokenizer.pad_token_id
     model.train(False)
-    _move(base, model, device)
+    if quantization == "none":  # 4-bit weights are made where they stay
+        _move(base, model, device)
     return model, tokenizer
 
 
@@ -234,20 +274,41 @@ def _control_ids(tokenizer: PreTrainedTokenizerBase) -> set[int]:
     return (added | set(tokenizer.all_special_ids)) - {tokenizer.unk_token_id}
 
 
-def _load(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def _load(
+    path: Path, device: str, dtype: Dtype, quantization: Quantization
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     only_local = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(path, **only_local)
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        path, dtype=torch.float32, use_safetensors=True, output_loading_info=True, **only_local
+        path,
+        dtype=torch.bfloat16 if quantization == "nf4" else getattr(torch, dtype),
+        use_safetensors=True,
+        output_loading_info=True,
+        **(_nf4_options(device) if quantization == "nf4" else {}),
+        **only_local,
     )
     model, info = loaded
     # transformers only warns of these and draws the weights at random.
     if info["missing_keys"] or info["mismatched_keys"] or info.get("error_msgs"):
         raise ValueError("weights are missing or of the wrong shape")
     return model, tokenizer
+
+
+def _nf4_options(device: str) -> dict[str, Any]:
+    """What makes transformers load the linear layers in 4 bits; they are quantised on the device, layer by layer."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        bnb_4bit_use_double_quant=True,
+    )
+    return {"quantization_config": config, "device_map": {"": device}}
 
 
 def _check_loaded(base: Base, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -270,7 +331,7 @@ def _move(base: Base, model: torch.nn.Module, device: str) -> None:
     try:
         model.to(device)
     except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
-        hint = "Use --device cpu, or free memory on the device."
+        hint = "Free memory on the device, or hide it with an empty CUDA_VISIBLE_DEVICES to train on the CPU."
         raise BaseModelError(f"base {base.name!r} cannot be moved to device {device!r}", hint=hint) from error
 
 

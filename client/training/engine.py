@@ -17,6 +17,8 @@ from torch import nn
 
 from fedward.client.training import guards
 from fedward.client.training.gradients import LoraGradSampleHooks
+from fedward.client.training.hooks import RowGradSampleHooks
+from fedward.client.training.layout import Prefix, rank_prefixes
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.common import _validate
 from fedward.common.errors import TrainingError, UnsupportedModelError
@@ -29,6 +31,7 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
     Args:
         entropy: where noise comes from.
         gradients: ``fused``, or ``hooks`` for Opacus' own, which are slower but know trainable norms and embeddings.
+            Both come under the same clip, noise and count of steps.
     """
 
     def __init__(self, *, entropy: Entropy, gradients: str = "fused", accountant: str = "rdp") -> None:
@@ -41,6 +44,8 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
         self._entropy, self._gradients = entropy, gradients
         self._hooks: AbstractGradSampleHooks | None = None
         self._max_steps: int | None = None
+        self._prefixes: dict[nn.Parameter, Prefix] = {}
+        self._distributed = False
 
     def attach(
         self,
@@ -52,6 +57,8 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
         noise_multiplier: float,
         clip_norm: float,
         expected_units: float,
+        trained_rank: int | None = None,
+        distributed: bool = False,
     ) -> tuple[AbstractGradSampleHooks, FlatDPOptimizer]:
         """Prepare ``model`` (in training mode) and ``optimizer``; the caller calls ``hooks.cleanup()`` at the end.
 
@@ -61,23 +68,32 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
             noise_multiplier: 0 for none.
             clip_norm: infinite for no clipping.
             expected_units: the public denominator, sample rate times the nominal number of units.
+            trained_rank: train only the first so many columns of each B and rows of each A; None for all.
+            distributed: no float noise and no step: the optimiser's ``accumulate`` and ``take_sum`` give the clipped
+                sum, to which the ring adds the noise; then ``noise_multiplier`` must be 0.
 
         Raises:
             UnsupportedModelError: the gradients are not proven for this model.
             TrainingError: the optimiser does not hold exactly the trainable parameters.
+            PrivacyError: noise without a clip, or noise in distributed mode.
         """
         _validate.positive(expected_units=expected_units)
         _validate.non_negative(noise_multiplier=noise_multiplier)
         _validate.positive(clip_norm=1.0 if clip_norm == math.inf else clip_norm)
         guards.require_same_parameters(model, optimizer)
-        self._max_steps = num_steps
+        self._max_steps, self._distributed = num_steps, distributed
+        self._prefixes = rank_prefixes(model, trained_rank)
         hooks = self._prepare_model(model)
-        dp_optimizer = self._prepare_optimizer(
-            optimizer=optimizer,
-            noise_multiplier=noise_multiplier,
-            max_grad_norm=clip_norm,
-            expected_batch_size=expected_units,
-        )
+        try:
+            dp_optimizer = self._prepare_optimizer(
+                optimizer=optimizer,
+                noise_multiplier=noise_multiplier,
+                max_grad_norm=clip_norm,
+                expected_batch_size=expected_units,
+            )
+        except BaseException:
+            hooks.cleanup()
+            raise
         if noise_multiplier > 0:
             dp_optimizer.attach_step_hook(self.accountant.get_optimizer_hook_fn(sample_rate=sample_rate))
         return hooks, dp_optimizer
@@ -90,13 +106,10 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
         loss_reduction: str = "mean",
         **_: Any,  # noqa: ANN401 - what Opacus passes besides
     ) -> AbstractGradSampleHooks:
-        if self._gradients == "hooks":
-            self._hooks = super()._prepare_model(
-                module, batch_first=batch_first, loss_reduction=loss_reduction, wrap_model=False
-            )
-        else:
-            self.validate(module=module, optimizer=None, data_loader=None)
-            self._hooks = LoraGradSampleHooks(module, batch_first=batch_first, loss_reduction=loss_reduction)
+        if not module.training:
+            raise TrainingError("the model is in evaluation mode: call train() before the engine is attached")
+        kind = RowGradSampleHooks if self._gradients == "hooks" else LoraGradSampleHooks
+        self._hooks = kind(module, batch_first=batch_first, loss_reduction=loss_reduction)
         return self._hooks
 
     def _prepare_optimizer(
@@ -122,6 +135,8 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
             entropy=self._entropy,
             hooks=self._hooks,
             max_steps=self._max_steps,
+            prefixes=self._prefixes,
+            distributed=self._distributed,
         )
 
 

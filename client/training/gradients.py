@@ -9,17 +9,17 @@ Shapes: R rows (records) in a forward pass, U units (patients), T tokens.
 Invariants:
 
 * the first dimension of every ``grad_sample`` is U, taken from the batch and never from a layer's input;
-* one forward, one backward, one read: a second pending forward is refused, and so is a built-in loss;
+* one forward, one backward, one read: a second pending forward is refused, so is a second backward, and so is a
+  built-in loss;
 * what a unit's rows contribute never passes through another unit's entry, so a NaN stays where it arose.
 
-Not handled: several devices or processes, fp16 loss scaling, torch.compile, DoRA, mixture of experts, trainable modules
-other than ``nn.Linear``. ``probe.parity_probe`` proves a model before private data is read.
+Not handled: several devices or processes, fp16 and loss scaling, torch.compile, DoRA, mixture of experts, trainable
+modules other than ``nn.Linear``. ``probe.parity_probe`` proves a model before private data is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,24 +28,18 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedward.client.training import guards
+from fedward.client.training.physical import GRAD_SAMPLE, BatchWatch, PhysicalBatch
 from fedward.common.errors import TrainingError, UnsupportedModelError
 
-GRAD_SAMPLE = "grad_sample"
-"""Opacus' name of the attribute of a parameter that holds its (U, …) gradients."""
+PROVEN_ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
+"""``model_type`` of the architectures that the tests compare with one backward for each record. Others are trained too,
+if the start-up probe passes them."""
 
 _FLATTENING = frozenset({"OPTForCausalLM", "OPTModel"})
 """Architectures that flatten (R, T, d) to (R·T, d) row by row; proven in the tests and by the probe."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class PhysicalBatch:
-    """What one forward pass holds. A unit is never split over two of them."""
-
-    rows: int
-    units: int
-    unit_of_row: Tensor | None
-    """(R,) int64; None: units own equal, consecutive groups of rows."""
-
+_NARROW = 16
+"""On a CPU a product with fewer columns than this ran at a quarter of the speed of its transpose (MKL, measured)."""
 
 Collect = Callable[[Tensor, Tensor], None]
 
@@ -62,11 +56,33 @@ class _PerUnitLinear(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_out: Tensor) -> tuple[Tensor | None, None, None, None]:  # noqa: ANN401
         x, weight = ctx.saved_tensors
+        if ctx.collect is None:
+            raise TrainingError("a second backward through one forward: one forward, one backward, one step")
         ctx.collect(x, grad_out)
-        return (grad_out @ weight if ctx.needs_input_grad[0] else None), None, None, None
+        ctx.collect = None
+        return (_times(grad_out, weight) if ctx.needs_input_grad[0] else None), None, None, None
 
 
-class LoraGradSampleHooks(AbstractGradSampleHooks):  # type: ignore[misc]  # Opacus is untyped
+def _is_slow(wide: int, narrow: int, device: torch.device) -> bool:
+    return device.type == "cpu" and narrow < _NARROW and narrow < wide
+
+
+def _times(grad_out: Tensor, weight: Tensor) -> Tensor:
+    """``grad_out @ weight``, (…, out) times (out, in); the transpose of the product where that is faster."""
+    wide, narrow = weight.shape
+    if not _is_slow(wide, narrow, grad_out.device):
+        return grad_out @ weight
+    return torch.mm(weight.t(), grad_out.reshape(-1, wide).t()).t().view(*grad_out.shape[:-1], narrow)
+
+
+def _outer(grad: Tensor, x: Tensor) -> Tensor:
+    """(G, out, in): the sums over T of g xᵀ, from (G, T, out) and (G, T, in)."""
+    if not _is_slow(grad.shape[-1], x.shape[-1], grad.device):
+        return torch.bmm(grad.transpose(1, 2), x)
+    return torch.bmm(x.transpose(1, 2), grad).transpose(1, 2)
+
+
+class LoraGradSampleHooks(BatchWatch, AbstractGradSampleHooks):  # type: ignore[misc]  # Opacus is untyped
     """Gives every trainable ``nn.Linear`` of a model a forward that yields per-unit gradients.
 
     The model is not wrapped, so it saves and loads as before; ``cleanup`` takes everything off again.
@@ -79,90 +95,54 @@ class LoraGradSampleHooks(AbstractGradSampleHooks):  # type: ignore[misc]  # Opa
         if not batch_first:
             raise UnsupportedModelError("batch_first = False is not proven")
         guards.refuse_unproven(model)
-        super().__init__(model, batch_first=True, loss_reduction=loss_reduction)
+        AbstractGradSampleHooks.__init__(self, model, batch_first=True, loss_reduction=loss_reduction)
+        BatchWatch.__init__(self, model)
         self._may_flatten = any(type(module).__name__ in _FLATTENING for module in model.modules())
-        self._batch: PhysicalBatch | None = None
-        self._pending = False
-        self._next_units: Tensor | int | None = None
         self._patched: list[nn.Linear] = []
-        for module in model.modules():
-            if any(p.requires_grad for p in module.parameters(recurse=False)):
-                assert isinstance(module, nn.Linear)  # noqa: S101 - refuse_unproven saw to it
-                self._patch(module)
-        self._pre_hook = model.register_forward_pre_hook(self._on_forward, with_kwargs=True)
-
-    def set_units(self, units: Tensor | int) -> None:
-        """Tell the next forward pass whose rows it holds; without it every row is a unit of its own.
-
-        Args:
-            units: a number of units with equal, consecutive groups of rows; or (R,) int64, each row's unit,
-                numbered from 0 without gaps.
-        """
-        self._next_units = units
-
-    @property
-    def units(self) -> int:
-        """Units in the current physical batch."""
-        return self._batch.units if self._batch is not None else 0
+        for module in guards.trainable_modules(model):
+            assert isinstance(module, nn.Linear)  # noqa: S101 - refuse_unproven saw to it
+            self._patch(module)
 
     @property
     def loss_scale(self) -> float:
         """What turns a gradient of the loss that was back-propagated into a unit's own."""
         return float(self.units) if self.loss_reduction == "mean" else 1.0
 
-    def release(self) -> None:
-        """The gradients of the current batch have been read, or are given up: the next forward may come."""
-        self._pending = False
-        self._batch = None
+    def finish(self) -> None:
+        """Nothing is left to do after backward: units were kept apart on the way."""
 
     def cleanup(self) -> None:
         """Take everything off the model and its parameters again."""
-        super().cleanup()
-        for parameter in self._module.parameters():
-            parameter.__dict__.pop("summed_grad", None)  # set by Opacus' optimiser, forgotten by its clean-up
+        self.remove_hooks()
+        guards.strip_parameters(self._module)
 
     def remove_hooks(self) -> None:
         """Give every module its own forward back."""
         for module in self._patched:
             module.__dict__.pop("forward", None)
         self._patched.clear()
-        self._pre_hook.remove()
+        self.stop_watching()
 
     # ------------------------------------------------------------------------------------------------ forward
 
-    def _on_forward(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not (module.training and torch.is_grad_enabled()):
-            return
-        if kwargs.get("labels") is not None:
-            raise TrainingError("labels were passed to the model: its built-in loss couples the units of a batch")
-        if self._pending:
-            raise TrainingError("a second forward before the step: one forward, one backward, one step")
-        inputs = next((kwargs[k] for k in ("input_ids", "inputs_embeds") if kwargs.get(k) is not None), None)
-        rows = int((args[0] if inputs is None else inputs).shape[0])
-        units, self._next_units = self._next_units, None
-        self._batch = _physical_batch(rows, rows if units is None else units)
-        self._pending = True
-
     def _patch(self, module: nn.Linear) -> None:
+        parameters, linear = module._parameters, functional.linear  # read once; a factor may still be replaced
+
         def forward(x: Tensor) -> Tensor:
+            weight, bias = parameters["weight"], parameters["bias"]
+            assert weight is not None  # noqa: S101 - for the type checker
             if not (module.training and torch.is_grad_enabled()):
-                return functional.linear(x, module.weight, module.bias)
+                return linear(x, weight, bias)
             batch = self._batch  # bound now, not at backward time
             if batch is None:
                 raise TrainingError("a forward pass by-passed the model; its gradients would be wrong")
-            device = x.device.type
-            weight: Tensor = module.weight
-            bias: Tensor | None = module.bias
-            if torch.is_autocast_enabled(device):  # cast as autocast would, so that backward sees one dtype
-                dtype = torch.get_autocast_dtype(device)
-                x, weight = x.to(dtype), weight.to(dtype)
-                bias = None if bias is None else bias.to(dtype)
 
             def collect(x: Tensor, grad_out: Tensor) -> None:
                 self._collect(module, batch, x, grad_out)
 
-            with torch.autocast(device, enabled=False):
-                out: Tensor = _PerUnitLinear.apply(x, weight, bias, collect)  # type: ignore[no-untyped-call]
+            if torch.is_autocast_enabled(x.device.type):
+                return _under_autocast(x, weight, bias, collect)
+            out: Tensor = _PerUnitLinear.apply(x, weight, bias, collect)  # type: ignore[no-untyped-call]
             return out
 
         module.forward = forward  # type: ignore[method-assign, assignment]
@@ -179,32 +159,32 @@ class LoraGradSampleHooks(AbstractGradSampleHooks):  # type: ignore[misc]  # Opa
         groups = batch.units if batch.unit_of_row is None else batch.rows
         x = x.reshape(groups, -1, x.shape[-1]).to(grad_out.dtype)
         grad = grad_out.reshape(groups, -1, grad_out.shape[-1])
-        if module.weight.requires_grad:
-            _add(module.weight, torch.bmm(grad.transpose(1, 2), x), batch)
-        if module.bias is not None and module.bias.requires_grad:
-            _add(module.bias, grad.sum(dim=1), batch)
+        weight, bias = module.weight, module.bias
+        if weight.requires_grad:
+            _add(weight, _outer(grad, x), batch)
+        if bias is not None and bias.requires_grad:
+            _add(bias, grad.sum(dim=1), batch)
+
+
+def _under_autocast(x: Tensor, weight: Tensor, bias: Tensor | None, collect: Collect) -> Tensor:
+    """Cast as autocast would, before anything is saved: else backward meets mixed dtypes."""
+    device = x.device.type
+    dtype = torch.get_autocast_dtype(device)
+    if dtype == torch.float16:
+        raise UnsupportedModelError("autocast to float16 needs a scaled loss, which is not proven; use bfloat16")
+    with torch.autocast(device, enabled=False):
+        out: Tensor = _PerUnitLinear.apply(  # type: ignore[no-untyped-call]
+            x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), collect
+        )
+    return out
 
 
 def _add(parameter: Tensor, value: Tensor, batch: PhysicalBatch) -> None:
     """Put (U or R, …) gradients where the optimiser reads them; rows of one unit are summed."""
     if batch.unit_of_row is not None:
-        # index_add, not a one-hot matmul: there 0 · Inf = NaN would spread one bad record over all units.
-        value = value.new_zeros((batch.units, *value.shape[1:])).index_add_(0, batch.unit_of_row, value)
+        value = batch.fold(value)
     earlier: Tensor | None = getattr(parameter, GRAD_SAMPLE)
     setattr(parameter, GRAD_SAMPLE, value if earlier is None else earlier + value)  # the module was used twice
 
 
-def _physical_batch(rows: int, units: Tensor | int) -> PhysicalBatch:
-    if isinstance(units, int):
-        if units < 1 or rows % units:
-            raise TrainingError(f"{rows} rows cannot be {units} equal units")
-        return PhysicalBatch(rows=rows, units=units, unit_of_row=None)
-    if units.shape != (rows,):
-        raise TrainingError("unit_of_row must have one entry for each row")
-    sizes = torch.bincount(units)
-    if int(sizes.min()) < 1:
-        raise TrainingError("unit_of_row must number the units without gaps")
-    return PhysicalBatch(rows=rows, units=len(sizes), unit_of_row=units)
-
-
-__all__ = ["GRAD_SAMPLE", "LoraGradSampleHooks", "PhysicalBatch"]
+__all__ = ["GRAD_SAMPLE", "LoraGradSampleHooks", "PhysicalBatch", "PROVEN_ARCHITECTURES"]

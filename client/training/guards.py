@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from fedward.common.errors import TrainingError, UnsupportedModelError
 
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
-_UNPROVEN_WRAPPERS = frozenset({"DistributedDataParallel", "FullyShardedDataParallel", "OptimizedModule"})
+_UNPROVEN_WRAPPERS = frozenset(
+    {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "OptimizedModule"}
+)
+_ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample", "_norm_sample")
+"""What Opacus leaves on parameters."""
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:
@@ -22,8 +27,23 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
     return [p for p in model.parameters() if p.requires_grad]
 
 
-def refuse_unproven(model: nn.Module) -> None:
-    """Refuse a model for which the fused per-sample gradients are not proven.
+def trainable_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules with a trainable parameter of their own."""
+    return [m for m in model.modules() if any(p is not None and p.requires_grad for p in m._parameters.values())]
+
+
+def strip_parameters(model: nn.Module) -> None:
+    """Take off every parameter what Opacus put on it."""
+    for parameter in model.parameters():
+        for name in _ON_PARAMETERS:
+            parameter.__dict__.pop(name, None)
+
+
+def refuse_unproven(model: nn.Module, *, linear_only: bool = True) -> None:
+    """Refuse a model for which per-sample gradients are not proven.
+
+    Args:
+        linear_only: as on the fused path, nothing but ``nn.Linear`` may be trained.
 
     Raises:
         UnsupportedModelError: with the name of the module.
@@ -32,9 +52,9 @@ def refuse_unproven(model: nn.Module) -> None:
     owner: dict[int, str] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         _refuse_variant(name, module)
-        for leaf, parameter in module.named_parameters(recurse=False):
-            if parameter.requires_grad:
-                _refuse_parameter(f"{name}.{leaf}", module, parameter, owner)
+        for leaf, parameter in module._parameters.items():
+            if parameter is not None and parameter.requires_grad:
+                _refuse_parameter(f"{name}.{leaf}", module, parameter, owner, linear_only=linear_only)
     if not owner:
         raise UnsupportedModelError("the model has no trainable parameter")
 
@@ -42,21 +62,31 @@ def refuse_unproven(model: nn.Module) -> None:
 def _refuse_layout(model: nn.Module) -> None:
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         raise UnsupportedModelError("several processes: one process per site is what is proven")
-    devices = {parameter.device for parameter in model.parameters()}
+    parameters = list(model.parameters())
+    devices = {parameter.device for parameter in parameters}
     if len(devices) != 1 or next(iter(devices)).type == "meta":
         raise UnsupportedModelError("the parameters are not on one real device")
+    if any(parameter.dtype == torch.float16 for parameter in parameters):
+        raise UnsupportedModelError("float16 weights need a scaled loss, which is not proven; use float32 or bfloat16")
     config = getattr(model, "config", None)
-    for key in _EXPERT_COUNTS:
-        if (getattr(config, key, 0) or 0) > 1:
-            raise UnsupportedModelError(f"config.{key} > 1: expert routing permutes tokens across rows")
+    for part in (config, getattr(config, "text_config", None)):
+        for key in _EXPERT_COUNTS:
+            if (getattr(part, key, 0) or 0) > 1:
+                raise UnsupportedModelError(f"config.{key} > 1: expert routing permutes tokens across rows")
 
 
 def _refuse_variant(name: str, module: nn.Module) -> None:
     kind = type(module).__name__
-    if kind in _UNPROVEN_WRAPPERS:
+    if kind in _UNPROVEN_WRAPPERS or kind.startswith("FSDP"):
         raise UnsupportedModelError(f"{name or 'the model'}: {kind} is not proven")
+    if getattr(module, "_compiled_call_impl", None) is not None:
+        raise UnsupportedModelError(f"{name or 'the model'}: torch.compile is not proven")
     if kind == "ParamWrapper":
         raise UnsupportedModelError(f"{name}: target_parameters is not proven; use target_modules")
+    if isinstance(module, _BatchNorm):
+        raise UnsupportedModelError(f"{name}: {kind} mixes the rows of a batch, trained or not")
+    if "Experts" in kind or "SparseMoe" in kind:
+        raise UnsupportedModelError(f"{name}: {kind}: expert routing permutes tokens across rows")
     dora = getattr(module, "use_dora", None)
     if isinstance(dora, dict) and any(dora.values()):
         raise UnsupportedModelError(f"{name}: DoRA renormalises the weight; use plain LoRA")
@@ -64,14 +94,34 @@ def _refuse_variant(name: str, module: nn.Module) -> None:
         raise UnsupportedModelError(f"{name}: a LoRA variant that is not proven; use plain LoRA")
 
 
-def _refuse_parameter(name: str, module: nn.Module, parameter: nn.Parameter, owner: dict[int, str]) -> None:
-    if type(module) is not nn.Linear:
-        raise UnsupportedModelError(f"{name}: trainable {type(module).__name__}; only nn.Linear is proven")
+def _refuse_parameter(
+    name: str, module: nn.Module, parameter: nn.Parameter, owner: dict[int, str], *, linear_only: bool
+) -> None:
+    if linear_only and type(module) is not nn.Linear:
+        raise UnsupportedModelError(
+            f"{name}: trainable {type(module).__name__}; only nn.Linear is proven on the fused path"
+        )
     if id(parameter) in owner:
         raise UnsupportedModelError(f"{name} is tied to {owner[id(parameter)]}")
     if parameter.dtype != torch.float32:
         raise UnsupportedModelError(f"{name} is {parameter.dtype}; trainable weights must be float32")
     owner[id(parameter)] = name
+
+
+def refuse_lossy_checkpointing(model: nn.Module) -> None:
+    """Refuse checkpointing under which Opacus' hooks lose their gradients (1.6: ``grad_sample`` stays None).
+
+    Raises:
+        UnsupportedModelError: the model checkpoints without re-entering.
+    """
+    for name, module in model.named_modules():
+        run = getattr(module, "_gradient_checkpointing_func", None)
+        is_on = getattr(module, "gradient_checkpointing", False) and run is not None
+        if is_on and getattr(run, "keywords", {}).get("use_reentrant") is not True:
+            raise UnsupportedModelError(
+                f"{name}: gradient checkpointing with use_reentrant=False loses the gradients of Opacus' hooks; "
+                "use use_reentrant=True and enable_input_require_grads, or the fused path"
+            )
 
 
 def require_same_parameters(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -90,12 +140,17 @@ def _exported(model: PeftModel) -> Iterator[tuple[str, Tensor]]:
     from peft import get_peft_model_state_dict
 
     active = model.active_adapter
-    trained = {name.replace(f".{active}.", ".") for name, p in model.named_parameters() if p.requires_grad}
+    trained = {_exported_name(name, active) for name, p in model.named_parameters() if p.requires_grad}
     state = get_peft_model_state_dict(model, save_embedding_layers=False)
     found = {name: tensor for name, tensor in state.items() if name in trained}
     if not found:
         raise TrainingError("nothing of what is trained would be exported")
     yield from found.items()
+
+
+def _exported_name(name: str, active: str) -> str:
+    """A parameter's name as PEFT writes it: without the adapter's name, and without the wrapper of a trained head."""
+    return name.replace(f".modules_to_save.{active}.", ".").replace(f".{active}.", ".")
 
 
 def exported_copy(model: PeftModel) -> dict[str, Tensor]:
@@ -118,4 +173,13 @@ def require_moved(model: PeftModel, before: Mapping[str, Tensor], *, every: bool
         raise TrainingError(f"{still[0]} did not move: the optimizer updates something that is not exported")
 
 
-__all__ = ["exported_copy", "refuse_unproven", "require_moved", "require_same_parameters", "trainable"]
+__all__ = [
+    "exported_copy",
+    "refuse_lossy_checkpointing",
+    "refuse_unproven",
+    "require_moved",
+    "require_same_parameters",
+    "strip_parameters",
+    "trainable",
+    "trainable_modules",
+]

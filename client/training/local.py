@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.client.training.session import AdapterSession, Units, training_spec
+from fedward.client.training.trainer import TrainingSpec
+from fedward.common.agreement import site_rank, with_clip
 from fedward.common.config import RunPlan
 from fedward.common.errors import ProtocolError
 from fedward.common.ledger.budget import Permit
@@ -50,14 +52,46 @@ class LocalTrainer:
         if limit is not None and plan.base.max_length_tokens > limit:
             # A record that the base cannot read would otherwise show in whether the site answers.
             raise ProtocolError("PLAN_MISMATCH", "records may be longer than the base can read")
+        self._session.require_precision(plan.base)
         self._session.probe()
 
     def update(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+        self,
+        plan: RunPlan,
+        adapter: adapters.Adapter,
+        *,
+        round_number: int,
+        permit: Permit | None,
+        entropy: Entropy,
     ) -> NDArray[np.float32]:
         """See ``Trainer.update``."""
         # Again here: under Ray the process that trains need not be the one that judged the plan.
         self._session.probe()
+        return self._session.update(
+            adapter,
+            self._units,
+            self._spec(plan),
+            round_number=round_number,
+            permit=permit,
+            entropy=entropy,
+            on_step=self._on_step,
+        )
+
+    def noisy_norms(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float32]:
+        """See ``Trainer.noisy_norms``."""
+        self._session.probe()
+        # The clip that is still to be found takes no part; any number will do.
+        spec = self._spec(with_clip(plan, 1.0))
+        return self._session.noisy_norms(adapter, self._units, spec, permit=permit, entropy=entropy)
+
+    def _spec(self, plan: RunPlan) -> TrainingSpec:
         pad = self._session.tokenizer.pad_token_id
-        spec = training_spec(plan, plan.site(self._site_id).nominal_units, int(pad))
-        return self._session.update(adapter, self._units, spec, permit=permit, entropy=entropy, on_step=self._on_step)
+        rank = site_rank(plan, self._site_id)
+        return training_spec(
+            plan,
+            plan.site(self._site_id).nominal_units,
+            int(pad),
+            trained_rank=rank if rank < plan.lora.rank else None,
+        )

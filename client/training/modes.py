@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
+import torch
 from torch import nn
 
 
@@ -38,4 +40,42 @@ def without_dropout(model: nn.Module) -> Iterator[None]:
             setattr(module, name, value)
 
 
-__all__ = ["training_mode", "without_dropout"]
+@contextmanager
+def checkpointing(model: Any, *, wanted: bool, reentrant: bool = False) -> Iterator[None]:  # noqa: ANN401 - a PEFT model
+    """Gradient checkpointing of a PEFT model's base: activations are computed a second time instead of kept.
+
+    Args:
+        wanted: False changes nothing, not even what was switched on before.
+        reentrant: torch's older way, which Opacus' hooks need; the input embedding's output then requires a gradient.
+
+    Raises:
+        ValueError: transformers knows no checkpointing for the architecture.
+    """
+    if not wanted:
+        yield
+        return
+    base = model.get_base_model()
+    base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": reentrant})
+    if reentrant:
+        base.enable_input_require_grads()
+    try:
+        yield
+    finally:
+        if reentrant:
+            base.disable_input_require_grads()
+        base.activation_checkpointing_disable()
+
+
+def is_bfloat16(model: nn.Module) -> bool:
+    """Whether the frozen base is bfloat16, or 4-bit with bfloat16 compute: its other weights are bfloat16 then."""
+    return any(p.dtype == torch.bfloat16 for p in model.parameters() if not p.requires_grad)
+
+
+def compute_precision(model: nn.Module) -> AbstractContextManager[object]:
+    """Autocast to bfloat16 for a bfloat16 base, so that its matrix products and the adapter's are done in that."""
+    if not is_bfloat16(model):
+        return nullcontext()
+    return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
+
+
+__all__ = ["checkpointing", "compute_precision", "is_bfloat16", "training_mode", "without_dropout"]

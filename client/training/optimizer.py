@@ -1,17 +1,18 @@
 """The step that keeps the promise: clip each unit, add up, add noise once, divide by a public constant.
 
-``FlatDPOptimizer`` is Opacus' ``DPOptimizer`` with one flat float32 buffer for the sum of clipped gradients, one noise
-draw per logical step from the project's own source, and guards. A logical step may take several physical batches.
+``FlatDPOptimizer`` is Opacus' ``DPOptimizer`` with one flat buffer for the sum of clipped gradients, one noise draw per
+logical step from the project's own source, and guards. A logical step may take several physical batches. In distributed
+mode the same clipped sum is handed over by ``take_sum``, without noise and without a step: the ring adds the noise.
 
 Guarantee: what one unit adds to the buffer has, in float64, an L2 norm of at most ``clip_norm``, whatever its gradient;
-the float32 sum over units is rounded besides. The noise has standard deviation ``noise_multiplier · clip_norm`` per
-coordinate, in empty steps too.
+the sum over units (float32, for the ring float64) is rounded besides. The noise has standard deviation
+``noise_multiplier · clip_norm`` per coordinate, in empty steps too.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -19,21 +20,14 @@ from opacus.grad_sample.gsm_base import AbstractGradSampleHooks
 from opacus.optimizers import DPOptimizer
 from torch import Tensor, nn
 
+from fedward.client.training.clipping import MIN_CLIP, NORM_MARGIN, clip_factors, unit_norms
+from fedward.client.training.device_noise import NoiseSource
 from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
+from fedward.client.training.hooks import RowGradSampleHooks
+from fedward.client.training.layout import FlatLayout, Prefix
+from fedward.client.training.physical import BatchWatch
 from fedward.common.errors import PrivacyError, TrainingError
 from fedward.common.privacy.noise import Entropy
-
-NORM_MARGIN = 1e-5
-"""Keeps the clipped norm at or below the bound in spite of float32 rounding; relative, so independent of scale."""
-_BLOCK = 128
-"""Squares summed in float32, whose relative error is at most (128 + 1) · 2⁻²⁴, half of it in the norm: 3.9e-6 of the
-margin, in whatever order a device adds. Blocks are summed in float64. Longer rows in float32 alone lose up to 3e-3."""
-_PLAIN_NORMS = (1e-10, 1e16)
-"""Where float32 squares neither vanish (below 1e-38 each, in sum below 1e-6 of 1e-20) nor overflow; outside of it the
-norm is taken again in float64."""
-_MIN_FACTOR = 2.0**-126
-"""A smaller factor is subnormal in float32 and may be rounded up by far more than the margin."""
-_MIN_CLIP = 1e-30
 
 
 class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
@@ -45,8 +39,10 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
         max_grad_norm: the clip; infinite for no clipping, and then there can be no noise.
         expected_batch_size: the public denominator.
         entropy: where noise comes from.
-        hooks: who makes the gradients; with Opacus' own, ``expect_units`` must announce each physical batch.
+        hooks: who makes the gradients; without it ``expect_units`` must announce each physical batch.
         max_steps: how many steps were booked.
+        prefixes: parameters of which only a part is trained: clipped, summed and noised over that part alone.
+        distributed: the sum is taken by ``take_sum``; a step is refused, and so is noise.
     """
 
     def __init__(
@@ -60,11 +56,13 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
         loss_reduction: str = "mean",
         hooks: AbstractGradSampleHooks | None = None,
         max_steps: int | None = None,
+        prefixes: Mapping[nn.Parameter, Prefix] | None = None,
+        distributed: bool = False,
     ) -> None:
-        if noise_multiplier > 0 and not math.isfinite(max_grad_norm):
-            raise PrivacyError("noise without a clip is no mechanism")
-        if not max_grad_norm >= _MIN_CLIP:
-            raise PrivacyError(f"a clip below {_MIN_CLIP:g} drowns in the rounding of float32")
+        if noise_multiplier > 0 and (distributed or not math.isfinite(max_grad_norm)):
+            raise PrivacyError("the ring adds the noise" if distributed else "noise without a clip is no mechanism")
+        if not max_grad_norm >= MIN_CLIP:
+            raise PrivacyError(f"a clip below {MIN_CLIP:g} drowns in the rounding of float32")
         super().__init__(
             optimizer,
             noise_multiplier=noise_multiplier,
@@ -73,19 +71,39 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             loss_reduction=loss_reduction,
         )
         self._booked = (noise_multiplier, max_grad_norm)
-        self._entropy, self._hooks, self._max_steps = entropy, hooks, max_steps
+        self._hooks, self._max_steps, self._distributed = hooks, max_steps, distributed
         self._parameters: list[nn.Parameter] = list(self.params)
-        self._sizes = [p.numel() for p in self._parameters]
-        self._flat = torch.zeros(sum(self._sizes), dtype=torch.float32, device=self._parameters[0].device)
+        self._layout = FlatLayout(self._parameters, prefixes or {})
+        device = self._parameters[0].device
+        # What leaves for the ring is summed in float64: rounding to float32 would let a unit move the others' sum, by
+        # more than its sensitivity counts.
+        precision = torch.float64 if distributed else torch.float32
+        self._flat = torch.zeros(self._layout.size, dtype=precision, device=device)
+        self._noise = NoiseSource(entropy, self._layout.size, device)
         self._announced: int | None = None
         self._is_empty = False
         self.steps_taken = 0
         self.nonfinite_units = 0
         """Units whose norm or clip factor was no number to multiply by. Private: for the site's steward alone."""
 
-    def expect_units(self, units: int) -> None:
-        """Announce the units of the coming physical batch; only for hooks that do not know them."""
-        self._announced = units
+    def expect_units(self, units: Tensor | int) -> None:
+        """Announce the coming physical batch before its forward pass; after it, say what must have been in it.
+
+        Args:
+            units: how many; or, for hooks made by the engine and before the forward pass, (R,) int64, each row's unit.
+        """
+        watch = self._hooks if isinstance(self._hooks, BatchWatch) and not self._hooks.units else None
+        if watch is not None:
+            watch.set_units(units)
+        if isinstance(units, int):
+            self._announced = units
+        elif watch is None:
+            raise TrainingError("whose rows a batch holds is announced before its forward pass, to the engine's hooks")
+
+    def draw_ahead(self) -> None:
+        """Begin to draw the coming step's noise, which no data decides, while its batches compute."""
+        if self.noise_multiplier > 0:
+            self._noise.begin()
 
     def empty_step(self) -> None:
         """No unit was drawn: noise is released all the same. A skipped step would be a privacy error."""
@@ -95,7 +113,8 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
     def discard(self) -> None:
         """Forget a half-summed logical batch; after a failure it would count its units twice."""
         self._flat.zero_()
-        self._is_empty = False
+        self._noise.forget()
+        self._is_empty, self._announced = False, None
         self._step_skip_queue.clear()
         self._release()
         self.zero_grad()
@@ -103,6 +122,70 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear the gradients; always to None, since a filled one means that a module by-passed the engine."""
         super().zero_grad(set_to_none=True)
+
+    # ------------------------------------------------------------------------------------------------ distributed
+
+    def accumulate(self) -> None:
+        """Distributed mode: add a physical batch's clipped gradients to the sum.
+
+        Raises:
+            PrivacyError: not in distributed mode, more steps than booked, or another clip than booked.
+            TrainingError: the gradients are not what they should be. The sum begun is discarded.
+        """
+        self._require_distributed()
+        self._require_booked()
+        self._clip_or_discard()
+
+    def take_sum(self) -> Tensor:
+        """Distributed mode: the logical step's sum of clipped gradients, and count the step.
+
+        Nothing of the site is divided, weighted or added: no noise either. It must go into the ring and nowhere else.
+
+        Returns:
+            (P,) float64 over all coordinates of the optimiser's parameters, in their order; zero where nothing was
+            drawn or nothing is trained. Adding or removing one unit moves it by at most ``clip_norm`` in L2, up to
+            the rounding of a float64 sum.
+
+        Raises:
+            PrivacyError: not in distributed mode, more steps than booked, or another clip than booked.
+            TrainingError: a physical batch was left between backward and ``accumulate``.
+        """
+        self._require_distributed()
+        self._require_booked()
+        if any(getattr(p, GRAD_SAMPLE, None) is not None for p in self._parameters):
+            raise TrainingError("gradients of a physical batch were not accumulated")
+        total = self._layout.padded(self._flat)
+        self.discard()
+        self.steps_taken += 1
+        return total
+
+    def take_norms(self) -> Tensor:
+        """Distributed mode: the norms of a physical batch's units, as the clip reads them, and let go of the batch.
+
+        They are private data, for a probe that counts them under noise. No step is taken, nothing is added to the sum.
+
+        Returns:
+            (U,) float64; not finite where a gradient is not.
+
+        Raises:
+            PrivacyError: not in distributed mode.
+            TrainingError: the gradients are not what they should be.
+        """
+        self._require_distributed()
+        samples, scale = self._require_complete()
+        norms = unit_norms(self._layout.rows(samples), scale=scale)
+        self._release()
+        return norms
+
+    def _require_distributed(self) -> None:
+        if not self._distributed:
+            raise PrivacyError("the sum without noise is only for the ring: attach with distributed = True")
+
+    def _require_booked(self) -> None:
+        if self._max_steps is not None and self.steps_taken >= self._max_steps:
+            raise PrivacyError(f"the permit covers {self._max_steps} steps")
+        if (self.noise_multiplier, self.max_grad_norm) != self._booked:
+            raise PrivacyError("noise or clip differ from what was booked")
 
     # ------------------------------------------------------------------------------------------------ one step
 
@@ -113,13 +196,13 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             Whether the logical step is complete.
 
         Raises:
-            PrivacyError: more steps than booked, or parameters other than booked.
+            PrivacyError: more steps than booked, parameters other than booked, or distributed mode.
+            TrainingError: the gradients are not what they should be. The logical batch begun is discarded.
         """
-        if self._max_steps is not None and self.steps_taken >= self._max_steps:
-            raise PrivacyError(f"the permit covers {self._max_steps} steps")
-        if (self.noise_multiplier, self.max_grad_norm) != self._booked:
-            raise PrivacyError("noise or clip differ from what was booked")
-        self.clip_and_accumulate()
+        if self._distributed:
+            raise PrivacyError("a step without noise: in distributed mode the sum goes into the ring by take_sum")
+        self._require_booked()
+        self._clip_or_discard()
         if self._check_skip_next_step():
             self._is_last_step_skipped = True
             return False
@@ -136,20 +219,18 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
         Raises:
             TrainingError: a gradient is missing, by-passed the engine, or has another number of units.
         """
-        samples: list[Any] = [getattr(p, GRAD_SAMPLE, None) for p in self._parameters]
         if self._is_empty:
             self._is_empty = False
-            if any(sample is not None for sample in samples):
+            if any(getattr(p, GRAD_SAMPLE, None) is not None for p in self._parameters):
                 raise TrainingError("an empty step after a backward pass")
             return
-        units, scale = self._require_complete(samples)
-        rows = [sample.reshape(units, -1) for sample in samples]
+        samples, scale = self._require_complete()
+        rows = self._layout.rows(samples)
         factor, usable = self._clip_factors(rows, scale)
         if not bool(usable.all()):
             self.nonfinite_units += int((~usable).sum())
             rows = [torch.where(usable.unsqueeze(1), row, 0.0) for row in rows]
-        for row, out in zip(rows, self._pieces(self._flat), strict=True):
-            out.addmv_(row.float().t(), factor)
+        self._layout.add_weighted(self._flat, rows, samples, factor)
         self._release()
 
     def add_noise(self) -> None:
@@ -157,12 +238,10 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
         noisy = self._flat.clone()
         self._flat.zero_()
         if self.noise_multiplier > 0:
-            noise = torch.from_numpy(self._entropy.normals(noisy.numel())).to(noisy.device)
-            noisy.add_(noise, alpha=self.noise_multiplier * self.max_grad_norm)
+            noisy.add_(self._noise.take(), alpha=self.noise_multiplier * self.max_grad_norm)
         if self.loss_reduction == "mean":
             noisy.div_(self.expected_batch_size)
-        for parameter, grad in zip(self._parameters, self._pieces(noisy), strict=True):
-            parameter.grad = grad.view_as(parameter).to(parameter.dtype)
+        self._layout.set_gradients(noisy)
 
     def scale_grad(self) -> None:
         """Done by ``add_noise``, on the flat buffer."""
@@ -174,57 +253,41 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
 
     # ------------------------------------------------------------------------------------------------ parts
 
-    def _require_complete(self, samples: list[Any]) -> tuple[int, float]:
-        """(number of units, scale of the loss), after every check that the gradients are what they should be."""
-        hooks = self._hooks if isinstance(self._hooks, LoraGradSampleHooks) else None
-        if hooks is not None and any(p.grad is not None for p in self._parameters):
+    def _clip_or_discard(self) -> None:
+        try:
+            self.clip_and_accumulate()
+        except BaseException:
+            self.discard()
+            raise
+
+    def _require_complete(self) -> tuple[list[Tensor], float]:
+        """(gradients, scale of the loss), after every check that they are what they should be."""
+        hooks = self._hooks if isinstance(self._hooks, LoraGradSampleHooks | RowGradSampleHooks) else None
+        if isinstance(hooks, LoraGradSampleHooks) and any(p.grad is not None for p in self._parameters):
             raise TrainingError("p.grad is filled: zero_grad was not called, or a module by-passed the engine")
+        if hooks is not None:
+            hooks.finish()
+        samples: list[Any] = [getattr(p, GRAD_SAMPLE, None) for p in self._parameters]
         if any(not isinstance(sample, Tensor) for sample in samples):
             raise TrainingError("a trainable parameter has no per-sample gradient")
-        units, self._announced = (self._announced if hooks is None else hooks.units), None
-        if not units or any(sample.shape[0] != units for sample in samples):
+        announced, self._announced = self._announced, None
+        units = announced if hooks is None else hooks.units
+        if not units or any(sample.shape[0] != units for sample in samples) or announced not in (None, units):
             sizes = sorted({sample.shape[0] for sample in samples})
-            raise TrainingError(f"batch dimensions {sizes} are not the number of units, {units}")
-        return units, (1.0 if hooks is None else hooks.loss_scale)
+            raise TrainingError(f"batch dimensions {sizes} are not the number of units, {announced or units}")
+        return samples, (1.0 if hooks is None else hooks.loss_scale)
 
     def _clip_factors(self, rows: list[Tensor], scale: float) -> tuple[Tensor, Tensor]:
-        """(U,) float32 factors, and which units can be used; the others get a factor of zero.
-
-        The norms read the same stored values as the sum.
-        """
-        norms = torch.cat([norm for row in rows for norm in _block_norms(row)], dim=1)
-        square: Tensor = norms.double().square_().sum(dim=1)
-        smallest, largest = _PLAIN_NORMS
-        odd = ~((square >= smallest**2) & (square <= largest**2))  # this way round NaN is odd
-        if bool(odd.any()):
-            square[odd] = sum(torch.linalg.vector_norm(row[odd].double(), dim=1).square_() for row in rows)
-        norm = square.sqrt_().mul_(scale)
-        factor = (self.max_grad_norm / (norm * (1.0 + NORM_MARGIN))).clamp_(max=1.0).mul_(scale)
-        usable = norm.isfinite() & (factor >= _MIN_FACTOR)
-        return torch.where(usable, factor, 0.0).float(), usable
-
-    def _pieces(self, flat: Tensor) -> tuple[Tensor, ...]:
-        """Views of (P,) ``flat``, one for each parameter."""
-        return torch.split(flat, self._sizes)
+        """(U,) float32 factors, and which units can be used; the norms read the same stored values as the sum."""
+        return clip_factors(rows, clip_norm=self.max_grad_norm, scale=scale)
 
     def _release(self) -> None:
         for parameter in self._parameters:
             setattr(parameter, GRAD_SAMPLE, None)
-        if isinstance(self._hooks, LoraGradSampleHooks):
+            if self._distributed:
+                parameter.grad = None  # Opacus' hooks leave the unclipped sum there
+        if isinstance(self._hooks, BatchWatch):
             self._hooks.release()
-
-
-def _block_norms(row: Tensor) -> list[Tensor]:
-    """(U, …) float32 norms of the blocks of a (U, n) row, the odd end included."""
-    units, size = row.shape
-    whole = size - size % _BLOCK
-    norms = []
-    if whole:
-        blocks = row[:, :whole].reshape(units, -1, _BLOCK)
-        norms.append(torch.linalg.vector_norm(blocks, dim=2, dtype=torch.float32))
-    if whole < size:
-        norms.append(torch.linalg.vector_norm(row[:, whole:], dim=1, keepdim=True, dtype=torch.float32))
-    return norms
 
 
 __all__ = ["FlatDPOptimizer", "NORM_MARGIN"]

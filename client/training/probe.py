@@ -6,10 +6,13 @@ token, permuted tokens, losses that couple a batch, and adapters that train with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
@@ -17,8 +20,15 @@ from torch import Tensor
 from fedward.client.training import guards
 from fedward.client.training.engine import FedwardPrivacyEngine
 from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
+from fedward.client.training.hooks import RowGradSampleHooks, quiet_backward
 from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_mean_loss
-from fedward.client.training.modes import training_mode, without_dropout
+from fedward.client.training.modes import (
+    checkpointing,
+    compute_precision,
+    is_bfloat16,
+    training_mode,
+    without_dropout,
+)
 from fedward.common import _validate
 from fedward.common.errors import UnsupportedModelError
 from fedward.common.privacy.noise import Entropy
@@ -33,6 +43,11 @@ _CONTROL = 0.1
 _LOGIT_TOLERANCE = 1e-5
 _RATES = tuple(0.1 * 0.25**k for k in range(8))
 _MIN_VOCABULARY = 8
+_TOLERANCE, _TOLERANCE_BFLOAT16 = 1e-4, 3e-2
+_SMALL_MODEL_BYTES = 256 << 20
+"""A model up to this size is copied to try the export in a fresh base."""
+
+Gradients = Literal["fused", "hooks"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -45,17 +60,34 @@ class _Rows:
 
     def losses(self, model: PeftModel, rows: slice = slice(None)) -> Tensor:
         """(R,) losses of the model."""
-        logits = causal_logits(model, self.token_ids[rows], self.attention_mask[rows])
-        return record_losses(logits, self.labels[rows])
+        with compute_precision(model):
+            return record_losses(self.logits(model, rows), self.labels[rows])
+
+    def logits(self, model: PeftModel, rows: slice = slice(None)) -> Tensor:
+        """(R, T, V) of the model."""
+        return causal_logits(model, self.token_ids[rows], self.attention_mask[rows])
 
 
-def parity_probe(model: PeftModel, *, vocab_size: int, tolerance: float = 1e-4) -> float:
+def parity_probe(
+    model: PeftModel,
+    *,
+    vocab_size: int,
+    tolerance: float | None = None,
+    gradients: Gradients = "fused",
+    gradient_checkpointing: bool = False,
+) -> float:
     """Prove the engine on ``model``, once for each base and adapter shape, before private data is read.
 
     Args:
         model: on its device, with the parameters that will be trained marked.
         vocab_size: of the tokenizer; synthetic tokens are below it.
-        tolerance: largest relative error of a tensor's gradients; 1e-4 for a float32 base, 3e-2 for bfloat16.
+        tolerance: largest relative error of a tensor's gradients; None: 1e-4 for a float32 base, 3e-2 for bfloat16 and
+            4-bit ones.
+        gradients: the path that will be trained with.
+        gradient_checkpointing: as it will be trained with.
+
+    The exported adapter is loaded into a fresh copy of the base, with an adapter put on anew, if the model is small (at
+    most 256 MiB, not quantised); into the same base, after it was disturbed, otherwise.
 
     Returns:
         The largest relative error found.
@@ -64,20 +96,29 @@ def parity_probe(model: PeftModel, *, vocab_size: int, tolerance: float = 1e-4) 
         UnsupportedModelError: the gradients are wrong, a step does not lower the loss, or an exported adapter does not
             give the same logits.
     """
+    if tolerance is None:
+        tolerance = _TOLERANCE_BFLOAT16 if is_bfloat16(model) else _TOLERANCE
     _validate.positive(tolerance=tolerance)
     if vocab_size < _MIN_VOCABULARY:
         raise UnsupportedModelError(f"a vocabulary of {vocab_size} is too small to probe with")
-    guards.refuse_unproven(model)
+    guards.refuse_unproven(model, linear_only=gradients == "fused")
+    checkpointed = partial(checkpointing, model, wanted=gradient_checkpointing, reentrant=gradients == "hooks")
     vocabulary = min(vocab_size, model.get_input_embeddings().num_embeddings)
     rows = _synthetic(vocabulary, next(model.parameters()).device)
     with training_mode(model), without_dropout(model), _restored(model):
-        error = _require_parity(model, rows, tolerance)
-        _require_learning(model, rows)
+        error = _require_parity(model, rows, tolerance, gradients, checkpointed)
+        _require_learning(model, rows, gradients)
         _require_export(model, rows)
     return error
 
 
-def _require_parity(model: PeftModel, rows: _Rows, tolerance: float) -> float:
+def _require_parity(
+    model: PeftModel,
+    rows: _Rows,
+    tolerance: float,
+    gradients: Gradients,
+    checkpointed: Callable[[], AbstractContextManager[None]],
+) -> float:
     parameters = guards.trainable(model)
     one_by_one: list[list[Tensor]] = [[] for _ in parameters]
     for row in range(_ROWS):
@@ -87,36 +128,41 @@ def _require_parity(model: PeftModel, rows: _Rows, tolerance: float) -> float:
     reference = [torch.stack(grads) for grads in one_by_one]
     owner = torch.tensor(_UNIT_OF_ROW, device=rows.labels.device)
     patients = [torch.stack([grads[owner == unit].mean(dim=0) for unit in range(3)]) for grads in reference]
-    error = _worst(_engine_gradients(model, rows, None), reference)
-    error = max(error, _worst(_engine_gradients(model, rows, owner), patients))
+    with checkpointed():  # the reference stays without: it is what checkpointing must not change
+        error = _worst(_engine_gradients(model, rows, None, gradients), reference)
+        error = max(error, _worst(_engine_gradients(model, rows, owner, gradients), patients))
     control = min(_relative(grads.roll(1, 0), grads) for grads in reference)
     if not error <= tolerance or not control > _CONTROL:
         raise UnsupportedModelError(f"per-sample gradients are wrong (error {error:.1e}, control {control:.1e})")
     return error
 
 
-def _engine_gradients(model: PeftModel, rows: _Rows, unit_of_row: Tensor | None) -> list[Tensor]:
-    hooks = LoraGradSampleHooks(model)
+def _engine_gradients(model: PeftModel, rows: _Rows, unit_of_row: Tensor | None, gradients: Gradients) -> list[Tensor]:
+    hooks = RowGradSampleHooks(model) if gradients == "hooks" else LoraGradSampleHooks(model)
     try:
         if unit_of_row is not None:
             hooks.set_units(unit_of_row)
         losses = rows.losses(model)
-        unit_mean_loss(losses, unit_of_row, hooks.units).backward()  # type: ignore[no-untyped-call]
+        with quiet_backward():
+            unit_mean_loss(losses, unit_of_row, hooks.units).backward()  # type: ignore[no-untyped-call]
+        hooks.finish()
         grads = [getattr(p, GRAD_SAMPLE) for p in guards.trainable(model)]
         if any(grad is None for grad in grads):
             raise UnsupportedModelError("a trainable tensor gets no per-sample gradient")
         return [grad.float() * hooks.loss_scale for grad in grads]
     finally:
         hooks.cleanup()
+        for parameter in guards.trainable(model):
+            parameter.grad = None  # Opacus' hooks leave it to autograd too
 
 
-def _require_learning(model: PeftModel, rows: _Rows) -> None:
+def _require_learning(model: PeftModel, rows: _Rows, gradients: Gradients) -> None:
     """A noiseless step of the real optimiser lowers the loss, for some small rate."""
     parameters = guards.trainable(model)
     start = [p.detach().clone() for p in parameters]
     size = _norm(start)
     plain = torch.optim.SGD(parameters, lr=0.0)
-    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)))  # no noise is drawn
+    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)), gradients=gradients)  # no noise is drawn
     hooks, optimizer = engine.attach(
         model,
         plain,
@@ -130,7 +176,8 @@ def _require_learning(model: PeftModel, rows: _Rows) -> None:
         for rate in _RATES:
             losses = rows.losses(model)
             before = float(losses.detach().mean())
-            losses.mean().backward()  # type: ignore[no-untyped-call]
+            with quiet_backward():
+                losses.mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 grads = [p.grad for p in parameters if p.grad is not None]
@@ -149,20 +196,40 @@ def _require_learning(model: PeftModel, rows: _Rows) -> None:
 
 
 def _require_export(model: PeftModel, rows: _Rows) -> None:
-    """An adapter that is exported, disturbed and loaded again gives the same logits; the disturbed one does not."""
+    """An adapter that is exported and loaded again gives the same logits; before it is loaded, they differ."""
     from peft import get_peft_model_state_dict, set_peft_model_state_dict
 
     with torch.no_grad():
-        expected = causal_logits(model, rows.token_ids, rows.attention_mask)
+        expected = rows.logits(model)
         state = get_peft_model_state_dict(model, save_embedding_layers=False)
         saved = {name: tensor.detach().clone() for name, tensor in state.items()}
-        _perturb(guards.trainable(model), seed=2)
-        disturbed = causal_logits(model, rows.token_ids, rows.attention_mask)
-        set_peft_model_state_dict(model, saved)
-        loaded = causal_logits(model, rows.token_ids, rows.attention_mask)
+        other = _in_fresh_base(model)
+        _perturb(guards.trainable(other), seed=2)
+        disturbed = rows.logits(other)
+        set_peft_model_state_dict(other, saved)
+        loaded = rows.logits(other)
     bound = _LOGIT_TOLERANCE * max(1.0, float(expected.abs().max()))
     if not float((loaded - expected).abs().max()) <= bound < float((disturbed - expected).abs().max()):
         raise UnsupportedModelError("an exported adapter does not give the logits of the trained one")
+
+
+def _in_fresh_base(model: PeftModel) -> PeftModel:
+    """A copy of the base with an adapter put on anew; the model itself where a copy is too large or quantised."""
+    from peft import get_peft_model
+
+    size = sum(p.numel() * p.element_size() for p in model.parameters())
+    if size > _SMALL_MODEL_BYTES or getattr(model.get_base_model(), "is_quantized", False):
+        return model
+    base = copy.deepcopy(model).unload()
+    config = copy.deepcopy(model.peft_config[model.active_adapter])
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    with torch.random.fork_rng(devices=[d.index or 0 for d in devices]), warnings.catch_warnings():
+        # peft 0.21 reads an attribute that transformers 5.23 renamed.
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        fresh = get_peft_model(base, config)
+    for (_, ours), (_, theirs) in zip(model.named_parameters(), fresh.named_parameters(), strict=True):
+        theirs.requires_grad_(ours.requires_grad)
+    return fresh.train(model.training)
 
 
 @contextmanager

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fedward.client.training.base_model import require_device
+from fedward.client.training.norms import noisy_norms
 from fedward.client.training.probe import parity_probe
 from fedward.client.training.trainer import TrainingSpec, train
-from fedward.common.config import RunPlan, TensorSpec
+from fedward.common.config import BasePlan, RunPlan, TensorSpec
 from fedward.common.errors import ConfigError, UnsupportedModelError
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
+from fedward.common.lora.aggregation import ever_trained_layout, trained_layout
 from fedward.common.privacy.noise import Entropy
 
 if TYPE_CHECKING:
@@ -35,16 +37,21 @@ class AdapterSession:
         plan: gives rank, scaling, targets and the aggregation.
 
     Raises:
-        UnsupportedModelError: no module has one of the target names.
+        UnsupportedModelError: no module has one of the target names, or the base was loaded in another precision.
+        BaseModelError: a 4-bit base without a CUDA device.
     """
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, plan: RunPlan) -> None:
         from peft import LoraConfig, get_peft_model
 
+        self._is_checkpointed = plan.training.gradient_checkpointing
+        self._base = model
+        self.require_precision(plan.base)
         targets = plan.lora.targets
         config = LoraConfig(
             r=plan.lora.rank,
             lora_alpha=plan.lora.alpha,  # type: ignore[arg-type]  # annotated int, used as a number
+            use_rslora=plan.lora.rank_stabilised,
             lora_dropout=0.0,
             bias="none",
             target_modules="all-linear" if targets == ("all-linear",) else list(targets),
@@ -66,10 +73,8 @@ class AdapterSession:
         self.layout = adapters.ordered(
             TensorSpec(name=name, shape=(p.shape[0], p.shape[1])) for name, p in self._parameters.items()
         )
-        self.trained = trained_layout(plan.lora.aggregation, self.layout)
-        trained_names = {spec.name for spec in self.trained}
-        for name, parameter in self._parameters.items():
-            parameter.requires_grad_(name in trained_names)
+        self._aggregation = plan.lora.aggregation
+        self._train_only(trained_layout(self._aggregation, self.layout, 1))
         self._probed = False
 
     def load(self, adapter: adapters.Adapter) -> None:
@@ -88,11 +93,37 @@ class AdapterSession:
         limit = getattr(self.model.config, "max_position_embeddings", None)
         return limit if isinstance(limit, int) else None
 
+    def require_precision(self, wanted: BasePlan) -> None:
+        """Refuse a plan whose base is of another precision than the one that was loaded.
+
+        Raises:
+            UnsupportedModelError: so it is.
+            BaseModelError: a 4-bit base without a CUDA device.
+        """
+        require_device(wanted.quantization)
+        is_quantised = bool(getattr(self._base, "is_quantized", False))
+        expected = (wanted.quantization == "nf4", wanted.dtype == "bfloat16" or wanted.quantization == "nf4")
+        if (is_quantised, self._base.dtype == torch.bfloat16) != expected:
+            raise UnsupportedModelError(
+                f"the plan wants a base of {wanted.dtype} with quantization {wanted.quantization}, another is loaded",
+                hint="Give base.dtype and base.quantization of the plan to load_base.",
+            )
+
     def probe(self) -> None:
-        """Prove per-sample gradients on this very model with synthetic rows; once, before private data is read."""
+        """Prove per-sample gradients on this very model with synthetic rows; once, before private data is read.
+
+        All factors that any round trains are proven together.
+        """
         if not self._probed:
-            parity_probe(self.model, vocab_size=len(self.tokenizer))
+            self._train_only(ever_trained_layout(self._aggregation, self.layout))
+            parity_probe(self.model, vocab_size=len(self.tokenizer), gradient_checkpointing=self._is_checkpointed)
+            self._train_only(trained_layout(self._aggregation, self.layout, 1))
             self._probed = True
+
+    def _train_only(self, layout: adapters.Layout) -> None:
+        names = {spec.name for spec in layout}
+        for name, parameter in self._parameters.items():
+            parameter.requires_grad_(name in names)
 
     def update(
         self,
@@ -100,31 +131,47 @@ class AdapterSession:
         units: Units,
         spec: TrainingSpec,
         *,
+        round_number: int = 1,
         permit: Permit | None,
         entropy: Entropy,
         on_step: Callable[[int, int], None] | None = None,
     ) -> adapters.Vector:
         """Train from ``adapter`` on a site's patients.
 
+        Args:
+            round_number: from 1; says which factors are trained.
+
         Returns:
             (L,) float32: what the trained factors moved by.
         """
+        trained = trained_layout(self._aggregation, self.layout, round_number)
+        self._train_only(trained)
         self.load(adapter)
         train(self.model, units, spec, permit=permit, entropy=entropy, on_step=on_step)
-        moved = adapters.flatten(self.trained, self.read()) - adapters.flatten(self.trained, adapter)
+        moved = adapters.flatten(trained, self.read()) - adapters.flatten(trained, adapter)
         if not np.isfinite(moved).all():
             raise ConfigError("the training diverged", hint="Lower training.learning_rate.")
         return moved
 
+    def noisy_norms(
+        self, adapter: adapters.Adapter, units: Units, spec: TrainingSpec, *, permit: Permit, entropy: Entropy
+    ) -> adapters.Vector:
+        """Count a site's patients by the norm of the gradients that the first round will clip: (34,) float32, noisy."""
+        self._train_only(trained_layout(self._aggregation, self.layout, 1))
+        self.load(adapter)
+        return noisy_norms(self.model, units, spec, permit=permit, entropy=entropy)
 
-def training_spec(plan: RunPlan, nominal_units: int, pad_token_id: int) -> TrainingSpec:
+
+def training_spec(
+    plan: RunPlan, nominal_units: int, pad_token_id: int, *, trained_rank: int | None = None
+) -> TrainingSpec:
     """The trainer's settings; every one comes from the plan, none from the data."""
     dp, training = plan.privacy, plan.training
     return TrainingSpec(
-        sample_rate=training.sample_rate,
+        sample_rate=training.resolved_sample_rate,
         num_steps=training.steps_per_round,
-        expected_units=training.sample_rate * nominal_units,
-        clip_norm=dp.clip_norm,
+        expected_units=training.resolved_sample_rate * nominal_units,
+        clip_norm=dp.resolved_clip_norm if plan.is_private else 1.0,
         noise_multiplier=(dp.noise_multiplier or 0.0) if plan.is_private else 0.0,
         private=plan.is_private,
         optimizer=training.optimizer,
@@ -133,6 +180,8 @@ def training_spec(plan: RunPlan, nominal_units: int, pad_token_id: int) -> Train
         max_records_per_unit=training.max_records_per_unit,
         max_batch_tokens=training.max_batch_tokens,
         pad_token_id=pad_token_id,
+        trained_rank=trained_rank,
+        gradient_checkpointing=training.gradient_checkpointing,
     )
 
 

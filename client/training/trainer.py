@@ -1,5 +1,7 @@
 """A site's local training: exactly the booked number of DP-SGD steps, from the permit's own parameters.
 
+``train`` adds its own noise and moves the adapter; ``clipped_sum`` is a site's part of a step that the ring noises.
+
 Guarantee (private runs): the adapter after ``train`` is the output of ``permit.event`` with clip ``permit.clip_norm``,
 for adding or removing one unit with all its records. No record makes it fail or stop: what the vocabulary does not hold
 is left out, and a unit needs at most ``max_records_per_unit · max_length_tokens`` padded tokens at once. That the base
@@ -13,17 +15,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from fedward.client.training import guards
 from fedward.client.training.engine import FedwardPrivacyEngine
-from fedward.client.training.gradients import LoraGradSampleHooks
+from fedward.client.training.hooks import quiet_backward
 from fedward.client.training.losses import causal_logits, record_losses, unit_mean_loss
-from fedward.client.training.modes import training_mode
+from fedward.client.training.modes import checkpointing, compute_precision, training_mode
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.client.training.packing import PackedBatch, pack
 from fedward.client.training.sampling import draw_records, draw_units
@@ -41,6 +46,8 @@ Units = Sequence[Sequence[Sequence[int]]]
 
 _MIN_TOKENS = 2
 """A shorter record predicts nothing."""
+_UNITS_AT_ONCE = 1024
+"""Units that are packed together where all are read: bounds the memory of their padded rows."""
 _GRAD_SAMPLE_BYTES = 1 << 30
 """Memory for the per-unit gradients of one physical batch; bounds its number of units."""
 
@@ -71,6 +78,13 @@ class TrainingSpec:
     """Bound on a physical batch; changes memory and time, not the result of the accounting. Holds without exception if
     ``max_records_per_unit · max_length_tokens`` is within; else a single unit may pass it, up to that product."""
     pad_token_id: int
+    trained_rank: int | None = None
+    """Train only the first so many columns of each B and rows of each A: they alone are clipped and noised, the others
+    stay bit for bit. None: all."""
+    gradients: Literal["fused", "hooks"] = "fused"
+    """``hooks``: Opacus' own, slower, for trainable norms and embeddings."""
+    gradient_checkpointing: bool = False
+    """Compute activations a second time instead of keeping them: less memory, more time, the same result."""
 
     def __post_init__(self) -> None:
         _validate.probability(sample_rate=self.sample_rate)
@@ -85,6 +99,10 @@ class TrainingSpec:
             _validate.positive(clip_norm=self.clip_norm, noise_multiplier=self.noise_multiplier)
         if self.optimizer not in ("sgd", "adamw"):
             raise ConfigError(f"optimizer = {self.optimizer!r}: expected sgd or adamw")
+        if self.gradients not in ("fused", "hooks"):
+            raise ConfigError(f"gradients = {self.gradients!r}: expected fused or hooks")
+        if self.trained_rank is not None:
+            _validate.positive(trained_rank=self.trained_rank)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,19 +149,68 @@ def train(
         TrainingError: a guard of the engine.
     """
     mechanism = _mechanism(spec, permit)
-    with _attached(model, spec, mechanism, entropy) as (hooks, optimizer):
-        run = _Run(model=model, spec=spec, hooks=hooks, optimizer=optimizer, entropy=entropy)
+    with _attached(model, spec, mechanism, entropy) as run:
         before = guards.exported_copy(model)
         is_checked = False
         for step in range(1, mechanism.num_steps + 1):
-            run.logical_step(units, mechanism.sample_rate)
+            run.step(units)
             if not is_checked and (spec.private or run.has_gradient()):
                 guards.require_moved(model, before, every=spec.private)
                 is_checked = True
-            optimizer.zero_grad()
+            run.optimizer.zero_grad()
             if on_step is not None:
                 on_step(step, mechanism.num_steps)
-        return TrainingOutcome(steps_taken=optimizer.steps_taken, nonfinite_units=optimizer.nonfinite_units)
+        return TrainingOutcome(steps_taken=run.optimizer.steps_taken, nonfinite_units=run.optimizer.nonfinite_units)
+
+
+def clipped_sum(
+    model: PeftModel, units: Units, spec: TrainingSpec, *, permit: Permit | None, entropy: Entropy
+) -> NDArray[np.float64]:
+    """A site's part of one distributed DP-SGD step: the sum of its drawn units' clipped gradients, without noise.
+
+    It is private data until the ring has added the noise of all sites, and must go nowhere else. The model stays as it
+    is. Nothing is divided, weighted or normed by anything of the site.
+
+    Args:
+        model: as for ``train``.
+        units: the site's patients.
+        spec: of one step; its noise multiplier is the one that the ring's noise will have been worth, and only booked.
+        permit: as for ``train``, of one step.
+        entropy: draws the units and their records.
+
+    Returns:
+        (P,) float64 over all trainable parameters of the model, in its order (``guards.trainable``); zeros for an empty
+        draw, and where ``trained_rank`` trains nothing. Adding or removing one unit moves it by at most ``clip_norm``
+        in L2, up to the rounding of float32 sums within a physical batch.
+
+    Raises:
+        ConfigError: more than one step.
+        PrivacyError, UnsupportedModelError, TrainingError: as ``train``.
+    """
+    if spec.num_steps != 1:
+        raise ConfigError(f"num_steps = {spec.num_steps}: a distributed round is one step")
+    mechanism = replace(_mechanism(spec, permit), noise_multiplier=0.0)
+    with _attached(model, spec, mechanism, entropy, distributed=True) as run:
+        return run.sum(units).cpu().numpy()
+
+
+def gradient_norms(
+    model: PeftModel, units: Units, spec: TrainingSpec, *, entropy: Entropy
+) -> Iterator[NDArray[np.float64]]:
+    """The norms of all units' gradients before clipping, a physical batch at a time, each unit once.
+
+    Private data: what leaves must be a mechanism of its own (``norms.noisy_norms``). The model stays as it is.
+
+    Args:
+        model: as for ``train``.
+        units: the site's patients. One without a usable record has no gradient and is left out.
+        spec: rate, steps, clip and noise are not used: all units are read, once.
+        entropy: draws the units' records.
+    """
+    mechanism = _Mechanism(sample_rate=1.0, num_steps=1, noise_multiplier=0.0, clip_norm=math.inf)
+    with _attached(model, spec, mechanism, entropy, distributed=True) as run:
+        for start in range(0, len(units), _UNITS_AT_ONCE):
+            yield from run.norms(units[start : start + _UNITS_AT_ONCE])
 
 
 def _mechanism(spec: TrainingSpec, permit: Permit | None) -> _Mechanism:
@@ -170,14 +237,18 @@ def _mechanism(spec: TrainingSpec, permit: Permit | None) -> _Mechanism:
 
 @contextmanager
 def _attached(
-    model: PeftModel, spec: TrainingSpec, mechanism: _Mechanism, entropy: Entropy
-) -> Iterator[tuple[LoraGradSampleHooks, FlatDPOptimizer]]:
+    model: PeftModel, spec: TrainingSpec, mechanism: _Mechanism, entropy: Entropy, *, distributed: bool = False
+) -> Iterator[_Run]:
     """The engine on the model, in training mode; all of it off again afterwards, also after a failure."""
     devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
-    with training_mode(model), torch.random.fork_rng(devices=[d.index or 0 for d in devices]):
+    with (
+        training_mode(model),
+        checkpointing(model, wanted=spec.gradient_checkpointing, reentrant=spec.gradients == "hooks"),
+        torch.random.fork_rng(devices=[d.index or 0 for d in devices]),
+    ):
         # Dropout, if the model has any, repeats too. It is no part of the mechanism's noise.
         torch.manual_seed(int(entropy.words(1)[0]) >> 1)
-        hooks, optimizer = FedwardPrivacyEngine(entropy=entropy).attach(
+        hooks, optimizer = FedwardPrivacyEngine(entropy=entropy, gradients=spec.gradients).attach(
             model,
             _plain_optimizer(model, spec),
             sample_rate=mechanism.sample_rate,
@@ -185,9 +256,11 @@ def _attached(
             noise_multiplier=mechanism.noise_multiplier,
             clip_norm=mechanism.clip_norm,
             expected_units=spec.expected_units,
+            trained_rank=spec.trained_rank,
+            distributed=distributed,
         )
         try:
-            yield hooks, optimizer
+            yield _Run(model=model, spec=spec, optimizer=optimizer, entropy=entropy, sample_rate=mechanism.sample_rate)
         finally:
             optimizer.discard()  # a half-filled buffer must not meet the next step
             hooks.cleanup()
@@ -200,26 +273,30 @@ def _plain_optimizer(model: PeftModel, spec: TrainingSpec) -> torch.optim.Optimi
     return torch.optim.SGD(guards.trainable(model), lr=rate)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Run:
-    """What the steps of one call share."""
+    """The steps of one call, and what they share."""
 
-    model: PeftModel
-    spec: TrainingSpec
-    hooks: LoraGradSampleHooks
-    optimizer: FlatDPOptimizer
-    entropy: Entropy
+    def __init__(
+        self,
+        *,
+        model: PeftModel,
+        spec: TrainingSpec,
+        optimizer: FlatDPOptimizer,
+        entropy: Entropy,
+        sample_rate: float,
+    ) -> None:
+        self.optimizer = optimizer
+        self._model, self._spec, self._entropy, self._sample_rate = model, spec, entropy, sample_rate
+        parameters = guards.trainable(model)
+        self._device = parameters[0].device
+        self._max_units = max(1, _GRAD_SAMPLE_BYTES // (4 * sum(p.numel() for p in parameters)))
+        self._precision = compute_precision(model)
+        self._vocabulary = model.get_input_embeddings().num_embeddings
 
-    def logical_step(self, units: Units, sample_rate: float) -> None:
+    def step(self, units: Units) -> None:
         """Draw units, add up their clipped gradients over physical batches, add noise, step; without units too."""
-        chosen = [self._usable(units[index]) for index in draw_units(len(units), sample_rate, self.entropy)]
-        num_parameters = sum(p.numel() for p in guards.trainable(self.model))
-        batches = pack(
-            [unit for unit in chosen if unit],
-            max_batch_tokens=self.spec.max_batch_tokens,
-            max_units=max(1, _GRAD_SAMPLE_BYTES // (4 * num_parameters)),
-            pad_token_id=self.spec.pad_token_id,
-        )
+        batches = self._draw(units)
+        self.optimizer.draw_ahead()
         if not batches:
             self.optimizer.empty_step()
         for position, batch in enumerate(batches, start=1):
@@ -227,24 +304,52 @@ class _Run:
             self.optimizer.signal_skip_step(position < len(batches))
             self.optimizer.step()
 
+    def sum(self, units: Units) -> Tensor:
+        """Draw units and add up their clipped gradients over physical batches: (P,) float64."""
+        for batch in self._draw(units):
+            self._backward(batch)
+            self.optimizer.accumulate()
+        return self.optimizer.take_sum()
+
+    def norms(self, units: Units) -> Iterator[NDArray[np.float64]]:
+        """Draw units and give the norms of their gradients, a physical batch at a time: (U,) float64."""
+        for batch in self._draw(units):
+            self._backward(batch)
+            yield self.optimizer.take_norms().cpu().numpy()
+
     def has_gradient(self) -> bool:
         """Whether the last step had anything to move."""
-        return any(p.grad is not None and bool(p.grad.any()) for p in guards.trainable(self.model))
+        return any(p.grad is not None and bool(p.grad.any()) for p in guards.trainable(self._model))
+
+    def _draw(self, units: Units) -> list[PackedBatch]:
+        """A Poisson draw of units, with their records drawn, cut and packed. It comes before the noise."""
+        chosen = [self._usable(units[index]) for index in draw_units(len(units), self._sample_rate, self._entropy)]
+        return pack(
+            [unit for unit in chosen if unit],
+            max_batch_tokens=self._spec.max_batch_tokens,
+            max_units=self._max_units,
+            pad_token_id=self._spec.pad_token_id,
+        )
 
     def _backward(self, batch: PackedBatch) -> None:
-        device = next(self.model.parameters()).device
-        unit_of_row = None if batch.unit_of_row is None else batch.unit_of_row.to(device)
-        self.hooks.set_units(batch.num_units if unit_of_row is None else unit_of_row)
-        logits = causal_logits(self.model, batch.token_ids.to(device), batch.attention_mask.to(device))
-        losses = record_losses(logits, batch.labels.to(device))
-        unit_mean_loss(losses, unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+        unit_of_row = None if batch.unit_of_row is None else batch.unit_of_row.to(self._device)
+        self.optimizer.expect_units(batch.num_units if unit_of_row is None else unit_of_row)
+        labels = batch.labels.to(self._device)
+        with self._precision:
+            # No name for the logits: they are the largest tensor, and nothing of backward needs them.
+            losses = record_losses(
+                causal_logits(self._model, batch.token_ids.to(self._device), batch.attention_mask.to(self._device)),
+                labels,
+            )
+        loss = unit_mean_loss(losses, unit_of_row, batch.num_units)
+        with quiet_backward() if self._spec.gradients == "hooks" else nullcontext():
+            loss.backward()  # type: ignore[no-untyped-call]
 
     def _usable(self, unit: Sequence[Sequence[int]]) -> list[Sequence[int]]:
         """A draw of the unit's records, cut. What the model could not read is left out rather than an error."""
-        vocabulary = self.model.get_input_embeddings().num_embeddings
-        drawn = draw_records(len(unit), self.spec.max_records_per_unit, self.entropy)
-        cut = [unit[index][: self.spec.max_length_tokens] for index in drawn]
-        return [ids for ids in cut if len(ids) >= _MIN_TOKENS and min(ids) >= 0 and max(ids) < vocabulary]
+        drawn = draw_records(len(unit), self._spec.max_records_per_unit, self._entropy)
+        cut = [unit[index][: self._spec.max_length_tokens] for index in drawn]
+        return [ids for ids in cut if len(ids) >= _MIN_TOKENS and min(ids) >= 0 and max(ids) < self._vocabulary]
 
 
-__all__ = ["train", "TrainingOutcome", "TrainingSpec", "Units"]
+__all__ = ["clipped_sum", "gradient_norms", "train", "TrainingOutcome", "TrainingSpec", "Units"]

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,10 @@ from fedward.common import _keystream as keystream
 from fedward.common.atomic import replace_directory
 from fedward.common.config import RunPlan, TensorSpec
 from fedward.common.errors import ConfigError
+from fedward.common.lora.orthogonal import orthonormal_rows
 from fedward.common.secagg.transcript import digest
 
+Number = TypeVar("Number", np.float32, np.float64)
 Vector = NDArray[np.float32]
 Adapter = Mapping[str, Vector]
 """Tensor name to float32 array of the layout's shape."""
@@ -70,12 +73,26 @@ def adapter_digest(layout: Layout, adapter: Adapter) -> bytes:
     return digest("fedward/lora/v1/adapter", layout_digest(layout), values.digest())
 
 
-def initial_adapter(layout: Layout, seed: int) -> Adapter:
+def initial_adapter(layout: Layout, seed: int, *, orthonormal: bool = False) -> Adapter:
     """B = 0, A uniform in ±1/√d_in (as PEFT's Kaiming start), from a keystream of the public seed.
 
     Every operation is exactly rounded, so all machines draw the same A and nobody needs to send it.
+
+    Args:
+        orthonormal: make the rows of A orthonormal. They are then of length 1, where the uniform ones have about 1/√3:
+            with the same B the adapter does √3 times as much.
+
+    Raises:
+        ConfigError: ``orthonormal`` with a rank above a tensor's number of inputs.
     """
-    return {spec.name: _start(spec, seed) for spec in layout}
+    start = {spec.name: _start(spec, seed) for spec in layout}
+    if not orthonormal:
+        return start
+    return {name: _orthonormal(value) if FACTOR_A in name else value for name, value in start.items()}
+
+
+def _orthonormal(factor: Vector) -> Vector:
+    return orthonormal_rows(factor.astype(np.float64)).astype(np.float32)
 
 
 def _start(spec: TensorSpec, seed: int) -> Vector:
@@ -94,15 +111,15 @@ def flatten(layout: Layout, adapter: Adapter) -> Vector:
     return np.concatenate([adapter[spec.name].reshape(-1) for spec in layout]).astype(np.float32, copy=False)
 
 
-def unflatten(layout: Layout, vector: Vector) -> Adapter:
-    """The inverse of ``flatten``; the arrays are copies.
+def unflatten(layout: Layout, vector: NDArray[Number]) -> dict[str, NDArray[Number]]:
+    """The inverse of ``flatten``; the arrays are copies, of the vector's type.
 
     Raises:
         ConfigError: another length than the layout's.
     """
     if vector.shape != (num_coordinates(layout),):
         raise ConfigError(f"{vector.size} values do not fit a layout of {num_coordinates(layout)}")
-    out: dict[str, Vector] = {}
+    out: dict[str, NDArray[Number]] = {}
     start = 0
     for spec in layout:
         stop = start + spec.shape[0] * spec.shape[1]
@@ -152,6 +169,7 @@ def save_peft(folder: Path, plan: RunPlan, adapter: Adapter, *, base_path: str, 
         "base_model_name_or_path": base_path,
         "r": plan.lora.rank,
         "lora_alpha": plan.lora.alpha,
+        "use_rslora": plan.lora.rank_stabilised,
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": fan_in_fan_out,

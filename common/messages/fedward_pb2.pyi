@@ -107,7 +107,7 @@ class Refusal(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class Train(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +117,7 @@ class Train(_message.Message):
     SCALE_LOG2_FIELD_NUMBER: _ClassVar[int]
     CLAMP_LOG2_FIELD_NUMBER: _ClassVar[int]
     VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_SUM_HASH_FIELD_NUMBER: _ClassVar[int]
     ASSUMED_COLLUDERS_FIELD_NUMBER: _ClassVar[int]
     GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
@@ -132,13 +133,14 @@ class Train(_message.Message):
     scale_log2: int
     clamp_log2: int
     vector_hash: bytes
+    clip_norm: float
     previous_sum_hash: bytes
     assumed_colluders: int
     graph_hash: bytes
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
     packets: _containers.RepeatedScalarFieldContainer[bytes]
     next: Target
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
 
 class TrainReply(_message.Message):
     __slots__ = ("header", "cohort_digest", "vector_hash", "proof", "complaints", "next")
@@ -321,7 +323,7 @@ class Ready(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., dealing: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
 
 class Mask(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -334,7 +336,6 @@ class Mask(_message.Message):
     ASSUMED_COLLUDERS_FIELD_NUMBER: _ClassVar[int]
     GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
-    PACKETS_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -347,5 +348,4 @@ class Mask(_message.Message):
     assumed_colluders: int
     graph_hash: bytes
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
-    packets: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ...) -> None: ...

@@ -57,7 +57,6 @@ LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "cohort": _ID,
         "previous_sum_hash": _HASH,
         "graph_hash": _HASH,
-        "packets": _PACKET,
     },
 }
 """By message and field: fewest and most bytes, of each where a field is repeated."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -206,17 +206,22 @@ def epsilon_at(merged: tuple[PrivacyEvent, ...], delta: float, discretisation: f
     """Epsilon of a merged history with losses in steps of ``discretisation``: coarser is faster and looser."""
     if not merged:
         return 0.0
-    rounding = sum(map(_convolutions, merged)) * _STEP_ROUNDING + len(merged) * _MECHANISM_ROUNDING
+    rounding = rounding_of(merged)
     if rounding > 0.5 * delta or not _fits(merged, discretisation):
         return _epsilon_rdp(merged, delta)
     if _is_loud(merged):
         bound = _epsilon_rdp(merged, delta)
         if not bound <= MAX_PLD_EPSILON:
             return bound
-    whole = _distribution(merged[0], discretisation)
+    whole = distribution_of(merged[0], discretisation)
     for event in merged[1:]:
-        whole = whole.compose(_distribution(event, discretisation))
+        whole = whole.compose(distribution_of(event, discretisation))
     return float(whole.get_epsilon_for_delta(delta - rounding))
+
+
+def rounding_of(merged: tuple[PrivacyEvent, ...]) -> float:
+    """What composing the losses numerically may be off by, in delta."""
+    return sum(map(_convolutions, merged)) * _STEP_ROUNDING + len(merged) * _MECHANISM_ROUNDING
 
 
 @lru_cache(maxsize=512)
@@ -225,7 +230,7 @@ def _epsilon(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
 
 
 @lru_cache(maxsize=32)
-def _distribution(event: PrivacyEvent, discretisation: float) -> PrivacyLossDistribution:
+def distribution_of(event: PrivacyEvent, discretisation: float) -> PrivacyLossDistribution:
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     if isinstance(event, Laplace):
@@ -249,8 +254,13 @@ def _one_step(sample_rate: float, noise_multiplier: float, discretisation: float
 
 @lru_cache(maxsize=512)
 def _epsilon_rdp(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
+    return renyi_curve(merged)(delta)
+
+
+def renyi_curve(merged: tuple[PrivacyEvent, ...]) -> Callable[[float], float]:
+    """The Rényi bound of a merged history as a function of delta, for any delta above 0."""
     if not merged:
-        return 0.0
+        return lambda delta: 0.0
     from dp_accounting import dp_event, rdp
 
     logging.getLogger("absl").addFilter(_is_no_lost_order)
@@ -265,7 +275,7 @@ def _epsilon_rdp(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
             inner = dp_event.PoissonSampledDpEvent(event.sample_rate, gaussian)
         accountant.compose(inner, _count(event))
         accountant.compose(dp_event.ZCDpEvent(rho=0.0, xi=_RENYI_ROUNDING * _count(event)))
-    return float(accountant.get_epsilon(delta))
+    return lambda delta: float(accountant.get_epsilon(delta))
 
 
 # ---------------------------------------------------------------------------------------------------- small parts
@@ -379,4 +389,6 @@ __all__ = [
     "NOISE_RANGE",
     "PoissonGaussian",
     "PrivacyEvent",
+    "renyi_curve",
+    "rounding_of",
 ]

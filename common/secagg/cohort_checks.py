@@ -20,7 +20,7 @@ from fedward.common.secagg.statements import (
     transport_statement,
     vector_statement,
 )
-from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms
+from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms, packets_of
 from fedward.common.secagg.thresholds import Profile, shamir_threshold
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
@@ -99,7 +99,7 @@ def checked_cohort(
         raise ProtocolError("COHORT_MALFORMED", "a site that no shares were dealt to")
     terms.floors.check_cohort(len(site_ids), len(holders.transport_keys))
     num_packets = 0 if terms.profile is Profile.STRICT else len(site_ids)
-    if len(body.bundles) != len(site_ids) or len(body.packets) != num_packets:
+    if len(body.bundles) != len(site_ids) or len(packets_of(body)) != num_packets:
         raise ProtocolError("BAD_ENCODING", "not one bundle and one packet for each site")
     if (body.graph_hash or ZERO_HASH) != ZERO_HASH:
         raise ProtocolError("GRAPH_MISMATCH", "not the complete mask graph")
@@ -112,8 +112,9 @@ def checked_cohort(
         num_holders=len(holders.transport_keys),
         min_survivors=body.min_survivors,
         stated_colluders=body.assumed_colluders,
+        required=terms.required_survivors(site_ids),
     )
-    terms.check_ring(body)
+    terms.check_ring(at, body)
     return terms.facts(at, body, holders_hash=own.bundle.holders_hash, bundles=bundles), bundles
 
 

@@ -102,7 +102,8 @@ class RoundCoordinator:
         filled.CopyFrom(train)
         floors, num_holders = terms.floors, len(shelf.holders.transport_keys)
         filled.cohort[:] = in_order(cohort)
-        filled.min_survivors = floors.min_survivors(len(cohort), num_holders)
+        required = terms.required_survivors(cohort)
+        filled.min_survivors = max(required, floors.min_survivors(len(cohort), num_holders))
         filled.assumed_colluders = floors.colluders(len(cohort))
         filled.graph_hash = ZERO_HASH
         filled.previous_sum_hash = train.previous_sum_hash or ZERO_HASH
@@ -116,6 +117,7 @@ class RoundCoordinator:
             num_holders=num_holders,
             min_survivors=filled.min_survivors,
             stated_colluders=filled.assumed_colluders,
+            required=required,
         )
         total[:] = 0
         self._phase = CoordinatorPhase.COLLECTING
@@ -143,7 +145,7 @@ class RoundCoordinator:
         self._digest = self._facts.digest()
         if total.shape != (train.num_coordinates,):
             raise ConfigError(f"an accumulator of {total.size} for {train.num_coordinates} coordinates")
-        self._ring = terms.ring(len(self._bundles))
+        self._ring = terms.ring(self._at[0], len(self._bundles))
         self._collected = Collection()
         self._confirmations: dict[str, bytes] = {}
         self._replies: dict[str, pb.UnmaskReply] = {}

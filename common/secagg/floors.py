@@ -72,8 +72,17 @@ class Floors:
         if 2 * threshold <= num_holders + colluders:
             raise ProtocolError("THRESHOLD_UNUSABLE", "both kinds of share of one site could be had")
 
-    def check_floor(self, *, num_cohort: int, num_holders: int, min_survivors: int, stated_colluders: int) -> None:
+    def check_floor(
+        self, *, num_cohort: int, num_holders: int, min_survivors: int, stated_colluders: int, required: int = 0
+    ) -> None:
         """Refuse numbers that would let a sum of too few honest sites be opened.
+
+        Args:
+            num_cohort: n.
+            num_holders: n_H.
+            min_survivors: u_min, as stated.
+            stated_colluders: n_C, as stated.
+            required: survivors that the plan asks for besides, for the sake of sites that train a part.
 
         Raises:
             ProtocolError: ``HONEST_FLOOR`` or ``THRESHOLD_UNUSABLE``.
@@ -82,7 +91,7 @@ class Floors:
         if not own <= stated_colluders < num_cohort:
             raise ProtocolError("HONEST_FLOOR", f"{stated_colluders} colluders stated, {own} assumed here")
         self.check_threshold(num_holders, stated_colluders)
-        if not self.min_survivors(num_cohort, num_holders) <= min_survivors <= num_cohort:
+        if not max(required, self.min_survivors(num_cohort, num_holders)) <= min_survivors <= num_cohort:
             raise ProtocolError("HONEST_FLOOR", f"{min_survivors} survivors of {num_cohort} would do")
         honest = honest_sites(
             self.profile,

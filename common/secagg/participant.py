@@ -30,7 +30,7 @@ from fedward.common.secagg.ring import RingVector, WriterFactory, to_bytes
 from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import Engagement, NextBundle, Pending, Phase, Secrets, State
 from fedward.common.secagg.statements import Survivor
-from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms
+from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms, packets_of
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import CohortFacts
 
@@ -150,7 +150,7 @@ class Participant:
         digest = facts.digest()
         plus, minus = own_keys.mask_keys(own, bundles, digest)
         check(facts)
-        shares, complaints = own_keys.open_packets(own, self.transport, bundles, body.packets)
+        shares, complaints = own_keys.open_packets(own, self.transport, bundles, packets_of(body))
         engagement = Engagement(
             request=request,
             facts=facts,
@@ -168,7 +168,7 @@ class Participant:
         if body.cohort or body.bundles or body.packets or (body.next.round, body.next.attempt) != at:
             raise ProtocolError("BAD_ENCODING", "a late cohort is told in Mask, and the bundle is for this position")
         target = self._target(state, body.next)
-        self.terms.check_layout(body)
+        self.terms.check_layout(at, body)
         facts = self.terms.facts(at, body, holders_hash=target.holders.hash, bundles={})
         check(facts)
         pending = Pending(request=request, facts=facts, bundle=target)

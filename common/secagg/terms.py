@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.identity import Roster
@@ -51,8 +51,12 @@ class Terms:
     num_rounds: int
     max_attempts: int
     floors: Floors
-    ring: Callable[[int], RingTerms]
-    """By the number of sites in the cohort."""
+    ring: Callable[[int, int], RingTerms]
+    """By round, for the layout may change from round to round, and by the number of sites in the cohort."""
+    required_survivors: Callable[[Collection[str]], int] = field(default=lambda _: 0)
+    """Of a cohort, besides the floors: sites that train a part of the adapter need company in every part."""
+    first_round: int = 1
+    """0 where a probe comes before the rounds."""
     late_cohort: bool = False
     """``strict`` only: the cohort is told to those who have trained already."""
 
@@ -96,29 +100,29 @@ class Terms:
         Raises:
             ProtocolError: ``ROUND_ORDER`` or ``ATTEMPT_LIMIT``.
         """
-        if not 1 <= at[0] <= self.num_rounds:
+        if not self.first_round <= at[0] <= self.num_rounds:
             raise ProtocolError("ROUND_ORDER", f"round {at[0]} of {self.num_rounds}")
         if at[1] >= self.max_attempts:
             raise ProtocolError("ATTEMPT_LIMIT", "more attempts than the plan allows")
 
-    def check_ring(self, body: CohortMessage) -> None:
+    def check_ring(self, at: RoundPosition, body: CohortMessage) -> None:
         """Refuse ring or layout values that the plan does not prescribe, and a sum that could wrap round.
 
         Raises:
             ProtocolError: ``PLAN_MISMATCH``.
         """
-        ring = self.ring(len(body.cohort))
+        ring = self.ring(at[0], len(body.cohort))
         stated = (body.layout_digest, body.num_coordinates, body.scale_log2, body.clamp_log2)
         if stated != (ring.layout_digest, ring.num_coordinates, ring.scale_log2, ring.clamp_log2):
             raise ProtocolError("PLAN_MISMATCH", "a ring or layout value differs from the accepted plan")
 
-    def check_layout(self, body: pb.Train) -> None:
+    def check_layout(self, at: RoundPosition, body: pb.Train) -> None:
         """Refuse another layout where the cohort, and with it the ring, is not known yet.
 
         Raises:
             ProtocolError: ``PLAN_MISMATCH``.
         """
-        ring = self.ring(len(self.roster.members))
+        ring = self.ring(at[0], len(self.roster.members))
         if (body.layout_digest, body.num_coordinates) != (ring.layout_digest, ring.num_coordinates):
             raise ProtocolError("PLAN_MISMATCH", "a layout value differs from the accepted plan")
 
@@ -146,3 +150,8 @@ class Terms:
             graph_hash=body.graph_hash or ZERO_HASH,
             bundles={site_id: bundle.digest() for site_id, bundle in bundles.items()},
         )
+
+
+def packets_of(body: CohortMessage) -> Sequence[bytes]:
+    """The share packets beside a cohort; a late one has none."""
+    return body.packets if isinstance(body, pb.Train) else ()

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedward.client.policy import RULES, Proposal, judge, require
-from fedward.common.config import PrivacyMode, RunPlan, SitePolicy
+from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
 from tests.federation_simulator import make_plan
 
@@ -44,8 +45,13 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("rounds", "POLICY_REFUSED", lambda: (proposal("", "rounds", 1001), POLICY)),
     ("steps", "POLICY_REFUSED", lambda: (proposal("training", "steps_per_round", 1001), POLICY)),
     ("lora_rank", "POLICY_REFUSED", lambda: (proposal("lora", "rank", 65), POLICY)),
+    ("aggregation", "POLICY_REFUSED", lambda: (proposal("lora", "aggregation", "naive"), POLICY)),
+    ("aggregation", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"aggregations": ()}))),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", 0.299), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", None), POLICY)),
+    ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", "auto"), POLICY)),
+    ("account_delta", "POLICY_REFUSED", lambda: (replace(FINE, nominal_units=1_000_001), POLICY)),
+    ("account_delta", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"account_delta": math.nan}))),
     ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=5.001), POLICY)),
     # The plan's own target binds too, where it is the stricter one.
     ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", 0.99), POLICY)),
@@ -138,3 +144,17 @@ def test_stricter_of_plan_and_policy_binds(run_epsilon: float, planned: float, a
         SitePolicy(profiles=("plain_ring",), min_cohort=2, max_epsilon=allowed),
     )
     assert (not broken) == (run_epsilon <= planned and run_epsilon <= allowed)
+
+
+def test_a_clip_that_a_probe_will_find_is_judged_when_it_is_found() -> None:
+    assert judge(proposal("privacy", "clip_norm", "auto"), POLICY.model_copy(update={"max_clip_norm": 1e-3})) == ()
+
+
+def test_an_account_whose_delta_is_one_over_its_units_is_at_the_limit() -> None:
+    assert judge(replace(FINE, nominal_units=1_000_000), POLICY) == ()
+
+
+def test_a_weaker_unit_than_the_patient_is_allowed_only_by_name() -> None:
+    by_record = proposal("privacy", "unit", PrivacyUnit.RECORD)
+    assert [rule.name for rule in judge(by_record, POLICY)] == ["unit"]
+    assert judge(by_record, POLICY.model_copy(update={"units": tuple(PrivacyUnit)})) == ()

@@ -36,6 +36,7 @@ from tests.federation_simulator import (
     LAYOUT,
     NUM_TRAINED,
     POLICY,
+    SITES,
     FakeTrainer,
     Federation,
     identity_of,
@@ -90,6 +91,15 @@ def test_declared_weights_scale_what_is_sent() -> None:
     reply = reply_of(federation.joined().handle(federation.train()), pb.TrainReply)
     sent = ring.from_bytes(reply.vector, NUM_TRAINED).view(np.int32) * 2.0**-24
     assert sent[1] == pytest.approx(-0.25 / 3, abs=2.0**-23)
+
+
+def test_nothing_leaves_beyond_the_sites_rank_whatever_the_trainer_returns() -> None:
+    ranks = zip(SITES, (1, 2, 2), strict=True)
+    federation = Federation(make_plan(sites=[{"id": site, "nominal_units": 9, "rank": rank} for site, rank in ranks]))
+    reply = reply_of(federation.joined().handle(federation.train()), pb.TrainReply)
+    sent = ring.from_bytes(reply.vector, NUM_TRAINED).view(np.int32).reshape(3, 2)
+    assert not sent[:, 1].any()
+    assert sent[0, 0] == 2**24 / 8
 
 
 def test_trainer_gets_the_whole_adapter_and_a_permit_of_the_rounds_event() -> None:

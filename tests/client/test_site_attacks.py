@@ -1,6 +1,7 @@
 """Hostile requests, one a row: the code that each must get, with no record read and nothing charged."""
 
 import hashlib
+import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,9 +16,12 @@ from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from tests.federation_simulator import (
+    NUM_OF_A,
     NUM_TRAINED,
+    SITES,
     Federation,
     identity_of,
+    make_plan,
     offer_of,
     offer_of_plan,
     refusal_of,
@@ -43,6 +47,21 @@ def garbled(federation: Federation, raw: bytes) -> bytes:
     return federation.seal(body)
 
 
+def lonely_column() -> bytes:
+    """A plan in which one site trains the last column; no honest coordinator can even make it."""
+    document = json.loads(make_plan().to_bytes())
+    for site in document["sites"][:2]:
+        site["rank"] = 1
+    return json.dumps(document).encode()
+
+
+def too_many_rows() -> bytes:
+    """A plan that asks for two orthonormal rows of one number."""
+    document = json.loads(make_plan(lora={"aggregation": "fedsvd"}).to_bytes())
+    document["layout"][0]["shape"] = [2, 1]
+    return json.dumps(document).encode()
+
+
 OFFERS = [
     Case("foreign signature", "BAD_SIGNATURE", lambda f: offer_of(f, identity=identity_of("mallory"))),
     Case("signed by another site", "BAD_SIGNATURE", lambda f: offer_of(f, identity=identity_of("beta"))),
@@ -63,6 +82,14 @@ OFFERS = [
     ),
     Case("too many rounds", "POLICY_REFUSED", lambda f: offer_of_plan(f, rounds=1001), rule="rounds"),
     Case("cohort too small", "COHORT_TOO_SMALL", lambda f: offer_of_plan(f, secagg={"min_cohort": 1}), rule="cohort"),
+    Case(
+        "naive aggregation",
+        "POLICY_REFUSED",
+        lambda f: offer_of_plan(f, lora={"aggregation": "naive"}),
+        rule="aggregation",
+    ),
+    Case("column that one site trains alone", "BAD_ENCODING", lambda f: garbled(f, lonely_column())),
+    Case("more orthonormal rows than there are", "BAD_ENCODING", lambda f: garbled(f, too_many_rows())),
     Case(
         "noise too small for its epsilon",
         "POLICY_REFUSED",
@@ -159,6 +186,33 @@ def nan_vector(federation: Federation) -> bytes:
     return train_with_vector(federation, vector.tobytes(), model=adapters.adapter_digest(federation.plan.layout, whole))
 
 
+def half_of_the_adapter(federation: Federation) -> bytes:
+    """B alone where the method changes A too, with the digest of the adapter that the site would put together."""
+    plan = federation.plan
+    start = adapters.initial_adapter(plan.layout, plan.seed, orthonormal=plan.lora.starts_orthonormal)
+    model = adapters.adapter_digest(plan.layout, start)
+    return train_with_vector(federation, bytes(4 * NUM_TRAINED), model=model)
+
+
+def whole_adapter_of_ffa(federation: Federation) -> bytes:
+    """A too, where the method freezes it."""
+    layout = federation.plan.layout
+    start = adapters.initial_adapter(layout, federation.plan.seed)
+    raw = adapters.vector_to_bytes(adapters.flatten(layout, start))
+    return train_with_vector(federation, raw, model=adapters.adapter_digest(layout, start))
+
+
+def as_in_round(number: int) -> Callable[[Federation], bytes]:
+    """The first round's request, but with the factor that another round trains."""
+
+    def request(federation: Federation) -> bytes:
+        other, _ = federation.train_body(number)
+        values = {"layout_digest": other.layout_digest, "num_coordinates": other.num_coordinates}
+        return train_with(**values)(federation)
+
+    return request
+
+
 def stranger_signs(federation: Federation) -> bytes:
     body, raw = federation.train_body()
     return federation.seal(body, vector=raw, identity=identity_of("mallory"))
@@ -201,6 +255,58 @@ def test_hostile_round_is_refused_before_data_is_read(case: Case) -> None:
     assert refusal.code == case.code
     assert untouched(federation, agent)
     assert reply_of(agent.handle(federation.train()), pb.TrainReply), "the honest request must still be answered"
+
+
+METHODS = {
+    "ffa": [Case("A as well", "MODEL_MISMATCH", whole_adapter_of_ffa)],
+    "fedsvd": [
+        Case("B alone", "MODEL_MISMATCH", half_of_the_adapter),
+        Case("factor A", "PLAN_MISMATCH", train_with(num_coordinates=NUM_OF_A)),
+    ],
+    "alternate": [
+        Case("B alone", "MODEL_MISMATCH", half_of_the_adapter),
+        Case("factor of an even round", "PLAN_MISMATCH", as_in_round(2)),
+        Case("both factors", "PLAN_MISMATCH", train_with(num_coordinates=NUM_OF_A + NUM_TRAINED)),
+    ],
+}
+
+
+@pytest.mark.parametrize(("method", "case"), [(m, c) for m, cases in METHODS.items() for c in cases], ids=str)
+def test_request_that_is_not_the_methods_is_refused_before_data_is_read(method: str, case: Case) -> None:
+    federation = Federation(make_plan(lora={"aggregation": method}))
+    agent = federation.joined()
+    assert refusal_of(agent.handle(case.request(federation))).code == case.code
+    assert untouched(federation, agent)
+    assert reply_of(agent.handle(federation.train()), pb.TrainReply), "the honest request must still be answered"
+
+
+def test_even_round_of_alternate_is_not_answered_with_factor_b() -> None:
+    federation = Federation(make_plan(lora={"aggregation": "alternate"}))
+    agent = federation.joined()
+    odd, _ = federation.train_body(1)
+
+    def back(body: pb.Train) -> None:
+        body.layout_digest, body.num_coordinates = odd.layout_digest, odd.num_coordinates
+
+    assert refusal_of(agent.handle(federation.train(2, change=back))).code == "PLAN_MISMATCH"
+    assert untouched(federation, agent)
+
+
+MIXED = make_plan(sites=[{"id": s, "nominal_units": 9, "rank": r} for s, r in zip(SITES, (1, 2, 2), strict=True)])
+COHORTS = [
+    Case("one site left for the last column", "COHORT_TOO_SMALL", train_with(cohort=["alpha", "beta"])),
+    Case("fewer survivors than the columns need", "PLAN_MISMATCH", train_with(min_survivors=2)),
+]
+
+
+@pytest.mark.parametrize("case", COHORTS, ids=lambda case: case.name)
+@pytest.mark.parametrize("site", ["alpha", "beta"])
+def test_sum_in_which_a_column_may_have_one_site_is_refused(case: Case, site: str) -> None:
+    federation = Federation(MIXED)
+    agent = federation.joined(site)
+    assert refusal_of(agent.handle(case.request(federation)), site).code == case.code
+    assert untouched(federation, agent, site)
+    assert reply_of(agent.handle(federation.train()), pb.TrainReply, site)
 
 
 def test_round_before_any_plan_is_refused() -> None:

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 from fedward.common import config
 from fedward.common.config import RunPlan, Settings, SitePolicy, digest_of, read_toml, to_json, validated
 from fedward.common.errors import ConfigError, PlanError
+from tests.federation_simulator import make_plan
 from tests.strategies import plans
 
 MINIMAL = """
@@ -81,6 +83,8 @@ FLOATS = [
     "training.sample_rate",
     "training.learning_rate",
     "server.learning_rate",
+    "server.beta1",
+    "server.beta2",
     "secagg.reply_timeout_s",
     "evaluation.heldout_share",
 ]
@@ -95,7 +99,7 @@ def test_table_of_numbers_holds_every_float_of_a_plan() -> None:
             kind = field.annotation
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 found |= floats(kind, f"{prefix}{name}.")
-            elif "float" in str(kind):
+            elif re.search(r"\bfloat\b", str(kind)):
                 found.add(prefix + name)
         return found
 
@@ -297,3 +301,30 @@ def test_long_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_toml_value_that_json_cannot_hold_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^the plan: "):
         to_json(tomllib.loads(text), "the plan")
+
+
+@pytest.mark.parametrize("path", ["privacy.clip_norm", "training.sample_rate"])
+def test_what_can_be_found_may_be_called_auto(path: str) -> None:
+    table, name = path.split(".")
+    plan = RunPlan.from_bytes(with_value(path, "auto"))
+    assert getattr(getattr(plan, table), name) == "auto"
+    assert RunPlan.from_bytes(plan.to_bytes()) == plan
+
+
+@pytest.mark.parametrize("value", ["Auto", "automatic", "", None, [1.0], 1e7, 1e-7])
+def test_what_is_neither_auto_nor_a_clip_norm_is_told_in_one_sentence(value: object) -> None:
+    with pytest.raises(ConfigError, match=r'privacy\.clip_norm: expected "auto" or a number from 1e-06 to 1e\+06$'):
+        RunPlan.from_bytes(with_value("privacy.clip_norm", value))
+
+
+def test_a_record_needs_no_more_room_than_itself_in_a_batch() -> None:
+    narrow = {"training": {"max_records_per_unit": 100, "max_batch_tokens": 256}}
+    with pytest.raises(ConfigError, match="a patient may need max_records_per_unit x max_length_tokens = 25600"):
+        make_plan(**narrow)
+    assert make_plan(**narrow, privacy={"unit": "record"}).privacy.unit is config.PrivacyUnit.RECORD
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "2", 10_001])
+def test_a_number_of_sites_per_patient_that_cannot_be_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="max_sites_per_unit"):
+        RunPlan.from_bytes(with_value("privacy.max_sites_per_unit", value))

@@ -12,7 +12,7 @@ from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import history_from_json
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.server.aggregate import FedAvg, mean_update
+from fedward.server.aggregate import mean_update
 from fedward.simulations.memory_grid import Handler, MemoryGrid
 from tests.federation_simulator import (
     NUM_TRAINED,
@@ -298,12 +298,6 @@ def test_sum_beyond_the_clamps_is_refused() -> None:
     with pytest.raises(ProtocolError) as caught:
         mean_update(federation.plan, facts, CohortSum(total=total, survivors=("alpha", "beta")))
     assert caught.value.code == "SUM_OUT_OF_RANGE"
-
-
-def test_federated_average_adds_the_mean_times_its_rate() -> None:
-    step = FedAvg(learning_rate=0.5).step(np.array([1, 2], np.float32), np.array([4.0, -4.0]))
-    assert step.dtype == np.float32
-    assert step.tolist() == [3.0, 0.0]
 
 
 def test_plan_travels_as_the_bytes_that_were_given() -> None:

@@ -66,7 +66,7 @@ CASES = [
     Case("impossible epsilon", _section("privacy", epsilon=1e-9), "epsilon"),
     Case("negative epsilon", _section("privacy", epsilon=-1.0), "epsilon"),
     Case("noise too small for its epsilon", _section("privacy", noise_multiplier=0.4, epsilon=1.0), "noise_multiplier"),
-    Case("unknown aggregation", _section("lora", aggregation="fedsvd"), "aggregation"),
+    Case("unknown aggregation", _section("lora", aggregation="median"), "aggregation"),
     Case("no module of that name", _section("lora", targets=["nothing_proj"]), "nothing_proj"),
     Case("cohort above the sites", _section("secagg", min_cohort=9), "min_cohort"),
     Case("two sites of one name", _site(id="site-1"), "same id"),

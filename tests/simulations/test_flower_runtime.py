@@ -47,10 +47,13 @@ def test_both_runtimes_give_the_same_bits_without_privacy(recipe_file: Writer, t
     assert _flower_processes() <= before
 
 
-def test_both_runtimes_charge_the_same_epsilon(recipe_file: Writer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clip_norm", [1.0, "auto"])
+def test_both_runtimes_charge_the_same_epsilon(clip_norm: object, recipe_file: Writer, tmp_path: Path) -> None:
     before, recipe = _flower_processes(), recipe_file()
-    here = _run(recipe, tmp_path / "here", "inprocess")
-    ray = _run(recipe, tmp_path / "ray", "flwr")
+    changes = {"privacy.clip_norm": clip_norm}
+    here = _run(recipe, tmp_path / "here", "inprocess", **changes)
+    ray = _run(recipe, tmp_path / "ray", "flwr", **changes)
+    assert None not in (ray.result.clip_norm, here.result.clip_norm)
     assert headline(ray)["epsilon_max"] == headline(here)["epsilon_max"]
     assert dict(ray.result.events) == dict(here.result.events)
     assert _flower_processes() <= before

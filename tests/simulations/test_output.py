@@ -94,7 +94,7 @@ def test_an_unforeseen_fault_is_a_sentence_and_a_json_line(
     def crash(*_: object) -> None:
         raise KeyError("Jane Doe")
 
-    monkeypatch.setattr(driver, "_read_all", crash)
+    monkeypatch.setattr(driver, "read_all", crash)
     assert simulate(monkeypatch, str(recipe_file()), "--out", str(tmp_path / "out"), "--json") == 1
     captured = capsys.readouterr()
     assert json.loads(captured.out.splitlines()[-1])["error"] == "unforeseen: KeyError"

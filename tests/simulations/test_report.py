@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from fedward.common.agreement import round_event
 from fedward.common.errors import ConfigError
@@ -12,6 +15,7 @@ from fedward.common.lora import adapters
 from fedward.common.privacy.accounting import Gaussian, epsilon, history_to_json
 from fedward.server.rounds import RoundRecord, RunResult
 from fedward.simulations import report as reports
+from fedward.simulations import summary
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Utility
 from fedward.simulations.recipe import Recipe
@@ -48,6 +52,7 @@ def outcome(plan: Any = PLAN, *, seeded_noise: bool = False, **changes: Any) -> 
         bytes_from_site=90,
         seconds=1.0,
         update_norm=0.5,
+        trained_parameters=6,
         clamped_share=0.0,
     )
     result = RunResult(
@@ -130,9 +135,9 @@ def test_an_early_end_and_a_reached_clamp_are_warned_of() -> None:
 
 
 def test_patients_at_several_sites_are_counted_and_warned_of() -> None:
-    report = reports.report(replace(outcome(), shared_patients=7))
+    report = reports.report(replace(outcome(), shared_patients=7, most_sites=2))
     assert report["privacy"]["patient_ids_at_several_sites"] == 7
-    assert any("7 patient ids" in line for line in report["warnings"])
+    assert any("7 patient ids" in line and "max_sites_per_unit to 2" in line for line in report["warnings"])
 
 
 def test_a_perplexity_that_rose_is_explained() -> None:
@@ -159,3 +164,42 @@ def test_a_figure_that_is_not_finite_is_refused(value: float) -> None:
 def test_the_adapters_figures_are_those_of_the_layout() -> None:
     figures = reports.report(outcome())["adapter"]
     assert (figures["parameters"], figures["trained_parameters"]) == (2 * 4 + 3 * 2, 3 * 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "odd", "even", "sent"),
+    [("ffa", 6, 6, 6), ("fedsvd", 6, 6, 14), ("alternate", 6, 8, 14), ("naive", 14, 14, 14)],
+)
+def test_the_method_and_what_it_trains_and_sends_are_told(method: str, odd: int, even: int, sent: int) -> None:
+    done = outcome(make_plan(rounds=2, lora={"aggregation": method}, server={"optimizer": "fedadam"}))
+    figures = reports.report(done)["adapter"]
+    assert figures["aggregation"] == method
+    assert (figures["trained_in_odd_rounds"], figures["trained_in_even_rounds"]) == (odd, even)
+    assert (figures["trained_parameters"], figures["sent_to_sites"]) == (max(odd, even), sent)
+    assert figures["a_start"] == ("orthonormal" if method == "fedsvd" else "random")
+    assert (figures["server_optimizer"], figures["server_learning_rate"]) == ("fedadam", 0.01)
+
+
+def printed(done: reports.Outcome) -> str:
+    """The summary as plain text."""
+    console = Console(width=200, record=True, file=io.StringIO())
+    summary.show(done, Path("out"), console)
+    return console.export_text()
+
+
+def test_the_summary_names_the_method_and_the_larger_of_the_last_two_rounds() -> None:
+    done = outcome(make_plan(rounds=2, lora={"aggregation": "alternate"}))
+    first, second = done.result.rounds
+    done = replace(done, result=replace(done.result, rounds=(first, replace(second, bytes_from_site=98))))
+    text = printed(done)
+    assert "Aggregation: alternate, trains 6 (odd rounds) and 8 (even rounds) of 14 numbers\n" in text
+    assert "100 bytes down, 98 bytes up" in text
+    done = replace(done, result=replace(done.result, rounds=(first,)))
+    assert "100 bytes down, 90 bytes up" in printed(done)
+
+
+def test_ranks_of_the_sites_are_told() -> None:
+    ranks = zip(SITES, (1, 2, 2), strict=True)
+    done = outcome(make_plan(rounds=2, sites=[{"id": s, "nominal_units": 50, "rank": r} for s, r in ranks]))
+    assert [site["rank"] for site in reports.report(done)["sites"]] == [1, 2, 2]
+    assert "ffa, trains 6 of 14 numbers, sites of rank 1 to 2" in printed(done)

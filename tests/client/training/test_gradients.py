@@ -15,12 +15,15 @@ from fedward.common.errors import TrainingError, UnsupportedModelError
 from tests.client.training.tiny import (
     ARCHITECTURES,
     PEFT_WARNING,
+    VOCABULARY,
     adapted,
+    by_length,
     packed,
     patients,
     reference_gradients,
     relative_error,
     trainable,
+    with_trained_head,
 )
 
 pytestmark = pytest.mark.filterwarnings(PEFT_WARNING)
@@ -37,11 +40,6 @@ def engine_gradients(model: torch.nn.Module, units: Units, *, autocast: bool = F
     grads = [p.grad_sample.float() * hooks.loss_scale for p in trainable(model)]  # type: ignore[attr-defined]
     hooks.cleanup()
     return grads
-
-
-def by_length(units: Units) -> Units:
-    """The order in which units are packed."""
-    return sorted(units, key=lambda unit: max(map(len, unit)))
 
 
 @pytest.mark.parametrize("everywhere", [False, True], ids=["attention", "all-linear"])
@@ -61,14 +59,67 @@ def test_gradients_of_single_records_equal_those_of_one_backward_a_record(name: 
 
 
 @pytest.mark.parametrize("reentrant", [False, True])
-def test_gradients_stay_right_under_checkpointing(reentrant: bool) -> None:
-    model = adapted("llama")
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_gradients_stay_right_under_checkpointing(name: str, reentrant: bool) -> None:
+    model = adapted(name)
     units = by_length(patients())
     expected = reference_gradients(model, units)
     model.enable_input_require_grads()
     base: Any = model.get_base_model()
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": reentrant})
     assert relative_error(engine_gradients(model, units), expected) <= 1e-5
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (1, 5), (3, 4), (7, 11), (13, 3)], ids=str)
+@pytest.mark.parametrize("name", ["gpt2", "llama", "opt"])
+def test_gradients_of_odd_shapes_are_right(name: str, shape: tuple[int, int]) -> None:
+    model = adapted(name)
+    generator = torch.Generator().manual_seed(2)
+    units = [[record] for record in torch.randint(1, VOCABULARY, shape, generator=generator).tolist()]
+    assert relative_error(engine_gradients(model, units), reference_gradients(model, units)) <= 1e-5
+
+
+@pytest.mark.parametrize("rank", [1, 3, 15, 16, 17])
+def test_gradients_are_right_whatever_the_rank(rank: int) -> None:
+    model = adapted("llama", rank=rank)
+    units = by_length(patients())
+    assert relative_error(engine_gradients(model, units), reference_gradients(model, units)) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("qwen2", {"use_rslora": True}),
+        ("qwen2", {"init_lora_weights": "pissa"}),
+        ("qwen2", {"bias": "lora_only"}),
+        ("llama", {"modules_to_save": ["lm_head"]}),
+    ],
+    ids=["rsLoRA", "PiSSA", "trained biases", "a trained head"],
+)
+def test_gradients_of_adapter_variants_are_right(name: str, options: dict[str, Any]) -> None:
+    model = adapted(name, everywhere=False, **options)
+    units = by_length(patients())
+    assert any("bias" in n for n, p in model.named_parameters() if p.requires_grad) == ("bias" in options)
+    assert relative_error(engine_gradients(model, units), reference_gradients(model, units)) <= 1e-5
+
+
+def test_gradients_of_a_classifier_that_is_no_language_model_are_right() -> None:
+    model = with_trained_head()
+    rows = [[5, 7, 9, 11, 2], [3, 4, 8], [6, 10, 12, 13]]
+    ids = torch.tensor([[*row, *[0] * (5 - len(row))] for row in rows])
+    mask, classes = (ids != 0).long(), torch.tensor([0, 2, 1])
+
+    def losses(which: slice) -> Tensor:
+        logits = model(input_ids=ids[which], attention_mask=mask[which]).logits
+        return torch.nn.functional.cross_entropy(logits, classes[which], reduction="none")
+
+    parameters = trainable(model)
+    alone = [torch.autograd.grad(losses(slice(row, row + 1)).sum(), parameters) for row in range(3)]
+    hooks = LoraGradSampleHooks(model)
+    losses(slice(None)).mean().backward()  # type: ignore[no-untyped-call]
+    found = [p.grad_sample * hooks.loss_scale for p in parameters]  # type: ignore[attr-defined]
+    hooks.cleanup()
+    assert relative_error(found, [torch.stack(grads) for grads in zip(*alone, strict=True)]) <= 1e-5
 
 
 def test_gradients_of_b_alone_are_right_when_a_is_frozen() -> None:
@@ -135,6 +186,42 @@ def test_a_second_pending_forward_is_refused() -> None:
     model(input_ids=ids)
     with pytest.raises(TrainingError, match="second forward"):
         model(input_ids=ids)
+    hooks.cleanup()
+
+
+@pytest.mark.parametrize("reentrant", [None, False])
+def test_a_second_backward_is_refused(reentrant: bool | None) -> None:
+    model = adapted("llama")
+    if reentrant is not None:
+        base: Any = model.get_base_model()
+        base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": reentrant})
+    hooks = LoraGradSampleHooks(model)
+    ids = torch.tensor([[3, 5, 7, 9]])
+    loss = record_losses(causal_logits(model, ids, torch.ones_like(ids)), ids).mean()
+    loss.backward(retain_graph=True)  # type: ignore[no-untyped-call]
+    with pytest.raises(TrainingError, match="second backward"):
+        loss.backward()  # type: ignore[no-untyped-call]
+    hooks.cleanup()
+
+
+def test_a_backward_of_an_older_forward_is_refused() -> None:
+    model = adapted("llama")
+    hooks = LoraGradSampleHooks(model)
+    ids = torch.tensor([[3, 5, 7, 9]])
+    older = causal_logits(model, ids, torch.ones_like(ids)).sum()
+    hooks.release()
+    causal_logits(model, ids, torch.ones_like(ids))
+    with pytest.raises(TrainingError, match="older forward"):
+        older.backward()  # type: ignore[no-untyped-call]
+    hooks.cleanup()
+
+
+@pytest.mark.parametrize("mask", [[[0, 1, 1], [1, 1, 1]], [[1, 0, 1], [1, 1, 1]]], ids=["on the left", "with a gap"])
+def test_rows_that_are_not_padded_on_the_right_are_refused(mask: list[list[int]]) -> None:
+    model = adapted("llama")
+    hooks = LoraGradSampleHooks(model)
+    with pytest.raises(TrainingError, match="pad on the right"):
+        causal_logits(model, torch.tensor([[3, 5, 7], [2, 4, 6]]), torch.tensor(mask))
     hooks.cleanup()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -10,9 +11,9 @@ from torch import nn
 
 from fedward.client.training import guards
 from fedward.client.training.engine import FedwardPrivacyEngine
-from fedward.common.errors import TrainingError, UnsupportedModelError
+from fedward.common.errors import PrivacyError, TrainingError, UnsupportedModelError
 from fedward.common.privacy.noise import Entropy
-from tests.client.training.tiny import PEFT_WARNING, adapted, base, trainable
+from tests.client.training.tiny import PEFT_WARNING, adapted, base, inner, trainable, with_trained_head
 
 pytestmark = pytest.mark.filterwarnings(PEFT_WARNING)
 
@@ -67,6 +68,31 @@ def wrapped_as(kind: str) -> nn.Module:
     return wrapper
 
 
+def with_experts_by_name() -> nn.Module:
+    model = adapted()
+    inner(model).model.layers[0].mlp = type("MixtralExperts", (nn.Module,), {})()
+    return model
+
+
+def with_experts_in_a_part() -> nn.Module:
+    model = adapted()
+    model.config.text_config = type("Part", (), {"num_experts": 8})()
+    return model
+
+
+def with_frozen_batch_norm() -> nn.Module:
+    model = adapted()
+    inner(model).model.norm = nn.BatchNorm1d(24).requires_grad_(False)
+    return model
+
+
+def compiled_in_place() -> nn.Module:
+    model = adapted()
+    layer = inner(model).model.layers[0]
+    layer._compiled_call_impl = layer._call_impl  # what Module.compile sets; the real one wants a compiler
+    return model
+
+
 def frozen() -> nn.Module:
     return adapted().requires_grad_(False)
 
@@ -81,6 +107,12 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "nothing to train": (frozen, "no trainable"),
     "a compiled model": (lambda: wrapped_as("OptimizedModule"), "OptimizedModule is not proven"),
     "data-parallel training": (lambda: wrapped_as("DistributedDataParallel"), "DataParallel is not proven"),
+    "several devices": (lambda: wrapped_as("DataParallel"), "DataParallel is not proven"),
+    "sharded training": (lambda: wrapped_as("FSDPLlamaModel"), "FSDPLlamaModel is not proven"),
+    "a layer compiled in place": (compiled_in_place, "layers.0: torch.compile"),
+    "experts told by a module's name": (with_experts_by_name, "mlp: MixtralExperts"),
+    "experts of a part of the model": (with_experts_in_a_part, "num_experts"),
+    "a frozen batch norm": (with_frozen_batch_norm, "norm: BatchNorm1d mixes the rows"),
     "target parameters": (lambda: wrapped_as("ParamWrapper"), "target_parameters"),
 }
 
@@ -120,6 +152,44 @@ def test_frozen_factors_are_not_expected_to_move() -> None:
         for parameter in trainable(model):
             parameter.add_(1.0)
     guards.require_moved(model, before, every=True)
+
+
+@pytest.mark.parametrize("gradients", ["fused", "hooks"])
+def test_a_model_in_evaluation_mode_is_refused(gradients: str) -> None:
+    model = adapted().eval()
+    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)), gradients=gradients)
+    with pytest.raises(TrainingError, match="evaluation mode"):
+        engine.attach(
+            model,
+            torch.optim.SGD(trainable(model), lr=1.0),
+            sample_rate=0.1,
+            num_steps=1,
+            noise_multiplier=1.0,
+            clip_norm=1.0,
+            expected_units=1.0,
+        )
+
+
+def test_a_refused_attachment_leaves_the_model_clean() -> None:
+    model = adapted()
+    engine = FedwardPrivacyEngine(entropy=Entropy.seeded(bytes(32)))
+    with pytest.raises(PrivacyError, match="no mechanism"):
+        engine.attach(
+            model,
+            torch.optim.SGD(trainable(model), lr=1.0),
+            sample_rate=0.1,
+            num_steps=1,
+            noise_multiplier=1.0,
+            clip_norm=math.inf,
+            expected_units=1.0,
+        )
+    assert not any("forward" in vars(module) for module in model.modules())
+    assert not model._forward_pre_hooks
+
+
+def test_a_trained_head_is_among_what_must_move() -> None:
+    model = with_trained_head()
+    assert any(name.endswith("classifier.weight") for name in guards.exported_copy(model))
 
 
 def test_opacus_warns_of_no_generator_of_its_own(recwarn: pytest.WarningsRecorder) -> None:

@@ -60,7 +60,13 @@ def backward(model: nn.Module, units: list[list[list[int]]], weights: Tensor | N
 
 
 def bare(
-    size: int, *, noise: float = 0.0, clip: float = 1.0, expected: float = 1.0, rate: float = 1.0
+    size: int,
+    *,
+    noise: float = 0.0,
+    clip: float = 1.0,
+    expected: float = 1.0,
+    rate: float = 1.0,
+    entropy: Entropy | None = None,
 ) -> tuple[nn.Parameter, FlatDPOptimizer]:
     """An optimiser on one parameter whose per-sample gradients the test writes itself."""
     parameter = nn.Parameter(torch.zeros(size))
@@ -69,7 +75,7 @@ def bare(
         noise_multiplier=noise,
         max_grad_norm=clip,
         expected_batch_size=expected,
-        entropy=Entropy.seeded(KEY),
+        entropy=entropy or Entropy.seeded(KEY),
     )
     return parameter, optimizer
 
@@ -272,8 +278,7 @@ def test_the_shipped_noise_is_the_operating_systems(monkeypatch: pytest.MonkeyPa
     def forbidden(*_: object, **__: object) -> Tensor:
         raise AssertionError("torch's generator fed the noise")
 
-    parameter, optimizer = bare(8, noise=1.0)
-    optimizer._entropy = Entropy.system()
+    parameter, optimizer = bare(8, noise=1.0, entropy=Entropy.system())
     for name in ("normal", "randn", "randn_like", "rand"):
         monkeypatch.setattr(torch, name, forbidden)
     draws = []

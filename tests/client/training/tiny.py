@@ -52,13 +52,26 @@ def base(name: str) -> nn.Module:
 
 
 def adapted(
-    name: str = "llama", *, everywhere: bool = True, train_a: bool = True, targets: list[str] | None = None
+    name: str = "llama",
+    *,
+    everywhere: bool = True,
+    train_a: bool = True,
+    targets: list[str] | None = None,
+    rank: int = 4,
+    **options: Any,  # noqa: ANN401 - of LoraConfig
 ) -> PeftModel:
-    """A base with an adapter of rank 4 whose B is not zero; without dropout."""
+    """A base with an adapter whose B is not zero; without dropout."""
     from peft import LoraConfig, get_peft_model
 
     wanted: Any = targets or ("all-linear" if everywhere else _ATTENTION.get(name, ["q_proj", "v_proj"]))
-    config = LoraConfig(r=4, lora_alpha=8, target_modules=wanted, task_type="CAUSAL_LM", fan_in_fan_out=name == "gpt2")
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        target_modules=wanted,
+        task_type="CAUSAL_LM",
+        fan_in_fan_out=name == "gpt2",
+        **options,
+    )
     model = get_peft_model(base(name), config)
     for module in model.modules():
         for attribute, value in vars(module).items():
@@ -70,6 +83,31 @@ def adapted(
             nn.init.normal_(parameter, std=0.05, generator=generator)
         if "lora_A" in parameter_name:
             parameter.requires_grad_(train_a)
+    return model.train()
+
+
+def with_trained_head() -> PeftModel:
+    """A BERT that classifies records: an adapter, and a head that is trained whole."""
+    import transformers as tf
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    options: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 3,
+        "intermediate_size": 32,
+        "num_labels": 3,
+        "hidden_dropout_prob": 0.0,
+        "attention_probs_dropout_prob": 0.0,
+        "classifier_dropout": 0.0,
+    }
+    config = tf.BertConfig(**options)
+    model = get_peft_model(
+        tf.BertForSequenceClassification(config),
+        LoraConfig(r=4, target_modules=["query", "value"], task_type="SEQ_CLS", init_lora_weights=False),
+    )
     return model.train()
 
 
@@ -90,6 +128,16 @@ def packed(units: Units) -> PackedBatch:
     """All units in one physical batch, in order of length."""
     (batch,) = pack(units, max_batch_tokens=10**9, max_units=10**9, pad_token_id=0)
     return batch
+
+
+def inner(model: PeftModel) -> Any:  # noqa: ANN401 - its attributes are those of the architecture
+    """The base, with the adapter in it."""
+    return model.get_base_model()
+
+
+def by_length(units: Units) -> list[Sequence[Sequence[int]]]:
+    """The order in which units are packed."""
+    return sorted(units, key=lambda unit: max(map(len, unit)))
 
 
 def trainable(model: nn.Module) -> list[nn.Parameter]:

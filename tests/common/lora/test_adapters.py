@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from fedward.common.config import RunPlan, TensorSpec
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import trained_layout
 
 PREFIX = "base_model.model.model.layers.0.self_attn"
 LAYOUT = (
@@ -117,10 +116,6 @@ def test_names_and_shapes_are_part_of_the_adapter_digest() -> None:
     turned = (TensorSpec(name="x.lora_A.weight", shape=(3, 2)),)
     renamed = (TensorSpec(name="y.lora_A.weight", shape=(2, 3)),)
     assert len({adapters.adapter_digest(layout, numbered(layout)) for layout in (square, turned, renamed)}) == 3
-
-
-def test_only_factor_b_is_trained() -> None:
-    assert trained_layout("ffa", LAYOUT) == (LAYOUT[1], LAYOUT[3])
 
 
 # ---------------------------------------------------------------------------------------------------- start
@@ -256,3 +251,4 @@ def test_saved_folder_holds_two_files_and_replaces_an_older_one(tmp_path: Path) 
     assert sorted(path.name for path in folder.iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     assert (config["r"], config["lora_alpha"], config["fan_in_fan_out"]) == (2, 8.0, True)
+    assert config["use_rslora"] is False

@@ -44,7 +44,6 @@ GOOD: list[Message] = [
         previous_sum_hash=bytes(32),
         graph_hash=bytes(32),
         bundles=[BUNDLE],
-        packets=[bytes(82)],
     ),
 ]
 

@@ -110,3 +110,14 @@ def test_a_short_seed_is_refused() -> None:
 def test_numbers_that_cannot_be_are_refused(count: int, draws: int) -> None:
     with pytest.raises(ConfigError):
         standard_normal(count, draws=draws)
+
+
+def test_half_the_tangent_gives_the_cosine_and_sine_of_every_angle() -> None:
+    """The angles next to a pole, to zero and to a full turn included."""
+    top = np.array([0, 1, 1 << 50, 1 << 51, (1 << 51) + 1, 1 << 52, (1 << 52) + 1, 3 << 51, (1 << 53) - 1], np.uint64)
+    words = np.stack([np.full_like(top, 1 << 62), top << np.uint64(11)])[:, np.newaxis]
+    angle = top.astype(np.float64) * 2.0**-53 * 2.0 * np.pi
+    radius = np.sqrt(-2.0 * np.log(0.25))
+    cosine, sine = noise._box_muller(words)
+    assert np.abs(cosine - radius * np.cos(angle)).max() <= 2e-15
+    assert np.abs(sine - radius * np.sin(angle)).max() <= 2e-15

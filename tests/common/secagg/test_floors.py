@@ -164,3 +164,12 @@ def test_smaller_cohort_keeps_the_threshold_of_its_holders() -> None:
     assert floors.min_survivors(8, 10) == 7
     assert floors.min_survivors(7, 10) == 7
     assert honest_sites(RESILIENT, num_cohort=5, num_holders=50, min_survivors=5, colluders=34) == 0
+
+
+def test_survivors_that_the_plan_asks_for_besides_bind() -> None:
+    floors = Floors(profile=RESILIENT)
+    numbers = {"num_cohort": 10, "num_holders": 10, "stated_colluders": 2, "required": 10}
+    floors.check_floor(min_survivors=10, **numbers)
+    with pytest.raises(ProtocolError) as caught:
+        floors.check_floor(min_survivors=9, **numbers)
+    assert caught.value.code == "HONEST_FLOOR"

@@ -415,7 +415,7 @@ def test_site_told_another_story_makes_the_sum_uniform() -> None:
     total = np.zeros(own.size, "<u4")
     for vector in (*vectors, own):
         total += vector
-    ring_terms = stage.cohort.terms.ring(COUNT)
+    ring_terms = stage.cohort.terms.ring(1, COUNT)
     assert not ring_terms.quantiser.in_range(total, COUNT)
 
 

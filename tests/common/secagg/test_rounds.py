@@ -179,3 +179,19 @@ def test_masked_vector_is_not_the_quantised_one(profile: Profile) -> None:
     for name, reply in vectors.items():
         masked = np.frombuffer(cohort.opened(name, reply).vector, "<u4")
         assert not np.any(masked == cohort.plain_sum([name], 5))
+
+
+def test_sites_that_train_a_part_raise_the_number_of_survivors() -> None:
+    """The plan asks for all six, so the sum of five is not opened."""
+    cohort = Cohort(Profile.RESILIENT, 6, required=6)
+    coordinator = cohort.coordinator(cohort.shelf())
+    vectors = cohort.vectors(coordinator)
+    assert coordinator.facts.min_survivors == 6
+    del vectors[cohort.names[0]]
+    assert play(cohort, coordinator, vectors).void == "ROUND_VOID"
+
+
+def test_probe_before_the_rounds_has_the_position_of_round_zero() -> None:
+    cohort = Cohort(Profile.RESILIENT, 4, first_round=0)
+    coordinator = cohort.coordinator(cohort.shelf((0, 0)))
+    assert play(cohort, coordinator, cohort.vectors(coordinator)).total is not None

@@ -1,0 +1,152 @@
+"""What a run cost in privacy: by site, by patient, across sites; and what a reader must be warned of.
+
+Every epsilon is composed once from the events that sites state; epsilons are never added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fedward.common.agreement import probe_events, round_event
+from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.errors import FedwardError
+from fedward.common.privacy import accounting, clip_probe
+from fedward.common.privacy.accounting import PrivacyEvent
+from fedward.common.privacy.patients import PatientBound, patient_epsilon
+
+_RECOMMENDED_EPSILON = (1.0, 5.0)
+
+History = tuple[PrivacyEvent, ...]
+Statements = Mapping[str, bytes]
+"""Site id to what the site says it was charged, as JSON."""
+
+
+def stated(plan: RunPlan, statement: bytes | None) -> History | None:
+    """A site's events, if they can be this run's: a stranger's statement is not worth accounting for."""
+    if not plan.is_private or statement is None:
+        return None
+    try:
+        history = accounting.history_from_json(statement)
+    except FedwardError:
+        return None
+    most: Counter[PrivacyEvent] = Counter({round_event(plan): plan.rounds * plan.secagg.max_attempts})
+    most.update(dict.fromkeys(probe_events(plan), plan.secagg.max_attempts))
+    return history if history and Counter(history) <= most else None
+
+
+def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
+    """A site's epsilons; None where the site says nothing credible."""
+    history = stated(plan, statement)
+    known = history is not None
+    figures: dict[str, Any] = {
+        "epsilon": accounting.epsilon(history or (), plan.privacy.delta) if known else None,
+        "epsilon_rdp": accounting.epsilon_rdp(history or (), plan.privacy.delta) if known else None,
+    }
+    if plan.is_private and plan.privacy.unit is PrivacyUnit.RECORD:
+        bound = _patient(plan, history) if history is not None else None
+        figures["epsilon_patient"] = bound and _finite(bound.epsilon)
+        figures["epsilon_patient_method"] = bound and bound.method.value
+    return figures
+
+
+def across_sites(plan: RunPlan, statements: Statements) -> History:
+    """The events of the costliest sites, as many as one person may be at; empty if no site says anything credible."""
+    found = [stated(plan, statement) for statement in statements.values()]
+    histories = sorted(
+        (history for history in found if history is not None),
+        key=lambda history: accounting.epsilon(history, plan.privacy.delta),
+        reverse=True,
+    )
+    return tuple(event for history in histories[: plan.privacy.max_sites_per_unit] for event in history)
+
+
+def run_figures(plan: RunPlan, statements: Statements) -> dict[str, Any]:
+    """The run's worst epsilons: of a unit at one site, at ``max_sites_per_unit`` sites, and of a whole patient."""
+    if not plan.is_private:
+        return {"epsilon_max": None}
+    delta = plan.privacy.delta
+    known = [history for statement in statements.values() if (history := stated(plan, statement)) is not None]
+    figures: dict[str, Any] = {"epsilon_max": max((accounting.epsilon(one, delta) for one in known), default=None)}
+    together = across_sites(plan, statements)
+    if plan.privacy.max_sites_per_unit > 1:
+        figures["epsilon_across_sites"] = accounting.epsilon(together, delta) if together else None
+    if plan.privacy.unit is PrivacyUnit.RECORD:
+        bound = _patient(plan, together) if together else None
+        figures["epsilon_patient"] = bound and _finite(bound.epsilon)
+        figures["epsilon_patient_method"] = bound and bound.method.value
+    return figures
+
+
+def plan_warnings(plan: RunPlan) -> list[str]:
+    """What can be said before a run begins."""
+    if not plan.is_private:
+        return ["privacy: none. The plan's privacy.mode is 'none'; the adapter may hold its training records."]
+    found = []
+    low, high = _RECOMMENDED_EPSILON
+    if not low <= plan.privacy.epsilon <= high:
+        found.append(f"epsilon {plan.privacy.epsilon:g} is outside the recommended range {low:g} to {high:g}.")
+    nominal = sum(site.nominal_units for site in plan.sites)
+    if plan.privacy.needs_probe and nominal < clip_probe.COARSE_BELOW_UNITS:
+        found.append(
+            f"clip_norm auto is too coarse for {nominal:,} {plan.privacy.unit.value}s: below "
+            f"{clip_probe.COARSE_BELOW_UNITS:,} the probe's noise drowns the counts. Set privacy.clip_norm to a number."
+        )
+    if plan.privacy.unit is PrivacyUnit.RECORD:
+        found.append(
+            "unit of privacy: record, which is weaker. Epsilon protects one record; epsilon_patient is for a whole "
+            f"patient with up to {plan.training.max_records_per_unit} records."
+        )
+    if plan.privacy.delta * max(site.nominal_units for site in plan.sites) > 1 / 10:
+        found.append(f"delta is above a tenth of 1 over the number of {plan.privacy.unit.value}s of a site.")
+    return found
+
+
+def sharing_warnings(plan: RunPlan, *, shared_patients: int, most_sites: int) -> list[str]:
+    """What patient ids at several sites mean for the printed epsilons."""
+    allowed = plan.privacy.max_sites_per_unit
+    if not shared_patients or most_sites <= allowed:
+        return []
+    return [
+        f"{shared_patients:,} patient ids occur at several sites, up to {most_sites}: if these are the same people, "
+        f"no printed epsilon covers them. Set privacy.max_sites_per_unit to {most_sites} (now {allowed}): the events "
+        "of so many sites are then composed into one epsilon."
+    ]
+
+
+def patient_warnings(plan: RunPlan, statements: Statements, *, records_left_out: int) -> list[str]:
+    """The patient-level epsilon beside a record-level one, in words."""
+    if not plan.is_private or plan.privacy.unit is not PrivacyUnit.RECORD:
+        return []
+    limit = plan.training.max_records_per_unit
+    figures = run_figures(plan, statements)
+    epsilon = figures["epsilon_patient"]
+    said = f"epsilon {epsilon:.3f}" if epsilon is not None else "no known bound"
+    if epsilon is not None and figures["epsilon_patient_method"] != "pld":
+        said += f" (a loose bound: {figures['epsilon_patient_method']})"
+    found = [f"a whole patient with up to {limit} records: {said} at delta {plan.privacy.delta:g}."]
+    if records_left_out:
+        found.append(f"{records_left_out:,} records were left out: more than {limit} of one patient.")
+    return found
+
+
+def _patient(plan: RunPlan, history: Sequence[PrivacyEvent]) -> PatientBound:
+    return patient_epsilon(history, plan.privacy.delta, plan.training.max_records_per_unit)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity; a bound that is infinite is none."""
+    return value if math.isfinite(value) else None
+
+
+__all__ = [
+    "across_sites",
+    "patient_warnings",
+    "plan_warnings",
+    "run_figures",
+    "sharing_warnings",
+    "site_figures",
+    "stated",
+]
