@@ -1,0 +1,1 @@
+"""Hostile servers and lying sites against the real participant and coordinator."""
