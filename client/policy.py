@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
+from fedward.common.run_terms import site_floors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,11 +42,37 @@ def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
     return clip_norm == AUTO or clip_norm <= policy.max_clip_norm
 
 
+def _floors_hold(plan: RunPlan, policy: SitePolicy) -> bool:
+    """Whether a cohort of all sites has the honest ones that this site asks for; each round is judged again."""
+    if not plan.secagg.is_masked:
+        return True
+    agreed, own, count = plan.secagg.floors(), site_floors(plan, policy), len(plan.sites)
+    try:
+        own.check_cohort(count, count)
+        own.check_floor(
+            num_cohort=count,
+            num_holders=count,
+            min_survivors=max(agreed.min_survivors(count, count), plan.secagg.min_survivors or 0),
+            stated_colluders=agreed.colluders(count),
+        )
+    except ProtocolError:
+        return False
+    return True
+
+
+def _is_patient(plan: RunPlan, policy: SitePolicy) -> bool:
+    """Whether the site's secrets live as long as the plan's coordinator may wait."""
+    secagg = plan.secagg
+    return not secagg.is_masked or secagg.reply_timeout_s + secagg.trip_timeout_s <= policy.attempt_ttl_s
+
+
 RULES: tuple[Rule, ...] = (
     Rule(name="privacy_mode", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.mode in s.privacy_modes),
     Rule(name="unit", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.unit in s.units),
     Rule(name="profile", code="PROFILE_FORBIDDEN", holds=lambda p, s: p.plan.secagg.profile in s.profiles),
     Rule(name="cohort", code="COHORT_TOO_SMALL", holds=lambda p, s: p.plan.secagg.min_cohort >= s.min_cohort),
+    Rule(name="honest_floor", code="HONEST_FLOOR", holds=lambda p, s: _floors_hold(p.plan, s)),
+    Rule(name="attempt_ttl", code="POLICY_REFUSED", holds=lambda p, s: _is_patient(p.plan, s)),
     Rule(name="delta", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.delta <= s.max_delta),
     Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: _clip_allowed(p.plan, s)),
     Rule(

@@ -4,7 +4,7 @@ The order of the steps of a round is the privacy argument, and a test reads it (
 before private data is read, the charge is in the ledger before the bytes leave, and what leaves is quantised, masked
 and signed. Any failure is a signed refusal that carries a code of a closed list and nothing that depends on data.
 
-Not handled here: transport, threads, the files of the site.
+Not handled here: what is done with the records (``duties``), masks (``masked_run``), transport, threads, files.
 """
 
 from __future__ import annotations
@@ -12,49 +12,33 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import math
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Protocol
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fedward.client.accepted_run import AcceptedRun
+from fedward.client.accounts import Accounts
+from fedward.client.duties import Assignment, Contribution, Duties, Trainer, adapter_of
+from fedward.client.masked_run import MaskedRun, Memory
 from fedward.client.policy import Proposal, require
-from fedward.common.agreement import (
-    PROBE_ROUND,
-    check_train,
-    cohort_facts,
-    is_resolved,
-    round_event,
-    run_epsilon,
-    run_events,
-    site_rank,
-    site_weight,
-    with_clip,
-)
+from fedward.client.store import MemoryStore, SiteStore
+from fedward.common.agreement import check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
-from fedward.common.errors import (
-    BudgetExhaustedError,
-    ConfigError,
-    FedwardError,
-    PlanError,
-    PrivacyError,
-    ProtocolError,
-)
+from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
 from fedward.common.identity import Identity, Roster
-from fedward.common.ledger.budget import BudgetAccount, Permit
-from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import only_prefix, sent_layout, trained_layout, whole_adapter
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.privacy import clip_probe
-from fedward.common.privacy.accounting import PrivacyEvent, epsilon, history_to_json
+from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
+from fedward.common.secagg.journal import JournalEntry
+from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.ring import to_bytes
-from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
+from fedward.common.secagg.shares import RandomBytes
+from fedward.common.secagg.state import restored
+from fedward.common.secagg.thresholds import Profile
+from fedward.common.secagg.transcript import ZERO_HASH
 
 STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
@@ -62,36 +46,7 @@ PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
 """The same for the ``Train`` of round 0, which finds the clip norm."""
 
 _LOG = logging.getLogger("fedward.site")
-
-
-class Trainer(Protocol):
-    """The part of a site that holds data and model."""
-
-    def check(self, plan: RunPlan) -> None:
-        """Compare base and layout with the plan, prove the gradients. Reads no record.
-
-        Raises:
-            ProtocolError: ``PLAN_MISMATCH``.
-        """
-        ...
-
-    def update(
-        self,
-        plan: RunPlan,
-        adapter: adapters.Adapter,
-        *,
-        round_number: int,
-        permit: Permit | None,
-        entropy: Entropy,
-    ) -> NDArray[np.float32]:
-        """Train on the site's records: (L,) float32, the movement of the factors that this round trains."""
-        ...
-
-    def noisy_norms(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
-    ) -> NDArray[np.float32]:
-        """Count the units by gradient norm and add the permit's noise: (34,) float32; see ``clip_probe.release``."""
-        ...
+_OF_MASKED_ROUNDS = (pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
 
 
 class SiteAgent:
@@ -103,9 +58,12 @@ class SiteAgent:
         roster: pinned; whoever is not in it is a stranger.
         policy: binds every run, whatever the server asks.
         trainer: data and model.
-        aggregator: the secure-aggregation profile.
         entropy_for: gives the randomness of one (round, attempt): the operating system's, unless a simulation says
             otherwise.
+        aggregator: a profile without masks, for simulations; a real site has none.
+        store: what outlives the process; a site with something in it goes on from there.
+        random_bytes: for one-time keys; the operating system's.
+        now_s: monotonic seconds.
     """
 
     def __init__(
@@ -116,8 +74,11 @@ class SiteAgent:
         roster: Roster,
         policy: SitePolicy,
         trainer: Trainer,
-        aggregator: Aggregator,
         entropy_for: Callable[[int, int], Entropy],
+        aggregator: Aggregator | None = None,
+        store: SiteStore | None = None,
+        random_bytes: RandomBytes = os.urandom,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.site_id = site_id
         self._identity = identity
@@ -125,13 +86,16 @@ class SiteAgent:
         self._policy = policy
         self._trainer = trainer
         self._aggregator = aggregator
-        self._entropy_for = entropy_for
+        self._store = store or MemoryStore()
+        self._random_bytes = random_bytes
+        self._now_s = now_s
         self._run: AcceptedRun | None = None
-        # Of all runs together; and of the run that goes on, whose own epsilon binds its retries.
-        self._account = BudgetAccount(epsilon_cap=policy.account_epsilon, delta=policy.account_delta)
-        self._run_account: BudgetAccount | None = None
+        self._masked: MaskedRun | None = None
+        self.accounts = Accounts(policy)
+        self._duties = Duties(site_id=site_id, trainer=trainer, accounts=self.accounts, entropy_for=entropy_for)
         self._left: frozenset[bytes] = frozenset()
         self._answered: tuple[bytes, bytes] | None = None
+        self.restore_state(self._store.load())
 
     # ------------------------------------------------------------------------------------------------ messages
 
@@ -159,11 +123,13 @@ class SiteAgent:
         body = opened.body
         if isinstance(body, pb.PlanOffer):
             return self.on_plan_offer(opened, body)
-        if isinstance(body, pb.Train):
-            return self.on_train(opened, body)
         if isinstance(body, pb.RunEnd):
             return self.on_run_end(opened)
-        raise ProtocolError("BAD_ENCODING", "a message that is not for sites")
+        if isinstance(body, _OF_MASKED_ROUNDS) and self._masked is not None:
+            return self.on_masked(opened)
+        if isinstance(body, pb.Train):
+            return self.on_train(opened, body)
+        raise ProtocolError("BAD_ENCODING", "a message that is not for sites, or not of this profile")
 
     def on_plan_offer(self, offer: codec.Opened[codec.Body], body: pb.PlanOffer) -> bytes:
         """Judge a plan by the site's own policy, before any data is read; accept or refuse it, signed."""
@@ -174,7 +140,7 @@ class SiteAgent:
             plan = RunPlan.from_bytes(body.plan)
         except ConfigError as error:
             raise ProtocolError("BAD_ENCODING", error.message) from error
-        if position.profile != plan.secagg.profile or position.profile != self._aggregator.profile:
+        if position.profile != plan.secagg.profile or position.profile not in self._profiles:
             raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs", rule="profile")
         if (position.round_number, position.attempt) != (0, 0):
             raise ProtocolError("ROUND_ORDER", "a plan is offered before the first round")
@@ -190,37 +156,60 @@ class SiteAgent:
             plan=plan, run_epsilon=0.0, total_epsilon=0.0, nominal_units=plan.site(self.site_id).nominal_units
         )
         require(free, self._policy)
-        require(self._proposal(free, is_new=known is None), self._policy)
+        require(self.accounts.proposal(free, is_new=known is None), self._policy)
         self._trainer.check(plan)
         if known is None:
-            if self._run is not None:
-                self._left |= {self._run.run_id}
-            self._answered = None
-            self._run = AcceptedRun(run_id=position.run_id, plan_bytes=body.plan, plan=plan)
-            self._run_account = self._open_account(plan)
-        return codec.seal(
-            self._identity, pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
-        )
+            self._begin_run(position, body.plan, plan)
+        accept = pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
+        if self._masked is not None:
+            accept.transport_key, accept.signature = self._masked.accept_fields()
+        return codec.seal(self._identity, accept)
+
+    def _begin_run(self, position: codec.Position, plan_bytes: bytes, plan: RunPlan) -> None:
+        if self._run is not None:
+            self._left |= {self._run.run_id}
+        self._answered = None
+        self._run = AcceptedRun(run_id=position.run_id, plan_bytes=plan_bytes, plan=plan)
+        self.accounts.open_run(plan)
+        transport = AgreementKey.generate(self._random_bytes) if plan.secagg.is_masked else None
+        self._masked = self._masked_run(self._run, transport)
+        self._commit()
+
+    def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
+        """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
+        run, masked = self._require_run(request.position), self._masked
+        if masked is None or run.is_over:
+            raise ProtocolError("ATTEMPT_CLOSED", "the run has ended")
+        tasks: list[Assignment] = []
+
+        def begin(opened: codec.Opened[codec.Body], body: pb.Train) -> None:
+            check_clip(run.plan, opened.position.round_number, body.clip_norm)
+            tasks.append(self._assignment(run, opened, body))
+
+        def carry_out() -> Contribution:
+            return self._duties.carry_out(tasks[0])
+
+        def give_up() -> None:
+            self.accounts.void(tasks[0].permits)
+
+        return masked.handle(request, begin=begin, carry_out=carry_out, give_up=give_up)
 
     def on_train(self, request: codec.Opened[codec.Body], body: pb.Train) -> bytes:
-        """Train one round and give this site's part of the cohort's sum; see ``STEPS``."""
+        """Train one round of a profile without masks and give this site's part of the sum; see ``STEPS``."""
         if self._answered is not None and self._answered[0] == request.body_hash:
             return self._answered[1]
-        run = self._require_run(request.position)
-        run.require_new(request.position)
-        check_train(run.plan, request.position, body, site_id=self.site_id)
-        clip_norm = run.clip_norm_of(request.position, body.clip_norm, most=self._policy.max_clip_norm)
-        adapter = self._adapter_of(run.plan, body, request.vector)
-        # The position is used up by the first attempt to train, whatever becomes of it.
-        position = request.position
-        self._run = replace(run, last_round=position.round_number, last_attempt=position.attempt, clip_norm=clip_norm)
+        run, position = self._require_run(request.position), request.position
+        if self._aggregator is None:
+            raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs")
+        run.require_new(position)
+        check_train(run.plan, position, body, site_id=self.site_id)
+        task = self._assignment(run, request, body)
+        self._commit()
+        part = self._duties.carry_out(task)
+        self._commit()
         facts = cohort_facts(position, body)
-        if position.round_number == PROBE_ROUND:
-            raw = self._probed_vector(run.plan, facts, adapter)
-        else:
-            raw = self._trained_vector(
-                run.plan if clip_norm is None else with_clip(run.plan, clip_norm), facts, adapter
-            )
+        participant = self._aggregator.participant(self.site_id)
+        raw = to_bytes(participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key))
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -228,40 +217,29 @@ class SiteAgent:
         self._answered = (request.body_hash, sealed)
         return sealed
 
-    def _trained_vector(self, plan: RunPlan, facts: CohortFacts, adapter: adapters.Adapter) -> bytes:
-        """The steps up to the mask, in their order."""
-        entropy = self._entropy_for(facts.round_number, facts.attempt)
-        dither_key = entropy.words(4).tobytes()
-        permits = (
-            self._reserve(round_event(plan), plan.privacy.resolved_clip_norm, "train") if plan.is_private else None
+    def _assignment(self, run: AcceptedRun, request: codec.Opened[codec.Body], body: pb.Train) -> Assignment:
+        """What an acceptable ``Train`` asks for; its position is used up, whatever becomes of it, and so is budget."""
+        position = request.position
+        run.require_new(position)
+        clip_norm = run.clip_norm_of(position, body.clip_norm, most=self._policy.max_clip_norm)
+        adapter = adapter_of(run.plan, body, request.vector)
+        self._run = replace(
+            run,
+            last_round=position.round_number,
+            last_attempt=position.attempt,
+            clip_norm=run.clip_norm if clip_norm is None else clip_norm,
         )
-        # A failure from here on leaves the reservation standing: counted, never refunded.
-        update = self._trainer.update(
-            plan, adapter, round_number=facts.round_number, permit=permits and permits[0], entropy=entropy
-        )
-        self._charge(permits)
-        # Whatever the trainer did: beyond its own columns a site sends nothing, for there the sum has fewer sites.
-        rank = site_rank(plan, self.site_id)
-        if rank < plan.lora.rank:
-            update = only_prefix(trained_layout(plan.lora.aggregation, plan.layout, facts.round_number), update, rank)
-        participant = self._aggregator.participant(self.site_id)
-        weight = site_weight(plan, self.site_id)
-        return to_bytes(participant.vector(facts, update, weight=weight, dither_key=dither_key))
-
-    def _probed_vector(self, plan: RunPlan, facts: CohortFacts, adapter: adapters.Adapter) -> bytes:
-        """The steps of the probe up to the mask; counts carry no weight."""
-        entropy = self._entropy_for(facts.round_number, facts.attempt)
-        dither_key = entropy.words(4).tobytes()
-        permits = self._reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
-        counts = self._trainer.noisy_norms(plan, adapter, permit=permits[0], entropy=entropy)
-        self._charge(permits)
-        participant = self._aggregator.participant(self.site_id)
-        return to_bytes(participant.vector(facts, counts, weight=1.0, dither_key=dither_key))
+        plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
+        return self._duties.assign(plan, position.round_number, position.attempt, adapter)
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
         self._run = replace(self._require_run(request.position), is_over=True)
         self._answered = None
+        if self._masked is not None:
+            self._masked.close()
+            self._masked = self._masked_run(self._run, None)
+        self._commit()
         events = history_to_json(self.history)
         return codec.seal(self._identity, pb.RunEndReply(header=request.position.header(self.site_id), events=events))
 
@@ -270,10 +248,28 @@ class SiteAgent:
     @property
     def history(self) -> tuple[PrivacyEvent, ...]:
         """All events reserved or charged in this run."""
-        return () if self._run_account is None else self._run_account.history
+        return self.accounts.history
+
+    @property
+    def memory(self) -> Memory | None:
+        """The secrets of a masked round that goes on, for a simulation that moves a site between processes.
+
+        A real site never gives them away: they are lost with its process.
+        """
+        return None if self._masked is None else self._masked.memory
+
+    @memory.setter
+    def memory(self, memory: Memory) -> None:
+        if self._masked is not None:
+            self._masked.memory = memory
+
+    def expire(self) -> None:
+        """Destroy secrets that nobody has asked for in the policy's time; whoever keeps a site running calls this."""
+        if self._masked is not None:
+            self._masked.expire()
 
     def export_state(self) -> bytes:
-        """What a simulated node carries from one process to the next. A real site keeps this on its own disk."""
+        """What a site keeps on its own disk, its accounts among it. No secrets of rounds; the run's transport key."""
         if self._run is None:
             return b""
         document = {
@@ -282,8 +278,8 @@ class SiteAgent:
             "plan": base64.b64encode(self._run.plan_bytes).decode(),
             "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
             "clip_norm": self._run.clip_norm,
-            "account": self._account.to_bytes().decode(),
-            "run_account": None if self._run_account is None else self._run_account.to_bytes().decode(),
+            "transport": None if self._masked is None else self._masked.transport.secret.hex(),
+            **self.accounts.to_document(),
         }
         return json.dumps(document).encode()
 
@@ -304,11 +300,46 @@ class SiteAgent:
             is_over=is_over,
         )
         self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])
-        self._account = BudgetAccount.from_bytes(document["account"].encode())
-        run_account = document["run_account"]
-        self._run_account = None if run_account is None else BudgetAccount.from_bytes(run_account.encode())
+        self.accounts.read_document(document)
+        secret = document["transport"]
+        transport = None if secret is None else AgreementKey.from_secret(bytes.fromhex(secret))
+        self._masked = self._masked_run(self._run, transport)
+
+    def _commit(self, entries: Sequence[JournalEntry] = ()) -> None:
+        self._store.commit(entries, self.export_state)
+
+    def _masked_run(self, run: AcceptedRun, transport: AgreementKey | None) -> MaskedRun | None:
+        """The masked rounds of a run that goes on; after a restart only the positions that were used are known."""
+        if transport is None:
+            return None
+        position = codec.Position(
+            run_id=run.run_id,
+            roster_hash=self._roster.hash,
+            plan_digest=digest_of(run.plan_bytes),
+            profile=run.plan.secagg.profile,
+        )
+        memory = Memory(state=restored(self._store.entries(run.run_id)), heard_s=self._now_s())
+        return MaskedRun(
+            site_id=self.site_id,
+            identity=self._identity,
+            roster=self._roster,
+            policy=self._policy,
+            plan=run.plan,
+            position=position,
+            transport=transport,
+            random_bytes=self._random_bytes,
+            now_s=self._now_s,
+            commit=self._commit,
+            memory=memory,
+        )
 
     # ------------------------------------------------------------------------------------------------ parts
+
+    @property
+    def _profiles(self) -> frozenset[str]:
+        """What this site can run, whatever its policy allows."""
+        masked = frozenset(profile.value for profile in Profile)
+        return masked if self._aggregator is None else masked | {self._aggregator.profile}
 
     def _open(self, request: bytes) -> codec.Opened[codec.Body]:
         opened = codec.open_message(request, None, sender=COORDINATOR, public_key=self._roster.coordinator_key)
@@ -331,22 +362,6 @@ class SiteAgent:
         if any(site.id not in self._roster.members for site in plan.sites):
             raise ProtocolError("UNKNOWN_SITE", "the plan names a site that is not in the roster")
 
-    def _open_account(self, plan: RunPlan) -> BudgetAccount | None:
-        if not plan.is_private:
-            return None
-        # The stricter of plan and policy binds, retries included.
-        cap = min(plan.privacy.epsilon, self._policy.max_epsilon)
-        return BudgetAccount(epsilon_cap=cap, delta=plan.privacy.delta)
-
-    def _proposal(self, free: Proposal, *, is_new: bool) -> Proposal:
-        """The proposal with what it costs."""
-        plan = free.plan
-        if not plan.is_private or not is_resolved(plan):
-            return replace(free, run_epsilon=math.inf, total_epsilon=math.inf)
-        coming = run_events(plan) if is_new else ()
-        total = epsilon([*self._account.history, *coming], self._account.delta)
-        return replace(free, run_epsilon=run_epsilon(plan), total_epsilon=total)
-
     def _require_run(self, position: codec.Position) -> AcceptedRun:
         run = self._run
         if run is None or run.run_id != position.run_id:
@@ -354,34 +369,6 @@ class SiteAgent:
         if digest_of(run.plan_bytes) != position.plan_digest or run.plan.secagg.profile != position.profile:
             raise ProtocolError("PLAN_MISMATCH", "the message is for another plan")
         return run
-
-    @staticmethod
-    def _adapter_of(plan: RunPlan, body: pb.Train, vector: bytes) -> adapters.Adapter:
-        """The whole adapter: what the site draws itself, and what came; its digest must be the stated one."""
-        sent = sent_layout(plan.lora.aggregation, plan.layout)
-        try:
-            adapter = whole_adapter(plan, adapters.vector_from_bytes(vector, adapters.num_coordinates(sent)))
-        except ConfigError as error:
-            raise ProtocolError("MODEL_MISMATCH", error.message) from error
-        if adapters.adapter_digest(plan.layout, adapter) != body.model_digest:
-            raise ProtocolError("MODEL_MISMATCH", "the adapter is not the one that the message names")
-        return adapter
-
-    def _reserve(self, event: PrivacyEvent, clip_norm: float, purpose: str) -> tuple[Permit, Permit]:
-        """Room in the run's account and in the site's; the first permit is the mechanism's."""
-        if self._run_account is None:
-            raise PrivacyError("the account of a private run is gone")
-        of_run = self._run_account.reserve(event, clip_norm=clip_norm, purpose=purpose)
-        try:
-            return of_run, self._account.reserve(event, clip_norm=clip_norm, purpose=purpose)
-        except BudgetExhaustedError:
-            self._run_account.void(of_run)
-            raise
-
-    def _charge(self, permits: tuple[Permit, Permit] | None) -> None:
-        if permits is not None and self._run_account is not None:
-            self._account.charge(permits[1])
-            self._run_account.charge(permits[0])
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
         _LOG.warning("refused: %s %s", error.code, error.rule)

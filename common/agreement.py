@@ -17,7 +17,9 @@ from fedward.common.messages.codec import Position
 from fedward.common.privacy import clip_probe
 from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent, epsilon
 from fedward.common.secagg import ring
-from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
+from fedward.common.secagg.plain import PROFILE as PLAIN_RING
+from fedward.common.secagg.terms import RingTerms
+from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts, digest
 
 
 def plan_position(plan_bytes: bytes, *, run_id: bytes, roster_hash: bytes) -> Position:
@@ -42,26 +44,46 @@ def planned_train(
     Args:
         found_clip: what the probe found; only for plans that need one.
     """
-    clamp_log2 = ring.default_clamp_log2(len(cohort))
-    is_probe = position.round_number == PROBE_ROUND
-    # The probe takes the gradients that the first round will clip.
-    trained = trained_layout(plan.lora.aggregation, plan.layout, 1 if is_probe else position.round_number)
+    clip_norm = stated_clip(plan, position.round_number, found_clip)
+    terms = ring_terms(plan, position.round_number, len(cohort), clip_norm=clip_norm, profile=position.profile)
     return pb.Train(
         header=position.header(COORDINATOR),
         model_digest=model_digest,
-        layout_digest=adapters.layout_digest(trained),
+        layout_digest=terms.layout_digest,
         cohort=sorted(cohort, key=str.encode),
         min_survivors=required_survivors(plan, cohort),
+        num_coordinates=terms.num_coordinates,
+        scale_log2=terms.scale_log2,
+        clamp_log2=terms.clamp_log2,
+        clip_norm=clip_norm,
+    )
+
+
+def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: float, profile: str) -> RingTerms:
+    """The ring and layout values that the plan prescribes for a cohort of ``num_sites``.
+
+    In masked profiles the clip norm goes into the layout digest, and so into the cohort's: sites that were told two
+    clips have masks that do not cancel.
+    """
+    is_probe = round_number == PROBE_ROUND
+    # The probe takes the gradients that the first round will clip.
+    trained = trained_layout(plan.lora.aggregation, plan.layout, 1 if is_probe else round_number)
+    layout_digest = adapters.layout_digest(trained)
+    if profile != PLAIN_RING:
+        layout_digest = digest("fedward/secagg/v1/layout", layout_digest, float(clip_norm).hex())
+    clamp_log2 = ring.default_clamp_log2(num_sites)
+    return RingTerms(
+        layout_digest=layout_digest,
         num_coordinates=clip_probe.NUM_BINS if is_probe else adapters.num_coordinates(trained),
         # k = b: one unit of the update is the clamp
         scale_log2=clip_probe.SCALE_LOG2 if is_probe else clamp_log2,
         clamp_log2=clamp_log2,
-        clip_norm=0.0 if is_probe else _stated_clip(plan, found_clip),
     )
 
 
-def _stated_clip(plan: RunPlan, found_clip: float) -> float:
-    if not plan.is_private:
+def stated_clip(plan: RunPlan, round_number: int, found_clip: float) -> float:
+    """The clip norm that a ``Train`` states: 0 in the probe and without privacy."""
+    if not plan.is_private or round_number == PROBE_ROUND:
         return 0.0
     return found_clip if plan.privacy.needs_probe else plan.privacy.resolved_clip_norm
 
@@ -106,8 +128,19 @@ def check_train(plan: RunPlan, position: Position, message: pb.Train, *, site_id
     expected.vector_hash = message.vector_hash
     if expected != message:
         raise ProtocolError("PLAN_MISMATCH", "a ring, layout or clip value differs from the accepted plan")
-    is_probe = position.round_number == PROBE_ROUND
-    if plan.privacy.needs_probe and not is_probe and not clip_probe.is_clip(message.clip_norm):
+    check_clip(plan, position.round_number, message.clip_norm)
+
+
+def check_clip(plan: RunPlan, round_number: int, stated: float) -> None:
+    """Refuse a clip norm that is not the plan's, or that no probe gives.
+
+    Raises:
+        ProtocolError: ``PLAN_MISMATCH``.
+    """
+    if not stated == stated_clip(plan, round_number, stated):  # this way round NaN is refused
+        raise ProtocolError("PLAN_MISMATCH", "a clip norm that is not the plan's")
+    is_found = plan.privacy.needs_probe and round_number != PROBE_ROUND
+    if is_found and not clip_probe.is_clip(stated):
         raise ProtocolError("PLAN_MISMATCH", "a clip norm that no probe gives")
 
 
@@ -134,9 +167,10 @@ def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
 
     The sum over a column that one site alone trains is that site's update. A secure sum counts survivors and knows no
     columns, so the worst case is taken: all who drop out train the last column. With equal ranks this is
-    ``secagg.min_cohort`` itself.
+    ``secagg.min_cohort`` itself. ``secagg.min_survivors`` may ask for more.
     """
-    return len(cohort) - num_full_rank(plan, cohort) + plan.secagg.min_cohort
+    by_rank = len(cohort) - num_full_rank(plan, cohort) + plan.secagg.min_cohort
+    return max(by_rank, plan.secagg.min_survivors or 0)
 
 
 def column_weights(plan: RunPlan, site_ids: Collection[str]) -> NDArray[np.float64]:

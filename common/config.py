@@ -17,8 +17,10 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
 
-from fedward.common.errors import ConfigError, PlanError
+from fedward.common.errors import ConfigError, PlanError, ProtocolError
 from fedward.common.privacy.accounting import MAX_STEPS
+from fedward.common.secagg.floors import MAX_SITES, Floors
+from fedward.common.secagg.thresholds import MIN_HONEST, Profile
 
 COORDINATOR = "coordinator"
 """The coordinator's name as sender of messages; no site may carry it."""
@@ -51,6 +53,7 @@ def _auto_or(low: float, high: float) -> PlainValidator:
 
 ClipNorm = Annotated[float | Literal["auto"], _auto_or(1e-6, 1e6)]
 SampleRate = Annotated[float | Literal["auto"], _auto_or(1e-9, 1.0)]
+_TWO_SITES = 2
 Aggregation = Literal["ffa", "fedsvd", "alternate", "naive"]
 """Which factors sites train, and what the server does with their sum; see ``common.lora.aggregation``."""
 
@@ -210,18 +213,46 @@ class ServerPlan(Settings):
 class SecAggPlan(Settings):
     """How the updates are added up."""
 
-    profile: Literal["plain_ring"] = "plain_ring"
-    """``plain_ring``: quantised and added in the ring, without masks. Masked profiles come with version 0.2."""
+    profile: Literal["strict", "resilient", "resilient-malicious", "plain_ring"] = "resilient"
+    """``resilient``: masks that bear lost sites, for four sites or more; two trips a round. ``strict``: one trip, but a
+    lost site makes the round void; for three sites or more. ``resilient-malicious``: three trips, the sites confirm to
+    each other whose updates are in the sum. ``plain_ring``: no masks, so the coordinator could read every update; for
+    simulations, and no site allows it by default."""
     ring_bits: Literal[32] = 32
     """Size of the ring."""
     min_cohort: int = Field(default=3, ge=1, le=10_000)
-    """Fewest sites whose sum is opened."""
+    """Fewest sites whose sum is opened. Masked profiles need 3; 2 under ``strict`` means that each site learns the
+    other's update, and every site's policy must allow that."""
+    min_survivors: int | None = Field(default=None, ge=1, le=10_000)
+    """Fewest sites whose sum is opened, if that is to be more than what the profile asks for: all under ``strict``, else
+    max(t, n − max(1, ⌊n/10⌋)) of n, with the threshold t = ⌊2n/3⌋ + 1. A smaller number changes nothing."""
+    assumed_colluders: int | None = Field(default=None, ge=0, le=10_000)
+    """Sites of a cohort that may work together with the coordinator. None: a fifth of them, at least one."""
+    late_cohort: bool = False
+    """``strict`` only: the cohort is told to those sites that have trained already, so that a site lost in training
+    costs nothing. One more trip."""
     weights: Literal["uniform", "declared"] = "uniform"
     """``declared`` weighs a site by its ``nominal_units``."""
     max_attempts: int = Field(default=2, ge=1, le=5)
     """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all."""
     reply_timeout_s: PositiveFloat = 3600.0
     """How long the coordinator waits for a site's update."""
+    trip_timeout_s: PositiveFloat = 120.0
+    """How long it waits for any other reply of a masked round: for keys, confirmations and shares."""
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether nobody can read a single update."""
+        return self.profile != "plain_ring"
+
+    def floors(self) -> Floors:
+        """What the plan demands of every cohort of a masked profile."""
+        return Floors(
+            profile=Profile(self.profile),
+            min_cohort=self.min_cohort,
+            assumed_colluders=self.assumed_colluders,
+            allow_two_sites=self.min_cohort <= _TWO_SITES,
+        )
 
 
 class EvaluationPlan(Settings):
@@ -308,6 +339,7 @@ class RunPlan(Settings):
         self._check_delta()
         self._check_ranks()
         self._check_start()
+        self._check_profile()
         return self
 
     def _check_batch(self) -> None:
@@ -349,6 +381,29 @@ class RunPlan(Settings):
                     f"lora.rank {spec.shape[0]} is above the {spec.shape[1]} inputs of {spec.name}: its rows cannot be "
                     "orthonormal. Set lora.rank lower, or take ffa or alternate with lora.a_init = random"
                 )
+
+    def _check_profile(self) -> None:
+        """Whether the profile protects a cohort of all sites: a smaller one is judged round by round."""
+        secagg, count = self.secagg, len(self.sites)
+        if secagg.late_cohort and secagg.profile != Profile.STRICT.value:
+            raise ValueError("secagg.late_cohort is for the profile strict: the others bear lost sites without it")
+        if not secagg.is_masked:
+            return
+        hint = _profile_hint(secagg.profile, count)
+        floors = secagg.floors()
+        partial = sum(site.rank not in (None, self.lora.rank) for site in self.sites)
+        required = max(partial + secagg.min_cohort, secagg.min_survivors or 0)
+        try:
+            floors.check_cohort(count, count)
+            floors.check_floor(
+                num_cohort=count,
+                num_holders=count,
+                min_survivors=max(required, floors.min_survivors(count, count)),
+                stated_colluders=floors.colluders(count),
+                required=required,
+            )
+        except ProtocolError as error:
+            raise ValueError(f"secagg.profile {secagg.profile} with {count} sites: {error.message}. {hint}") from error
 
     def to_bytes(self) -> bytes:
         """The JSON that travels; its SHA-256 is the plan's digest."""
@@ -411,10 +466,35 @@ class SitePolicy(Settings):
     """Largest adapter."""
     aggregations: tuple[Aggregation, ...] = ("ffa", "fedsvd", "alternate")
     """Ways to aggregate adapters. ``naive`` is left out: noise on both factors multiplies, and the sum is not exact."""
-    profiles: tuple[str, ...] = ()
-    """Secure-aggregation profiles; an empty list allows nothing."""
+    profiles: tuple[str, ...] = tuple(profile.value for profile in Profile)
+    """Secure-aggregation profiles; an empty list allows nothing. ``plain_ring`` is for simulations."""
     min_cohort: int = Field(default=3, ge=1)
     """Fewest sites in any sum."""
+    assumed_colluders: int | None = Field(default=None, ge=0)
+    """Sites that may work together with the coordinator, if this site fears more than the plan does."""
+    min_honest: int = Field(default=MIN_HONEST, ge=MIN_HONEST)
+    """Honest sites in any sum that a hostile coordinator can open."""
+    allow_two_sites: bool = False
+    """Take part in a sum of two under ``strict``: each of the two learns the other's update."""
+    max_attempts: int = Field(default=2, ge=1)
+    """Most attempts at one round; each one is charged in full."""
+    attempt_ttl_s: PositiveFloat = 86_400.0
+    """So long after its last message a site still holds the secrets of a round that is not over; then it destroys them.
+    No shorter than a plan's two timeouts together."""
+
+
+def _profile_hint(profile: str, count: int) -> str:
+    """What to set instead."""
+    if count > MAX_SITES:
+        return "Set secagg.profile = plain_ring, in a simulation"
+    if count == 3 and profile != Profile.STRICT.value:
+        return "Three sites need secagg.profile = strict"
+    if count < 3:
+        return (
+            "Set secagg.profile = strict and secagg.min_cohort = 2, if each site may learn the other's update; or "
+            "plain_ring, in a simulation"
+        )
+    return "Add sites, or set secagg.assumed_colluders, or secagg.profile = strict"
 
 
 Parsed = TypeVar("Parsed", bound=Settings)

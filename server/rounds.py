@@ -10,31 +10,28 @@ Not handled here: transport and time (``server/grid.py``), files, and what a sit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from fedward.common.agreement import PROBE_ROUND, cohort_facts, num_full_rank, plan_position, planned_train
+from fedward.common.agreement import PROBE_ROUND, num_full_rank, plan_position
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import check_layout, sent_layout
-from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import ring
-from fedward.common.secagg.aggregator import Aggregator, CohortSum, Coordinator
-from fedward.common.secagg.transcript import CohortFacts
+from fedward.common.secagg.aggregator import Aggregator
+from fedward.common.secagg.journal import Journal
 from fedward.server.aggregate import ServerState, clamped_share, mean_update, update_norm
 from fedward.server.clip import cohort_clip
-from fedward.server.grid import Clock, Delivery, Grid, Post
+from fedward.server.exchange import Exchange
+from fedward.server.gathering import Attempt, Gathered, Gatherer, PlainRounds, codes
+from fedward.server.grid import Clock, Grid
+from fedward.server.masked_rounds import MaskedRounds
 
-_POLL_S = 0.25
 _OFFER_TIMEOUT_S = 600.0
-_TRANSPORT = "TRANSPORT"
-_LATE = "LATE"
 
-Reply = TypeVar("Reply", pb.PlanAccept, pb.TrainReply, pb.RunEndReply)
 Used = TypeVar("Used")
 
 
@@ -47,10 +44,15 @@ class RoundRecord:
     cohort: tuple[str, ...]
     survivors: tuple[str, ...]
     dropped: Mapping[str, str]
-    """Site id to the code of its refusal, or ``TRANSPORT:n`` or ``LATE``."""
+    """Site id to the code of its refusal, or ``TRANSPORT:n``, ``LATE``, or ``NO_BUNDLE`` where it laid in no keys."""
     bytes_to_site: int
+    """Of all requests of the round, void attempts included, to the site that was sent the most."""
     bytes_from_site: int
-    """Size of the largest reply."""
+    """The same of replies."""
+    trips: int
+    """How often the sites were asked and waited for, void attempts and requests for keys included."""
+    faults: tuple[str, ...] = ()
+    """Shares that were not what their dealer signed, each as code, dealer and, where one is known, holder."""
     seconds: float
     update_norm: float
     """L2 norm of the mean update, a function of the opened sum."""
@@ -97,26 +99,6 @@ class Observer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    site_id: str
-    request: bytes = field(repr=False)
-    payload: bytes = field(repr=False)
-    failure: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Gathered:
-    """One cohort's opened sum, and how it came about."""
-
-    facts: CohortFacts
-    opened: CohortSum
-    dropped: dict[str, str]
-    bytes_to_site: int
-    bytes_from_site: int
-    started_s: float
-
-
 class RoundLoop:
     """One run of a plan.
 
@@ -124,6 +106,12 @@ class RoundLoop:
         plan_bytes: the final plan; exactly these bytes are offered, hashed and accepted.
         run_id: 16 bytes, new for every run.
         identity: the coordinator's; the roster names its public key.
+        roster: coordinator and sites.
+        grid: the network.
+        clock: time.
+        observer: told of progress.
+        aggregator: of a profile without masks, for simulations.
+        journal: where a masked sum is written down before its shares are asked for; None: nowhere.
     """
 
     def __init__(
@@ -135,18 +123,17 @@ class RoundLoop:
         roster: Roster,
         grid: Grid,
         clock: Clock,
-        aggregator: Aggregator,
         observer: Observer,
+        aggregator: Aggregator | None = None,
+        journal: Journal | None = None,
     ) -> None:
         self._plan_bytes = plan_bytes
         self._plan = RunPlan.from_bytes(plan_bytes)
         self._position = plan_position(plan_bytes, run_id=run_id, roster_hash=roster.hash)
-        self._identity = identity
-        self._roster = roster
-        self._grid = grid
+        self._exchange = Exchange(identity=identity, roster=roster, grid=grid, clock=clock)
         self._clock = clock
-        self._aggregator = aggregator
         self._observer = observer
+        self._gatherer = self._new_gatherer(aggregator, journal)
         strangers = [site.id for site in self._plan.sites if site.id not in roster.members]
         if strangers:
             raise ConfigError(f"the plan names {strangers[0]!r}, who is not in the roster")
@@ -156,6 +143,25 @@ class RoundLoop:
         check_layout(layout, self._plan.lora.rank)
         self._start = ServerState.start(self._plan)
         self._sent = sent_layout(self._plan.lora.aggregation, layout)
+
+    def _new_gatherer(self, aggregator: Aggregator | None, journal: Journal | None) -> Gatherer:
+        if self._plan.secagg.is_masked:
+            return MaskedRounds(
+                plan=self._plan,
+                position=self._position,
+                exchange=self._exchange,
+                observer=self._observer,
+                journal=journal,
+            )
+        if aggregator is None or aggregator.profile != self._plan.secagg.profile:
+            raise ConfigError(f"secagg.profile {self._plan.secagg.profile} is for simulations")
+        return PlainRounds(
+            plan=self._plan,
+            position=self._position,
+            exchange=self._exchange,
+            aggregator=aggregator,
+            observer=self._observer,
+        )
 
     def run(self) -> RunResult:
         """Run all rounds.
@@ -198,20 +204,29 @@ class RoundLoop:
 
     def _offer(self) -> tuple[tuple[str, ...], dict[str, str]]:
         offer = pb.PlanOffer(header=self._position.header(COORDINATOR), plan=self._plan_bytes)
-        request = codec.seal(self._identity, offer)
+        request = self._exchange.seal(offer)
         offer_hash = hashlib.sha256(offer.SerializeToString(deterministic=True)).digest()
         invited = tuple(site.id for site in self._plan.sites)
         accepted: list[str] = []
         refusals: dict[str, str] = {}
-        for answer in self._ask(invited, request, _OFFER_TIMEOUT_S):
-            opened, failure = self._opened(answer, pb.PlanAccept, self._position)
+        for answer in self._exchange.ask(invited, request, _OFFER_TIMEOUT_S):
+            opened, failure = self._exchange.opened(answer, pb.PlanAccept, self._position)
             if opened is not None and opened.body.request_hash != offer_hash:
                 failure = "BAD_ENCODING"
+            elif opened is not None:
+                failure = self._welcomed(answer.site_id, opened.body)
             if failure:
                 refusals[answer.site_id] = failure
             else:
                 accepted.append(answer.site_id)
         return tuple(sorted(accepted, key=str.encode)), refusals
+
+    def _welcomed(self, site_id: str, accept: pb.PlanAccept) -> str:
+        try:
+            self._gatherer.welcome(site_id, accept)
+        except ProtocolError as error:
+            return error.code
+        return ""
 
     def _clip_norm(self, accepted: tuple[str, ...]) -> float | None:
         """The plan's clip norm, or what a probe of the sites finds; None without privacy."""
@@ -220,7 +235,7 @@ class RoundLoop:
         if not self._plan.privacy.needs_probe:
             return self._plan.privacy.resolved_clip_norm
 
-        def clip_of(gathered: _Gathered) -> float:
+        def clip_of(gathered: Gathered, _: Attempt) -> float:
             return cohort_clip(gathered.facts, gathered.opened)
 
         found = self._until_not_void(PROBE_ROUND, accepted, self._start, None, clip_of)
@@ -230,17 +245,21 @@ class RoundLoop:
     def _round(
         self, number: int, accepted: tuple[str, ...], state: ServerState, clip_norm: float | None
     ) -> tuple[ServerState, RoundRecord]:
-        def applied(gathered: _Gathered) -> tuple[ServerState, RoundRecord]:
-            mean = mean_update(self._plan, gathered.facts, gathered.opened)
+        started_s = self._clock.now_s()
+
+        def applied(gathered: Gathered, attempt: Attempt) -> tuple[ServerState, RoundRecord]:
+            mean, traffic = mean_update(self._plan, gathered.facts, gathered.opened), self._exchange.traffic
             record = RoundRecord(
                 round_number=number,
                 attempt=gathered.facts.attempt,
-                cohort=accepted,
+                cohort=tuple(sorted(gathered.facts.bundles, key=str.encode)),
                 survivors=gathered.opened.survivors,
-                dropped=gathered.dropped,
-                bytes_to_site=gathered.bytes_to_site,
-                bytes_from_site=gathered.bytes_from_site,
-                seconds=self._clock.now_s() - gathered.started_s,
+                dropped=attempt.dropped,
+                bytes_to_site=traffic.most_to_site,
+                bytes_from_site=traffic.most_from_site,
+                trips=traffic.trips,
+                faults=gathered.faults,
+                seconds=self._clock.now_s() - started_s,
                 update_norm=update_norm(mean),
                 trained_parameters=gathered.facts.num_coordinates,
                 clamped_share=clamped_share(gathered.facts, gathered.opened),
@@ -252,149 +271,62 @@ class RoundLoop:
     def _until_not_void(
         self,
         number: int,
-        cohort: tuple[str, ...],
+        sites: tuple[str, ...],
         state: ServerState,
         clip_norm: float | None,
-        use: Callable[[_Gathered], Used],
+        use: Callable[[Gathered, Attempt], Used],
     ) -> Used:
         """Gather a sum and use it, as often as the plan allows attempts.
 
         Raises:
             RunError: every attempt was void: too few survivors, or a sum that no honest vectors have.
         """
+        self._exchange.new_round()
+        model = adapters.vector_to_bytes(adapters.flatten(self._sent, state.adapter))
+        model_digest = adapters.adapter_digest(self._plan.layout, state.adapter)
         dropped: dict[str, str] = {}
-        for attempt in range(self._plan.secagg.max_attempts):
+        for attempt_number in range(self._plan.secagg.max_attempts):
             dropped = {}
+            attempt = Attempt(
+                round_number=number,
+                number=attempt_number,
+                sites=sites,
+                model=model,
+                model_digest=model_digest,
+                clip_norm=clip_norm,
+                dropped=dropped,
+            )
             try:
-                return use(self._gathered(number, attempt, cohort, state, clip_norm, dropped))
+                return use(self._gatherer.gather(attempt), attempt)
             except ProtocolError as error:
                 dropped["the cohort"] = error.code
         name = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
         raise RunError(
-            f"{name} was void {self._plan.secagg.max_attempts} times: "
-            + (", ".join(f"{site}: {code}" for site, code in sorted(dropped.items())) or "no site answered")
+            f"{name} was void {self._plan.secagg.max_attempts} times: " + (codes(dropped) or "no site answered")
         )
-
-    def _gathered(
-        self,
-        number: int,
-        attempt: int,
-        cohort: tuple[str, ...],
-        state: ServerState,
-        clip_norm: float | None,
-        dropped: dict[str, str],
-    ) -> _Gathered:
-        """Ask the cohort and open its sum; ``dropped`` tells of who is not in it, also if this raises.
-
-        Raises:
-            ProtocolError: the round is void.
-        """
-        started_s = self._clock.now_s()
-        position = replace(self._position, round_number=number, attempt=attempt)
-        raw = adapters.vector_to_bytes(adapters.flatten(self._sent, state.adapter))
-        model_digest = adapters.adapter_digest(self._plan.layout, state.adapter)
-        message = planned_train(self._plan, position, cohort, model_digest, found_clip=clip_norm or 0.0)
-        message.vector_hash = codec.vector_hash(raw)
-        request = codec.seal(self._identity, message, vector=raw)
-        facts = cohort_facts(position, message)
-        coordinator = self._aggregator.coordinator(facts)
-        largest = 0
-        for answer in self._ask(cohort, request, self._plan.secagg.reply_timeout_s):
-            failure = self._take(answer, facts, position, coordinator)
-            if failure:
-                dropped[answer.site_id] = failure
-            largest = max(largest, len(answer.payload))
-            self._observer.site_answered(number, answer.site_id, failure or "ok")
-        return _Gathered(
-            facts=facts,
-            opened=coordinator.open(),
-            dropped=dropped,
-            bytes_to_site=len(request),
-            bytes_from_site=largest,
-            started_s=started_s,
-        )
-
-    def _take(self, answer: _Answer, facts: CohortFacts, position: codec.Position, coordinator: Coordinator) -> str:
-        """Add one reply to the sum; the code of the failure, or nothing."""
-        opened, failure = self._opened(answer, pb.TrainReply, position)
-        if opened is None:
-            return failure
-        if opened.body.cohort_digest != facts.digest():
-            return "DIGEST_MISMATCH"
-        try:
-            coordinator.add(answer.site_id, ring.from_bytes(opened.vector, facts.num_coordinates))
-        except ConfigError:
-            return "BAD_VECTOR"
-        except ProtocolError as error:
-            return error.code
-        return ""
 
     def _end(self, accepted: tuple[str, ...], digest: bytes) -> dict[str, bytes]:
         end = pb.RunEnd(header=self._position.header(COORDINATOR), model_digest=digest)
         events: dict[str, bytes] = {}
-        for answer in self._ask(accepted, codec.seal(self._identity, end), _OFFER_TIMEOUT_S):
-            opened, _ = self._opened(answer, pb.RunEndReply, self._position)
+        for answer in self._exchange.ask(accepted, self._exchange.seal(end), _OFFER_TIMEOUT_S):
+            opened, _ = self._exchange.opened(answer, pb.RunEndReply, self._position)
             if opened is not None:
                 events[answer.site_id] = opened.body.events
         return events
 
     # ------------------------------------------------------------------------------------------------ parts
 
-    def _ask(self, sites: tuple[str, ...], request: bytes, timeout_s: float) -> Iterator[_Answer]:
-        """Send one request to many sites; an answer for each, as they come, the missing ones last."""
-        posts = [Post(site_id=site, payload=request, ttl_s=timeout_s) for site in sites]
-        waiting: dict[str, str] = {}
-        for site, message_id in zip(sites, self._grid.push(posts), strict=True):
-            if message_id is None:
-                yield _Answer(site, request, b"", f"{_TRANSPORT}:refused")
-            else:
-                waiting[message_id] = site
-        deadline = self._clock.now_s() + timeout_s
-        while waiting and self._clock.now_s() < deadline:
-            deliveries = self._grid.pull(tuple(waiting))
-            for delivery in deliveries:
-                if delivery.message_id in waiting:
-                    site = waiting.pop(delivery.message_id)
-                    yield _Answer(site, request, delivery.payload, _transport_failure(delivery))
-            if not deliveries:
-                self._clock.wait_s(_POLL_S)
-        for site in waiting.values():
-            yield _Answer(site, request, b"", _LATE)
-
-    def _opened(
-        self, answer: _Answer, kind: type[Reply], position: codec.Position
-    ) -> tuple[codec.Opened[Reply] | None, str]:
-        """The reply, or the code of what came in its place."""
-        if answer.failure:
-            return None, answer.failure
-        key = self._roster.members[answer.site_id]
-        try:
-            if codec.peek_type(answer.payload) == pb.REFUSAL:
-                refusal = codec.open_message(answer.payload, pb.Refusal, sender=answer.site_id, public_key=key)
-                if refusal.body.request_hash not in codec.hashes_of(answer.request):
-                    return None, "REPLAY_CONFLICT"  # an old refusal, played again
-                return None, _printable("/".join(filter(None, (refusal.body.code, refusal.body.rule))))
-            opened = codec.open_message(answer.payload, kind, sender=answer.site_id, public_key=key)
-        except ProtocolError as error:
-            return None, error.code
-        if opened.position != position:
-            return None, "REPLAY_CONFLICT"
-        return opened, ""
-
     def _require_cohort(self, accepted: tuple[str, ...], refusals: Mapping[str, str]) -> None:
         wanted, rank = self._plan.secagg.min_cohort, self._plan.lora.rank
-        said = ", ".join(f"{site}: {code}" for site, code in sorted(refusals.items()))
+        said = codes(refusals)
         if len(accepted) < wanted:
             raise RunError(f"{len(accepted)} sites accept the plan, it asks for {wanted} ({said})")
         full = num_full_rank(self._plan, accepted)
         if full < wanted:
             raise RunError(f"{full} sites of rank {rank} accept the plan, it asks for {wanted} ({said})")
-
-
-def _transport_failure(delivery: Delivery) -> str:
-    return "" if delivery.error is None else f"{_TRANSPORT}:{delivery.error.name.lower()}"
-
-
-def _printable(code: str) -> str:
-    """A stranger's text, cut to what may stand in a log line."""
-    return "".join(c for c in code if c.isascii() and (c.isalnum() or c in "_/:-"))[:80] or "REFUSED"
+        try:
+            self._gatherer.check_cohort(accepted)
+        except ProtocolError as error:
+            profile = self._plan.secagg.profile
+            reason = f"{len(accepted)} sites accept the plan, too few for {profile}: {error.message} ({said})"
+            raise RunError(reason, hint=error.advice) from error

@@ -16,6 +16,7 @@ from fedward.simulations.recipe import Recipe
 
 PATIENTS_PER_SITE = 400
 HELDOUT_PATIENTS = 40
+_TOO_FEW_FOR_RESILIENT = 3
 
 PLAN: dict[str, Any] = {
     "schema": "fedward.recipe/1",
@@ -70,6 +71,11 @@ def _generate(folder: Path, *, seed: int, num_sites: int, ui: Interface) -> list
     return [hospital.site_id for hospital in hospitals]
 
 
+def profile_for(num_sites: int) -> str:
+    """``resilient``, for which three sites are too few."""
+    return "resilient" if num_sites > _TOO_FEW_FOR_RESILIENT else "strict"
+
+
 def demo_recipe(
     site_ids: list[str], *, seed: int, epsilon: float | None, rounds: int | None, private: bool, base: str
 ) -> Recipe:
@@ -87,7 +93,7 @@ def demo_recipe(
         "rounds": rounds or PLAN["rounds"],
         "privacy": privacy,
         "base": {**PLAN["base"], "name": base},
-        "secagg": {"min_cohort": min(3, len(site_ids))},
+        "secagg": {"profile": profile_for(len(site_ids)), "min_cohort": min(3, len(site_ids))},
         "data": {"text_columns": ["text"], "patient_column": "patient_id", "label_column": "label"},
         "sites": [
             {

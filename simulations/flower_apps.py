@@ -1,8 +1,9 @@
 """The Flower apps of a simulation under ``flwr run``: the same round loop and the same site agents as in process.
 
-A Ray actor serves many nodes and keeps no object of a node, so a site's state travels as bytes in the node's
-``Context.state``. Only simulated identities allow that: a real site's daemon keeps its state on its own disk. The base
-is loaded once per actor and the adapters are swapped.
+A Ray actor serves many nodes and keeps no object of a node. What a real site has on its disk, a simulated one has in a
+file of the run's folder. What a real site's daemon has in its memory alone, the secrets of a masked round, travels as
+bytes in the node's ``Context.state``: in a simulation only, where one machine plays all parties and may know all
+secrets. The base is loaded once per actor and the adapters are swapped.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 
 from fedward.client.relay import client_app as relay_app
+from fedward.client.store import SqliteStore
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
@@ -22,13 +24,14 @@ from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from fedward.simulations.sites import SiteData, read_patients, site_agent, tokenise
 
 HELLO = b"fedward/simulation/hello"
 """Asks a simulated node which site it plays. Flower's node ids are random, so nothing else tells."""
 
 FOLDER_KEY = "run-folder"
-_STATE = "fedward-site"
+_STATE = "fedward-simulation-only"
 _HELLO_TIMEOUT_S = 300.0
 
 
@@ -37,13 +40,21 @@ _HELLO_TIMEOUT_S = 300.0
 
 def _answer(request: bytes, context: Context) -> bytes:
     job = _job(_folder(context))
-    site_id = job.plan.sites[int(str(context.node_config["partition-id"]))].id
+    place = int(str(context.node_config["partition-id"]))
+    site_id = job.plan.sites[place].id
     if request == HELLO:
         return site_id.encode()
-    agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)))
-    agent.restore_state(_load_state(context))
-    reply = agent.handle(request)
-    _save_state(context, agent.export_state())
+    store = SqliteStore(RunFolder(Path(_folder(context))).site(place))
+    try:
+        agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)), store=store)
+        remembered = _load_memory(context)
+        if remembered:
+            agent.memory = memory_from_bytes(remembered)
+        reply = agent.handle(request)
+        memory = agent.memory
+        _save_memory(context, b"" if memory is None else memory_to_bytes(memory))
+    finally:
+        store.close()
     return reply
 
 
@@ -51,13 +62,13 @@ def _folder(context: Context) -> str:
     return str(context.run_config[FOLDER_KEY])
 
 
-def _load_state(context: Context) -> bytes:
+def _load_memory(context: Context) -> bytes:
     records = context.state.array_records
     return bytes(records[_STATE][wire.ARRAY].data) if _STATE in records else b""
 
 
-def _save_state(context: Context, state: bytes) -> None:
-    array = Array(dtype=wire.DTYPE, shape=(len(state),), stype=wire.STYPE, data=state)
+def _save_memory(context: Context, memory: bytes) -> None:
+    array = Array(dtype=wire.DTYPE, shape=(len(memory),), stype=wire.STYPE, data=memory)
     context.state[_STATE] = ArrayRecord({wire.ARRAY: array})
 
 

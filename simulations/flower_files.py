@@ -100,6 +100,10 @@ class RunFolder:
         """There if the run failed."""
         return self.root / "failure.json"
 
+    def site(self, place: int) -> Path:
+        """What a simulated site keeps on its disk. By its place in the plan, since an id need not be a file name."""
+        return self.root / f"site-{place}.sqlite"
+
     @property
     def _adapter(self) -> Path:
         return self.root / "adapter.safetensors"
@@ -150,4 +154,4 @@ class RunFolder:
 
 
 def _record(raw: dict[str, Any]) -> RoundRecord:
-    return RoundRecord(**{**raw, "cohort": tuple(raw["cohort"]), "survivors": tuple(raw["survivors"])})
+    return RoundRecord(**raw | {name: tuple(raw[name]) for name in ("cohort", "survivors", "faults")})

@@ -86,7 +86,7 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
             with _superlink(folder.root, port, environment) as superlink:
                 _submit(folder.root, len(job.plan.sites), environment)
                 processes.remember(superlink.pid)
-                silence_s = job.plan.secagg.reply_timeout_s + _START_UP_S
+                silence_s = job.plan.secagg.reply_timeout_s + 4 * job.plan.secagg.trip_timeout_s + _START_UP_S
                 return _follow(folder, superlink, observer, processes, silence_s=silence_s)
         finally:
             with _undisturbed():

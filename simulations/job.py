@@ -28,6 +28,7 @@ from fedward.common.errors import ConfigError
 from fedward.common.identity import Identity, Roster
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.plain import PROFILE, PlainRing
+from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import digest, transcript
 from fedward.simulations.recipe import Recipe
 
@@ -44,8 +45,11 @@ SIMULATION_POLICY = SitePolicy(
     max_steps_per_round=100_000,
     max_lora_rank=256,
     aggregations=get_args(Aggregation),
-    profiles=(PROFILE,),
+    profiles=(*(profile.value for profile in Profile), PROFILE),
     min_cohort=1,
+    allow_two_sites=True,
+    max_attempts=5,
+    attempt_ttl_s=1e9,
 )
 """A simulated site allows what research needs, ``plain_ring``, inexact sums and runs without privacy included. No real
 one does."""
@@ -128,5 +132,5 @@ class SimulationJob(Settings):
 
 
 def aggregator() -> PlainRing:
-    """The aggregation of all simulations of this version."""
+    """What simulations have beside the masked profiles, and real sites lack."""
     return PlainRing()

@@ -17,6 +17,7 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import sent_layout, trained_layout
 from fedward.common.privacy import accounting
 from fedward.server.rounds import RunResult
+from fedward.simulations import secagg_report
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Sample, Utility
 from fedward.simulations.privacy_report import (
@@ -74,6 +75,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "warnings": warnings(outcome),
         "privacy": _privacy(outcome, plan),
         "sites": [_site(outcome, plan, data) for data in outcome.sites],
+        "secure_aggregation": secagg_report.figures(plan, outcome.result),
         "not_taking_part": dict(outcome.result.refusals),
         "rounds": [asdict(record) for record in outcome.result.rounds],
         "ended_early": outcome.result.ended_early or None,
@@ -107,7 +109,7 @@ def warnings(outcome: Outcome) -> list[str]:
     """What a reader must not overlook."""
     plan = outcome.job.plan
     found = [
-        "secure aggregation: none. The profile plain_ring adds in the ring without masks; masks come with version 0.2.",
+        *secagg_report.warning(plan),
         "desensitisation: none. Records are trained on as they are; replacement of identifiers comes with version 0.2.",
     ]
     found += _of_the_run(outcome)

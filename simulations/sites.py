@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fedward.client.intake import Patients, Record, load_records, split_patients
 from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
+from fedward.client.store import SiteStore
 from fedward.common.agreement import probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.errors import DataError, EmptyDataError, PlanError
@@ -115,8 +116,13 @@ def site_agent(
     session: AdapterSession,
     *,
     on_step: Callable[[int, int], None] | None = None,
+    store: SiteStore | None = None,
 ) -> SiteAgent:
-    """The agent of one simulated site."""
+    """The agent of one simulated site.
+
+    Args:
+        store: where it goes on from; None: it begins, and lives in this process.
+    """
     from fedward.client.training.local import LocalTrainer
 
     site_id = data.site_id
@@ -130,6 +136,7 @@ def site_agent(
         ),
         aggregator=aggregator(),
         entropy_for=job.entropy_for(site_id),
+        store=store,
     )
 
 

@@ -53,7 +53,7 @@ def make_plan(**changes: Mapping[str, Any] | Sequence[Any] | int) -> RunPlan:
         "lora": {"rank": 2},
         "privacy": {"epsilon": 5.0, "noise_multiplier": 2.0},
         "training": {"sample_rate": 0.05, "steps_per_round": 2},
-        "secagg": {"min_cohort": 2, "reply_timeout_s": 100.0},
+        "secagg": {"profile": "plain_ring", "min_cohort": 2, "reply_timeout_s": 100.0},
         "sites": [{"id": site, "nominal_units": 100 * (i + 1)} for i, site in enumerate(SITES)],
         "layout": LAYOUT,
     }

@@ -56,7 +56,7 @@ def plans(draw: st.DrawFn) -> RunPlan:
             "sample_rate": draw(st.just("auto") | st.floats(1e-9, 1.0)),
             "steps_per_round": draw(st.integers(1, 100)),
         },
-        "secagg": {"min_cohort": draw(st.integers(1, len(ids)))},
+        "secagg": {"profile": "plain_ring", "min_cohort": draw(st.integers(1, len(ids)))},
         "sites": [{"id": site_id, "nominal_units": draw(st.integers(1, 10**9))} for site_id in ids],
         "layout": [
             {"name": name, "shape": [draw(st.integers(1, 64)), draw(st.integers(1, 64))]}

@@ -28,9 +28,14 @@ class Floors:
     """None: a fifth of the cohort, at least one."""
     min_honest: int = MIN_HONEST
     allow_two_sites: bool = False
+    least_colluders: int = 0
+    """A site's own n_C, where it fears more than the plan does."""
 
     def colluders(self, num_cohort: int) -> int:
         """n_C that is reckoned with."""
+        return max(self.least_colluders, self._agreed_colluders(num_cohort))
+
+    def _agreed_colluders(self, num_cohort: int) -> int:
         if self.assumed_colluders is not None:
             return self.assumed_colluders
         if self.allow_two_sites and num_cohort <= 2:

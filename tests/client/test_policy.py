@@ -31,14 +31,30 @@ def proposal(table: str, name: str, value: Any, *, run_epsilon: float = 1.0) -> 
     return judged(plan=PLAN.model_copy(update={table: part}), run_epsilon=run_epsilon)
 
 
+def masked(profile: str, num_sites: int) -> Proposal:
+    sites = [{"id": f"s{i}", "nominal_units": 100} for i in range(num_sites)]
+    return judged(plan=make_plan(secagg={"profile": profile}, sites=sites))
+
+
+def masked_policy(**changes: Any) -> SitePolicy:  # noqa: ANN401
+    return SitePolicy(min_cohort=2, **changes)
+
+
+MASKED, TWO = masked("resilient", 5), masked("strict", 2)
+
+
 # Rule, code, and what breaks it alone.
 MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("privacy_mode", "POLICY_REFUSED", lambda: (proposal("privacy", "mode", PrivacyMode.NONE), POLICY)),
     ("unit", "POLICY_REFUSED", lambda: (proposal("privacy", "unit", "record"), POLICY)),
     ("unit", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"units": ()}))),
-    ("profile", "PROFILE_FORBIDDEN", lambda: (proposal("secagg", "profile", "weaker"), POLICY)),
+    ("profile", "PROFILE_FORBIDDEN", lambda: (MASKED, POLICY)),
     ("profile", "PROFILE_FORBIDDEN", lambda: (FINE, POLICY.model_copy(update={"profiles": ()}))),
     ("cohort", "COHORT_TOO_SMALL", lambda: (proposal("secagg", "min_cohort", 1), POLICY)),
+    ("honest_floor", "HONEST_FLOOR", lambda: (MASKED, masked_policy(assumed_colluders=2))),
+    ("honest_floor", "HONEST_FLOOR", lambda: (MASKED, masked_policy(min_honest=4))),
+    ("honest_floor", "HONEST_FLOOR", lambda: (TWO, masked_policy())),
+    ("attempt_ttl", "POLICY_REFUSED", lambda: (MASKED, masked_policy(attempt_ttl_s=219.0))),
     ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", 1.0001e-5), POLICY)),
     ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", 10.001), POLICY)),
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", 0.501), POLICY)),
@@ -116,6 +132,17 @@ def test_names_of_rules_are_unique() -> None:
 def test_default_policy_refuses_the_plain_ring() -> None:
     broken = judge(FINE, SitePolicy(min_cohort=2))
     assert [rule.name for rule in broken] == ["profile"]
+
+
+@pytest.mark.parametrize("profile", ["strict", "resilient", "resilient-malicious"])
+def test_default_policy_accepts_masks(profile: str) -> None:
+    plan = masked(profile, 5).plan
+    plan = plan.model_copy(update={"secagg": plan.secagg.model_copy(update={"min_cohort": 3})})
+    assert judge(judged(plan=plan), SitePolicy()) == ()
+
+
+def test_two_sites_pass_where_the_site_allows_it() -> None:
+    assert judge(TWO, masked_policy(allow_two_sites=True)) == ()
 
 
 def test_run_without_privacy_passes_where_the_site_allows_it() -> None:

@@ -255,7 +255,7 @@ def states_of(agent: SiteAgent) -> list[EntryState]:
     raw = agent.export_state()
     restored = Federation().agent()
     restored.restore_state(raw)
-    account = restored._account
+    account = restored.accounts.of_site
     assert account is not None
     return [entry.state for entry in account.entries]
 

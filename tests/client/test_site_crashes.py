@@ -90,7 +90,7 @@ def test_a_crash_never_leaves_less_counted_than_was_begun(
     trainer, again = federation.trainers["alpha"], restarted(federation, agent)
     assert bool(trainer.calls or trainer.probes) is crash.read
     if crash.read:
-        assert again.history == again._account.history == (event,)
+        assert again.history == again.accounts.of_site.history == (event,)
     # The position is used up: nothing can be released for it a second time under the same charge.
     assert refusal_of(again.handle(request)).code == "REPLAY_CONFLICT"
     assert again.history in ((), (event,))

@@ -46,7 +46,7 @@ def train_with(fed: Federation, clip_norm: float, number: int = 1) -> bytes:
 def test_a_probe_is_charged_in_both_accounts_before_the_reply_exists() -> None:
     fed = federation()
     agent = probed(fed)
-    for account in (agent._account, agent._run_account):
+    for account in (agent.accounts.of_site, agent.accounts.of_run):
         assert account is not None
         (entry,) = account.entries
         assert (entry.event, entry.state, entry.purpose) == (clip_probe.EVENT, EntryState.CHARGED, "clip_probe")
@@ -107,7 +107,7 @@ def test_a_probe_that_fails_stays_counted_and_says_nothing() -> None:
 def test_a_probe_beyond_the_budget_is_refused_before_data_is_read() -> None:
     fed = federation()
     agent = fed.joined()
-    agent._account = BudgetAccount(epsilon_cap=0.01, delta=1e-6)
+    agent.accounts.of_site = BudgetAccount(epsilon_cap=0.01, delta=1e-6)
     assert refusal_of(agent.handle(fed.train(PROBE_ROUND))).code == "BUDGET_REFUSED"
     assert untouched(fed, agent)
 

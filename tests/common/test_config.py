@@ -19,6 +19,9 @@ MINIMAL = """
 schema = "fedward.plan/1"
 name = "three hospitals"
 
+[secagg]
+profile = "strict"
+
 [[sites]]
 id = "a"
 nominal_units = 100
@@ -86,6 +89,7 @@ FLOATS = [
     "server.beta1",
     "server.beta2",
     "secagg.reply_timeout_s",
+    "secagg.trip_timeout_s",
     "evaluation.heldout_share",
 ]
 NOT_NUMBERS = {"nan": math.nan, "inf": math.inf, "minus inf": -math.inf, "true": True, "text": "1", "list": [1]}
@@ -133,7 +137,7 @@ OUT_OF_RANGE: dict[str, list[object]] = {
     "privacy.noise_multiplier": [0, -1],
     "training.sample_rate": [0, -0.1, 1.0001],
     "evaluation.heldout_share": [-0.1, 1],
-    "secagg.profile": ["strict", "none", ""],
+    "secagg.profile": ["resilient", "none", ""],
     "secagg.ring_bits": [16, 64],
     "secagg.weights": ["data", ""],
     "privacy.mode": ["off", ""],
@@ -231,9 +235,55 @@ def test_settings_are_frozen() -> None:
         plan.rounds = 9
 
 
-def test_policy_allows_no_profile_unless_told() -> None:
-    assert SitePolicy().profiles == ()
+def test_policy_allows_the_masked_profiles_alone_unless_told() -> None:
+    assert SitePolicy().profiles == ("strict", "resilient", "resilient-malicious")
     assert SitePolicy().privacy_modes == (config.PrivacyMode.LOCAL,)
+
+
+def secagg_plan(num_sites: int, **secagg: object) -> RunPlan:
+    return make_plan(secagg=secagg, sites=[{"id": f"s{i}", "nominal_units": 100} for i in range(num_sites)])
+
+
+def test_profile_is_resilient_unless_told() -> None:
+    document = tomllib.loads(MINIMAL)
+    del document["secagg"]
+    document["sites"].append({"id": "d", "nominal_units": 100})
+    assert RunPlan.from_bytes(json.dumps(document).encode()).secagg.profile == "resilient"
+
+
+UNUSABLE = {
+    "three sites cannot do without one": (3, {"profile": "resilient"}, "secagg.profile = strict"),
+    "nor where they confirm": (3, {"profile": "resilient-malicious"}, "secagg.profile = strict"),
+    "two sites learn each other's update": (2, {"profile": "strict", "min_cohort": 3}, "min_cohort is 3"),
+    "one site has nobody to hide among": (1, {"profile": "strict", "min_cohort": 1}, "plain_ring"),
+    "a sparse graph is not built": (65, {"profile": "resilient"}, "plain_ring"),
+    "too many colluders": (4, {"profile": "resilient", "assumed_colluders": 2}, "secagg.assumed_colluders"),
+    "more survivors than sites": (4, {"profile": "resilient", "min_survivors": 5}, "survivors"),
+    "late cohort with masks that bear lost sites": (4, {"profile": "resilient", "late_cohort": True}, "late_cohort"),
+    "late cohort without masks": (4, {"profile": "plain_ring", "late_cohort": True}, "late_cohort"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_profile_that_protects_nothing_is_refused_with_a_way_out(name: str) -> None:
+    num_sites, secagg, says = UNUSABLE[name]
+    with pytest.raises(ConfigError, match=says):
+        secagg_plan(num_sites, **secagg)
+
+
+@pytest.mark.parametrize(
+    ("num_sites", "secagg"),
+    [
+        (2, {"profile": "strict", "min_cohort": 2}),
+        (3, {"profile": "strict", "min_cohort": 3}),
+        (4, {"profile": "resilient", "min_cohort": 3}),
+        (4, {"profile": "resilient-malicious", "min_cohort": 4}),
+        (64, {"profile": "resilient", "min_cohort": 3}),
+        (1, {"profile": "plain_ring", "min_cohort": 1}),
+    ],
+)
+def test_profile_at_the_edge_of_what_it_can_do_passes(num_sites: int, secagg: dict[str, object]) -> None:
+    assert secagg_plan(num_sites, **secagg).secagg.profile == secagg["profile"]
 
 
 @pytest.mark.parametrize("value", NOT_NUMBERS.values(), ids=NOT_NUMBERS)

@@ -173,7 +173,7 @@ def test_a_dishonest_clip_does_not_change_what_a_round_costs() -> None:
         agent.handle(fed.train(PROBE_ROUND))
         body, raw = fed.train_body(1, clip_norm=clip_norm)
         agent.handle(fed.seal(body, vector=raw))
-        assert agent._run_account is not None
-        costs.add(agent._run_account.epsilon())
+        assert agent.accounts.of_run is not None
+        costs.add(agent.accounts.of_run.epsilon())
     assert len(costs) == 1
     assert math.isfinite(costs.pop())

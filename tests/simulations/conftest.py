@@ -57,6 +57,7 @@ def small_recipe(num_sites: int = 3) -> dict[str, Any]:
         "lora": {"rank": 2, "alpha": 4.0, "targets": ["q_proj", "v_proj"]},
         "privacy": {"epsilon": 5.0, "delta": 1e-5},
         "training": {"sample_rate": 0.25, "steps_per_round": 2, "max_records_per_unit": 2, "max_batch_tokens": 1024},
+        "secagg": {"profile": "strict"},
         "evaluation": {"heldout_share": 0.2, "sample_tokens": 4},
         "data": {"text_columns": ["text"], "patient_column": "patient"},
         "sites": [{"id": f"site-{i}", "nominal_units": 20, "path": f"site-{i}.jsonl"} for i in range(num_sites)],

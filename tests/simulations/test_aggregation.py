@@ -22,7 +22,7 @@ METHODS: tuple[Aggregation, ...] = get_args(Aggregation)
 def mixed(document: dict[str, Any]) -> None:
     """Ranks 1, 2, 2 where one site may not be alone with the second column."""
     document["sites"][0]["rank"] = 1
-    document["secagg"] = {"min_cohort": 2}
+    document["secagg"] = {"profile": "strict", "min_cohort": 2}
 
 
 def run(

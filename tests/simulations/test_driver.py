@@ -114,7 +114,7 @@ def test_a_run_that_cannot_go_on_leaves_the_output_as_it_was(
 
 def test_a_missing_site_costs_its_share_only(recipe_file: Writer, tmp_path: Path) -> None:
     def two_of_three(document: dict[str, Any]) -> None:
-        document["secagg"] = {"min_cohort": 2}
+        document["secagg"] = {"profile": "plain_ring", "min_cohort": 2}
         document["evaluation"]["heldout_share"] = 0.0
 
     _, report = run(recipe_file(two_of_three), tmp_path / "out")

@@ -50,6 +50,7 @@ def outcome(plan: Any = PLAN, *, seeded_noise: bool = False, **changes: Any) -> 
         dropped={},
         bytes_to_site=100,
         bytes_from_site=90,
+        trips=1,
         seconds=1.0,
         update_norm=0.5,
         trained_parameters=6,

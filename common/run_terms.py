@@ -1,0 +1,65 @@
+"""What plan, roster and policy fix for the masked rounds of a run. One place for both sides, as in ``agreement``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from fedward.common.agreement import PROBE_ROUND, required_survivors, ring_terms
+from fedward.common.config import RunPlan, SitePolicy
+from fedward.common.identity import Roster
+from fedward.common.messages.codec import Position
+from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.terms import RingTerms, Terms
+
+
+def site_floors(plan: RunPlan, policy: SitePolicy) -> Floors:
+    """What a site demands of every cohort: the stricter of plan and policy."""
+    agreed = plan.secagg.floors()
+    return replace(
+        agreed,
+        min_cohort=max(agreed.min_cohort, policy.min_cohort),
+        min_honest=max(agreed.min_honest, policy.min_honest),
+        least_colluders=policy.assumed_colluders or 0,
+        allow_two_sites=agreed.allow_two_sites and policy.allow_two_sites,
+    )
+
+
+def run_terms(
+    plan: RunPlan,
+    position: Position,
+    roster: Roster,
+    *,
+    floors: Floors | None = None,
+    max_attempts: int | None = None,
+    clip_norm: float = 0.0,
+) -> Terms:
+    """The terms of a run, for the rounds of one clip norm.
+
+    Args:
+        plan: accepted, with a masked profile.
+        position: any of the run.
+        roster: pinned.
+        floors: of a site; the plan's for the coordinator.
+        max_attempts: of a site's policy, where it is lower than the plan's.
+        clip_norm: what the round's ``Train`` states.
+    """
+    return Terms(
+        run_id=position.run_id,
+        roster=roster,
+        plan_digest=position.plan_digest,
+        num_rounds=plan.rounds,
+        max_attempts=min(plan.secagg.max_attempts, max_attempts or plan.secagg.max_attempts),
+        floors=floors or plan.secagg.floors(),
+        ring=partial(_ring, plan, clip_norm),
+        required_survivors=partial(required_survivors, plan),
+        first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
+        late_cohort=plan.secagg.late_cohort,
+    )
+
+
+def _ring(plan: RunPlan, clip_norm: float, round_number: int, num_sites: int) -> RingTerms:
+    return ring_terms(plan, round_number, num_sites, clip_norm=clip_norm, profile=plan.secagg.profile)
+
+
+__all__ = ["run_terms", "site_floors"]

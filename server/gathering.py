@@ -1,0 +1,139 @@
+"""One attempt at a cohort's sum: what is asked for, and what came of it. ``PlainRounds`` asks without masks.
+
+Not handled here: masks (``masked_rounds``), the model and what its next state is (``rounds``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from fedward.common.agreement import cohort_facts, planned_train
+from fedward.common.config import RunPlan
+from fedward.common.errors import ConfigError, ProtocolError
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import ring
+from fedward.common.secagg.aggregator import Aggregator, CohortSum, Coordinator
+from fedward.common.secagg.transcript import CohortFacts
+from fedward.server.exchange import Answer, Exchange
+
+
+class AnswerObserver(Protocol):
+    """Told as vectors come."""
+
+    def site_answered(self, round_number: int, site_id: str, outcome: str) -> None:
+        """A reply was added (``ok``) or left out (its code). Round 0 is the probe that finds the clip norm."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attempt:
+    """What the sites are asked for."""
+
+    round_number: int
+    number: int
+    sites: tuple[str, ...]
+    """That take part in the run, in bytewise order."""
+    model: bytes = field(repr=False)
+    """What travels to them, little-endian float32."""
+    model_digest: bytes
+    clip_norm: float | None
+    dropped: dict[str, str]
+    """Filled in: who is not in the sum, and why; also if there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gathered:
+    """A cohort's opened sum."""
+
+    facts: CohortFacts
+    opened: CohortSum
+    faults: tuple[str, ...] = ()
+    """Shares that were not what their dealer signed: code, dealer, holder."""
+
+
+class Gatherer(Protocol):
+    """A profile's way to a sum."""
+
+    def welcome(self, site_id: str, accept: pb.PlanAccept) -> None:
+        """Take note of a site that accepts the plan.
+
+        Raises:
+            ProtocolError: it cannot take part.
+        """
+        ...
+
+    def check_cohort(self, sites: tuple[str, ...]) -> None:
+        """Refuse to begin with sites of which no sum could be opened.
+
+        Raises:
+            ProtocolError: why.
+        """
+        ...
+
+    def gather(self, attempt: Attempt) -> Gathered:
+        """Ask the sites and open their sum.
+
+        Raises:
+            ProtocolError: the attempt is void.
+        """
+        ...
+
+
+@dataclass(kw_only=True, slots=True)
+class PlainRounds:
+    """Vectors without masks, added as they come; one trip."""
+
+    plan: RunPlan
+    position: codec.Position
+    exchange: Exchange
+    aggregator: Aggregator
+    observer: AnswerObserver
+
+    def welcome(self, site_id: str, accept: pb.PlanAccept) -> None:
+        """See ``Gatherer.welcome``."""
+
+    def check_cohort(self, sites: tuple[str, ...]) -> None:
+        """See ``Gatherer.check_cohort``."""
+
+    def gather(self, attempt: Attempt) -> Gathered:
+        """See ``Gatherer.gather``."""
+        position = replace(self.position, round_number=attempt.round_number, attempt=attempt.number)
+        message = planned_train(
+            self.plan, position, attempt.sites, attempt.model_digest, found_clip=attempt.clip_norm or 0.0
+        )
+        message.vector_hash = codec.vector_hash(attempt.model)
+        request = self.exchange.seal(message, vector=attempt.model)
+        facts = cohort_facts(position, message)
+        coordinator = self.aggregator.coordinator(facts)
+        for answer in self.exchange.ask(attempt.sites, request, self.plan.secagg.reply_timeout_s):
+            failure = self._take(answer, facts, position, coordinator)
+            if failure:
+                attempt.dropped[answer.site_id] = failure
+            self.observer.site_answered(attempt.round_number, answer.site_id, failure or "ok")
+        return Gathered(facts=facts, opened=coordinator.open())
+
+    def _take(self, answer: Answer, facts: CohortFacts, position: codec.Position, coordinator: Coordinator) -> str:
+        """Add one reply to the sum; the code of the failure, or nothing."""
+        opened, failure = self.exchange.opened(answer, pb.TrainReply, position)
+        if opened is None:
+            return failure
+        if opened.body.cohort_digest != facts.digest():
+            return "DIGEST_MISMATCH"
+        try:
+            coordinator.add(answer.site_id, ring.from_bytes(opened.vector, facts.num_coordinates))
+        except ConfigError:
+            return "BAD_VECTOR"
+        except ProtocolError as error:
+            return error.code
+        return ""
+
+
+def codes(dropped: Mapping[str, str]) -> str:
+    """Sites and codes, for people."""
+    return ", ".join(f"{site}: {code}" for site, code in sorted(dropped.items()))
+
+
+__all__ = ["AnswerObserver", "Attempt", "codes", "Gathered", "Gatherer", "PlainRounds"]

@@ -1,0 +1,336 @@
+"""The coordinator's side of masked rounds: bundles laid in ahead, trips, retries, and sites that come and go.
+
+The sums themselves are the pure ``RoundCoordinator``'s; here its requests are sent, its answers fed, its entries
+written down, in the order in which it gives them. A site without a bundle is left out of a cohort and is asked for its
+next one beside the others' ``Train``; a retry asks all of them anew, for positions and keys are used once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fedward.common.agreement import planned_train, stated_clip
+from fedward.common.config import COORDINATOR, RunPlan
+from fedward.common.errors import ProtocolError
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.run_terms import run_terms
+from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
+from fedward.common.secagg.aggregator import CohortSum
+from fedward.common.secagg.cohort_checks import check_transport_key
+from fedward.common.secagg.coordinator import CoordinatorPhase, Deadlines, RoundCoordinator
+from fedward.common.secagg.journal import Journal
+from fedward.common.secagg.keys import AgreementKey
+from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
+from fedward.common.secagg.ring import RingVector
+from fedward.common.secagg.statements import in_order
+from fedward.common.secagg.terms import RoundPosition, Terms
+from fedward.server.exchange import Answer, Exchange
+from fedward.server.gathering import AnswerObserver, Attempt, Gathered
+
+_NO_BUNDLE = "NO_BUNDLE"
+_TRAIN, _PREKEY, _CONFIRM, _UNMASK = "train", "prekey", "confirm", "unmask"
+_TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
+    _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
+    _CONFIRM: (pb.ConfirmReply, (CoordinatorPhase.CONFIRMING,)),
+    _UNMASK: (pb.UnmaskReply, (CoordinatorPhase.UNMASKING, CoordinatorPhase.OPEN)),
+}
+"""By tag: what answers, and when somebody waits for it."""
+
+
+@dataclass(kw_only=True, slots=True)
+class _Play:
+    """One attempt under way."""
+
+    attempt: Attempt
+    terms: Terms
+    coordinator: RoundCoordinator
+    upcoming: PrekeyShelf | None
+    codes: dict[str, str] = field(default_factory=dict)
+    """Of sites whose vector is not used."""
+    faults: list[Fault] = field(default_factory=list)
+    opened: CohortSum | None = None
+    void: str = ""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the sum is open, or never will be."""
+        return self.coordinator.phase in (CoordinatorPhase.OPEN, CoordinatorPhase.VOID)
+
+
+@dataclass(kw_only=True, slots=True)
+class MaskedRounds:
+    """All masked rounds of a run.
+
+    Args:
+        plan: with a masked profile.
+        position: of the run, outside rounds.
+        exchange: with the sites.
+        observer: told of each vector.
+        journal: where frozen sums are written down before shares are asked for; None: nowhere, for a process whose end
+            is the run's.
+    """
+
+    plan: RunPlan
+    position: codec.Position
+    exchange: Exchange
+    observer: AnswerObserver
+    journal: Journal | None = None
+    _keys: dict[str, TransportKey] = field(init=False, default_factory=dict)
+    _shelves: dict[RoundPosition, PrekeyShelf] = field(init=False, default_factory=dict, repr=False)
+    _absent: dict[str, str] = field(init=False, default_factory=dict)
+    """Sites that did not answer the last time, and why."""
+    _accused: set[str] = field(init=False, default_factory=set)
+    """Dealers whose shares did not open in this round."""
+    _total: RingVector = field(init=False, default_factory=lambda: np.empty(0, "<u4"), repr=False)
+
+    # ------------------------------------------------------------------------------------------------ members
+
+    def welcome(self, site_id: str, accept: pb.PlanAccept) -> None:
+        """See ``Gatherer.welcome``: its transport key is a key, its own, and no other site's."""
+        terms = self._terms()
+        AgreementKey.generate(os.urandom).agree(accept.transport_key)
+        if any(known.key == accept.transport_key for known in self._keys.values()):
+            raise ProtocolError("KEY_INVALID", "two sites with one key")
+        check_transport_key(terms, site_id, accept.transport_key, accept.signature)
+        self._keys[site_id] = TransportKey(accept.transport_key, accept.signature)
+
+    def check_cohort(self, sites: tuple[str, ...]) -> None:
+        """See ``Gatherer.check_cohort``."""
+        self._check(sites, len(sites))
+
+    def _check(self, cohort: Collection[str], num_holders: int) -> None:
+        terms, count = self._terms(), len(cohort)
+        required, floors = terms.required_survivors(cohort), terms.floors
+        floors.check_cohort(count, num_holders)
+        floors.check_floor(
+            num_cohort=count,
+            num_holders=num_holders,
+            min_survivors=max(required, floors.min_survivors(count, num_holders)),
+            stated_colluders=floors.colluders(count),
+            required=required,
+        )
+
+    def _would_do(self, cohort: Collection[str], num_holders: int) -> bool:
+        try:
+            self._check(cohort, num_holders)
+        except ProtocolError:
+            return False
+        return True
+
+    def _holders(self, sites: tuple[str, ...]) -> dict[str, TransportKey]:
+        """All sites, so that the absent may come back; the present ones alone, where the threshold over all is lost."""
+        present = [site for site in sites if site not in self._absent]
+        without = self._would_do(present, len(present)) and not self._would_do(present, len(sites))
+        return {site: self._keys[site] for site in (present if without else sites)}
+
+    def _terms(self, clip_norm: float = 0.0) -> Terms:
+        return run_terms(self.plan, self.position, self.exchange.roster, clip_norm=clip_norm)
+
+    # ------------------------------------------------------------------------------------------------ one attempt
+
+    def gather(self, attempt: Attempt) -> Gathered:
+        """See ``Gatherer.gather``."""
+        self.exchange.forget()
+        if attempt.number == 0:
+            self._accused.clear()
+        terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
+        play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
+        while not play.is_over or self.exchange.is_waiting:
+            for answer in self.exchange.poll():
+                self._take(play, answer)
+            self._act(play, play.coordinator.on_time(self.exchange.clock.now_s()))
+            if play.coordinator.phase is CoordinatorPhase.VOID:
+                self.exchange.forget()
+        attempt.dropped.update(play.codes)
+        if play.opened is None:
+            raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
+        faults = tuple(" ".join(filter(None, (fault.code, fault.dealer, fault.holder))) for fault in play.faults)
+        return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults)
+
+    def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
+        """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
+        at = (attempt.round_number, attempt.number)
+        shelf = self._filled_shelf(at, attempt.sites, terms)
+        cohort = self._cohort(attempt, shelf)
+        upcoming = self._upcoming(at, attempt.sites, terms)
+        coordinator = self._coordinator(attempt, terms, shelf, cohort, upcoming)
+        self.exchange.traffic.trips += 1
+        timeout_s = self.plan.secagg.reply_timeout_s
+        for site in cohort:
+            raw = self.exchange.seal(coordinator.train_for(site), vector=attempt.model)
+            self.exchange.send([site], raw, timeout_s=timeout_s, tag=_TRAIN)
+        if upcoming is not None:
+            self._ask_for_bundles(upcoming, set(upcoming.holders.ids) - set(cohort))
+        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming)
+
+    def _begun_late(self, attempt: Attempt, terms: Terms) -> _Play:
+        """First the training, then the cohort of those who are ready."""
+        at = (attempt.round_number, attempt.number)
+        shelf = PrekeyShelf(terms=terms, target=target_for(at, self._holders(attempt.sites)))
+        message = self._message(attempt, terms, attempt.sites)
+        del message.cohort[:]
+        message.next.CopyFrom(shelf.target)
+        raw = self.exchange.seal(message, vector=attempt.model)
+        for answer in self.exchange.ask(shelf.holders.ids, raw, self.plan.secagg.reply_timeout_s):
+            opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
+            failure = self._lay_in(shelf, answer.site_id, None if opened is None else opened.body.dealing, failure)
+            if failure:
+                self.observer.site_answered(attempt.round_number, answer.site_id, failure)
+        cohort = self._cohort(attempt, shelf)
+        coordinator = self._coordinator(attempt, terms, shelf, cohort, None)
+        self.exchange.traffic.trips += 1
+        raw = self.exchange.seal(coordinator.mask_for())
+        self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_TRAIN)
+        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None)
+
+    def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
+        cohort = tuple(site for site in shelf.ready if site not in self._accused)
+        left_out = set(attempt.sites) - set(cohort)
+        attempt.dropped.update({site: self._absent.get(site, _NO_BUNDLE) for site in left_out})
+        return cohort
+
+    def _message(self, attempt: Attempt, terms: Terms, cohort: tuple[str, ...]) -> pb.Train:
+        position = terms.position((attempt.round_number, attempt.number))
+        found = attempt.clip_norm or 0.0
+        message = planned_train(self.plan, position, cohort, attempt.model_digest, found_clip=found)
+        message.vector_hash = codec.vector_hash(attempt.model)
+        return message
+
+    def _coordinator(
+        self,
+        attempt: Attempt,
+        terms: Terms,
+        shelf: PrekeyShelf,
+        cohort: tuple[str, ...],
+        upcoming: PrekeyShelf | None,
+    ) -> RoundCoordinator:
+        # Before anything else, for a sum of nobody has no ring.
+        self._check(cohort, len(shelf.holders.ids))
+        message = self._message(attempt, terms, cohort)
+        secagg = self.plan.secagg
+        train_s = secagg.trip_timeout_s if terms.late_cohort else secagg.reply_timeout_s
+        return RoundCoordinator(
+            terms=terms,
+            train=message,
+            shelf=shelf,
+            cohort=cohort,
+            total=self._accumulator(message.num_coordinates),
+            deadlines=Deadlines(train_s=train_s, reply_s=secagg.trip_timeout_s),
+            now_s=self.exchange.clock.now_s(),
+            upcoming=None if upcoming is None else upcoming.target,
+        )
+
+    def _accumulator(self, size: int) -> RingVector:
+        """One array for the whole run: fresh ones cost as much as the masks."""
+        if self._total.size < size:
+            self._total = np.empty(size, "<u4")
+        return self._total[:size]
+
+    # ------------------------------------------------------------------------------------------------ bundles
+
+    def _filled_shelf(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf:
+        """Bundles for a position: those that are there, and by an extra trip those of present sites that lack."""
+        shelf = self._shelves.pop(at, None)
+        if shelf is None:
+            shelf = PrekeyShelf(terms=terms, target=target_for(at, self._holders(sites)))
+        lacking = set(shelf.holders.ids) - set(shelf.ready)
+        if self._would_do(shelf.ready, len(shelf.holders.ids)):
+            # The absent are not waited for; where the others are too few they may be back.
+            lacking -= set(self._absent)
+        if lacking:
+            self.exchange.traffic.trips += 1
+            self._ask_for_bundles(shelf, lacking)
+            while self.exchange.is_waiting:
+                for answer in self.exchange.poll():
+                    self._take_bundle(shelf, answer)
+        return shelf
+
+    def _upcoming(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf | None:
+        """The shelf that this attempt's last reply fills; None in the last round, and where there is one already."""
+        target = (at[0] + 1, 0)
+        if at[0] >= self.plan.rounds or target in self._shelves:
+            return None
+        shelf = self._shelves[target] = PrekeyShelf(terms=terms, target=target_for(target, self._holders(sites)))
+        return shelf
+
+    def _ask_for_bundles(self, shelf: PrekeyShelf, sites: Iterable[str]) -> None:
+        position = self._terms().position(shelf.position)
+        raw = self.exchange.seal(pb.Prekey(header=position.header(COORDINATOR), target=shelf.target))
+        self.exchange.send(in_order(sites), raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_PREKEY)
+
+    def _take_bundle(self, shelf: PrekeyShelf, answer: Answer) -> None:
+        opened, failure = self.exchange.opened(answer, pb.PrekeyReply, self._terms().position(shelf.position))
+        if opened is not None and opened.body.request_hash not in answer.request.hashes:
+            opened, failure = None, "REPLAY_CONFLICT"
+        self._lay_in(shelf, answer.site_id, None if opened is None else opened.body.dealing, failure)
+
+    def _lay_in(self, shelf: PrekeyShelf, site_id: str, dealing: pb.Dealing | None, failure: str) -> str:
+        """Put a bundle on the shelf, or remember why there is none."""
+        if dealing is not None:
+            try:
+                shelf.put(site_id, dealing)
+            except ProtocolError as error:
+                failure = error.code
+        if failure:
+            self._absent[site_id] = failure
+        else:
+            self._absent.pop(site_id, None)
+        return failure
+
+    # ------------------------------------------------------------------------------------------------ answers
+
+    def _take(self, play: _Play, answer: Answer) -> None:
+        if answer.request.tag == _PREKEY:
+            if play.upcoming is not None:
+                self._take_bundle(play.upcoming, answer)
+            return
+        coordinator, site, now_s = play.coordinator, answer.site_id, self.exchange.clock.now_s()
+        kind, phases = _TRIPS[answer.request.tag]
+        at = (play.attempt.round_number, play.attempt.number)
+        opened, failure = self.exchange.opened(answer, kind, play.terms.position(at))
+        if opened is not None:
+            actions = coordinator.on_reply(site, opened, now_s=now_s)
+        else:
+            # A trip that is over waits for nobody: its failure must not count against the present one.
+            further = coordinator.on_failure(site, now_s=now_s) if coordinator.phase in phases else ()
+            actions = (Rejected(site, failure), *further)
+        rejected = next((a.code for a in actions if isinstance(a, Rejected) and a.site_id == site), "")
+        if answer.request.tag == _TRAIN:
+            self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
+            if rejected:
+                play.codes[site] = rejected
+        self._act(play, actions)
+
+    def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:
+        """Carry out, in order."""
+        if any(isinstance(action, Send) for action in actions):
+            self.exchange.traffic.trips += 1
+        for action in actions:
+            if isinstance(action, Send):
+                raw = self.exchange.seal(action.body)
+                tag = _CONFIRM if isinstance(action.body, pb.Confirm) else _UNMASK
+                self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=tag)
+            elif isinstance(action, Persist):
+                if self.journal is not None:
+                    self.journal.append([action.entry])
+            elif isinstance(action, Rejected):
+                self._absent[action.site_id] = action.code
+            elif isinstance(action, Fault):
+                play.faults.append(action)
+                if not action.holder:
+                    self._accused.add(action.dealer)
+            elif isinstance(action, Prekeyed):
+                if play.upcoming is not None:
+                    self._lay_in(play.upcoming, action.site_id, action.dealing, "")
+            elif isinstance(action, Finished):
+                play.opened = action.total
+            else:
+                play.void = action.code
+
+
+__all__ = ["MaskedRounds"]
