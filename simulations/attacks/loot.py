@@ -51,7 +51,7 @@ class Loot:
 
     def add_reply(self, bundles: Mapping[str, Bundle], survivors: Iterable[str], x: int, reply: pb.UnmaskReply) -> None:
         """The shares that a holder released."""
-        alive = in_order(set(survivors))
+        alive = in_order(set(survivors) & set(bundles))
         gone = [site_id for site_id in in_order(bundles) if site_id not in alive]
         for site_id, share in zip(alive, reply.seed_shares, strict=True):
             self.seed_shares.setdefault(bundles[site_id].commitment, {})[x] = share

@@ -49,6 +49,8 @@ class Scene:
         self.code = ""
         """What a party said that refused nothing to the server: a rejection, a complaint, a void round."""
         self.vectors: dict[str, codec.Opened[pb.TrainReply]] = {}
+        self.sealed: dict[str, bytes] = {}
+        """The vectors as they travel, the last of each site."""
         self._shelves: dict[RoundPosition, PrekeyShelf] = {}
 
     @property
@@ -97,22 +99,29 @@ class Scene:
     def keep(self, shelf: PrekeyShelf) -> None:
         """Use these bundles, which a hostile request got."""
         self._shelves[shelf.position] = shelf
-        site = self.cohort.sites[self.accomplice]
+        for name in self.colluders:
+            self._tell_all(name, shelf)
+
+    @property
+    def colluders(self) -> tuple[str, ...]:
+        """Sites that tell the server all they have."""
+        return (self.accomplice,)
+
+    def _tell_all(self, name: str, shelf: PrekeyShelf) -> None:
+        site = self.cohort.sites[name]
         own = site.state.armed[shelf.position]
         self.loot.add_key(own.mask)
-        if self.is_strict:
-            return
-        for dealer in shelf.ready:
+        for dealer in () if self.is_strict else shelf.ready:
             pair = own.own_shares
-            if dealer != self.accomplice:
+            if dealer != name:
                 pair = open_dealt(
                     shelf.bundle(dealer),
-                    shelf.packet(dealer, self.accomplice),
-                    holder=self.accomplice,
+                    shelf.packet(dealer, name),
+                    holder=name,
                     own=site.participant.transport,
                     dealer_key=shelf.holders.transport_keys[dealer],
                 )
-            self.loot.add_pair(shelf.bundle(dealer), self.place(self.accomplice), pair)
+            self.loot.add_pair(shelf.bundle(dealer), self.place(name), pair)
 
     def ask_bundle(self, name: str, body: pb.Prekey) -> pb.Dealing:
         """What one site deals for a target."""
@@ -136,9 +145,14 @@ class Scene:
 
     def get_vector(self, name: str, body: pb.Train, trained: str = "") -> codec.Opened[pb.TrainReply]:
         """Have a site train for this cohort, and look at what it sends."""
-        self.cohort.accept(name, body)
+        return self.look(name, body, trained)
+
+    def look(self, name: str, body: pb.Train | pb.Mask, trained: str = "") -> codec.Opened[pb.TrainReply]:
+        """The same for any message that tells a cohort."""
+        expected(type(None), self.cohort.tell(name, self.cohort.sealed(body)))
         engagement = expected(Engagement, self.cohort.sites[name].state.engagement)
-        opened = self.cohort.opened(name, self.cohort.send(name, trained))
+        self.sealed[name] = self.cohort.send(name, trained)
+        opened = self.cohort.opened(name, self.sealed[name])
         expected(pb.TrainReply, opened.body)
         if name == self.victim:
             facts, label = engagement.facts, trained or name

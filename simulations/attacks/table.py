@@ -38,6 +38,8 @@ class Attack:
     """Profiles in which the control must give the victim's vector, and not only take what is forged."""
     charges: int = 0
     """Vectors that the victim is rightly charged for on the way."""
+    is_stand_in: bool = False
+    """The rule is kept by the caller of the protocol, a site's agent; the play stands in for it."""
     is_known_limit: bool = False
     """It passes, and the documentation says so; it must not give the vector away."""
 
@@ -93,6 +95,7 @@ def judge(attack: Attack, profile: Profile) -> dict[str, Any]:
         "vector_recovered": trial.recovered,
         "succeeded": gained,
         "is_as_expected": is_as_expected,
+        "is_stand_in": attack.is_stand_in,
         "is_known_limit": attack.is_known_limit,
         "control": {
             "checks_off": [hole.name for hole in holes],

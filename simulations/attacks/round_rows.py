@@ -1,0 +1,513 @@
+"""Attacks over more than one message: replays, retries, crashes, and all that a server and its accomplices hold."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+import numpy as np
+
+from fedward.common.errors import BudgetExhaustedError, ProtocolError
+from fedward.common.identity import Identity
+from fedward.common.ledger.budget import BudgetAccount
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.privacy.accounting import Gaussian, epsilon
+from fedward.common.secagg.coordinator import RoundCoordinator
+from fedward.common.secagg.frozen import FrozenSum
+from fedward.common.secagg.journal import EntryKind, JournalEntry
+from fedward.common.secagg.participant import Participant
+from fedward.common.secagg.prekeys import PrekeyShelf
+from fedward.common.secagg.ring import RingVector
+from fedward.common.secagg.state import Phase, State
+from fedward.common.secagg.terms import RoundPosition
+from fedward.common.secagg.thresholds import Profile
+from fedward.common.secagg.transcript import CohortFacts
+from fedward.simulations.attacks.bundle_rows import MANY, NO_UNIQUENESS, SECRETS_SURVIVE
+from fedward.simulations.attacks.cohort import (
+    DEADLINES,
+    FIRST,
+    MODEL,
+    PROFILES,
+    Cohort,
+    Outcome,
+    expected,
+    play,
+)
+from fedward.simulations.attacks.cohort_rows import MEMBERS, SMALL, keep
+from fedward.simulations.attacks.holes import instead, without
+from fedward.simulations.attacks.scene import COUNT, SIZE, Scene
+from fedward.simulations.attacks.table import SHARED, Attack, Play
+
+MODELS, AGAIN = "another model, a false common sum", "Train again, with another cohort, of an older round"
+RETRY, POOLED = "a retry without one site", "everything that server and colluders hold"
+CRASHES, SCANNED = "a crash after every durable write", "the reply scanned for counts, losses, times"
+STRICT = (Profile.STRICT,)
+_HERE = sys.modules[__name__]
+
+
+# ------------------------------------------------------------------------------------------------ positions
+
+
+def keeps_bundles(self: State, position: RoundPosition) -> State:
+    """As ``State._at``, without taking used bundles away."""
+    return replace(self, phase=Phase.TRAINING, last=position, engagement=None, pending=None, answers={})
+
+
+FORGETFUL = (
+    instead(State, "_at", keeps_bundles, "a site that uses a bundle twice"),
+    instead(State, "answered", lambda self, request, reply: self, "a site that keeps no replies"),
+    NO_UNIQUENESS,
+)
+
+
+def same_train_again(scene: Scene) -> bool:
+    """Passed if the same request gets a second vector under the same masks: their difference has none."""
+    body = scene.train()
+    first = scene.get_vector(scene.victim, body).vector
+    reply = scene.cohort.tell(scene.victim, scene.cohort.sealed(body))
+    if reply is None:
+        reply = scene.cohort.send(scene.victim, "trained again")
+    return scene.cohort.opened(scene.victim, reply).vector != first
+
+
+def other_cohort(scene: Scene) -> bool:
+    """Another cohort for a position that has been used."""
+    scene.get_vector(scene.victim, scene.train())
+    body = scene.train()
+    keep(*[lambda s, name=name: name for name in scene.names[:4]])(scene, body)  # type: ignore[misc]
+    scene.get_vector(scene.victim, body)
+    return True
+
+
+def older_round(scene: Scene) -> bool:
+    """Round 1 after round 2."""
+    first = scene.train(FIRST)
+    scene.get_vector(scene.victim, scene.train((2, 0)))
+    scene.get_vector(scene.victim, first)
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ budget and model
+
+
+def with_budget(profile: Profile) -> Scene:
+    """The victim's account holds two releases."""
+    event = Gaussian(noise_multiplier=2.0, num_releases=1)
+    cap = epsilon([event, event], 1e-6) * 1.01
+    account = BudgetAccount(epsilon_cap=cap, delta=1e-6)
+
+    def check(_: CohortFacts) -> None:
+        try:
+            account.reserve(event, clip_norm=1.0, purpose="train")
+        except BudgetExhaustedError as error:
+            # As a site's agent says it.
+            raise ProtocolError("BUDGET_REFUSED", error.message) from error
+
+    return Scene(profile, Cohort(profile, COUNT, size=SIZE, check=check))
+
+
+def attempt_after_attempt(scene: Scene) -> bool:
+    """All attempts of two rounds, to average the noise away."""
+    for at in itertools.product((1, 2), (0, 1)):
+        scene.get_vector(scene.victim, scene.train(at))
+    return True
+
+
+def own_model(facts: CohortFacts) -> None:
+    """The check of a site that has computed the model itself, stood in for."""
+    if facts.model_digest != MODEL:
+        raise ProtocolError("MODEL_MISMATCH", "not the model that this site has")
+
+
+def with_model(profile: Profile) -> Scene:
+    """Sites that know which model comes next."""
+    return Scene(profile, Cohort(profile, COUNT, size=SIZE, check=lambda facts: own_model(facts)))
+
+
+def other_model(scene: Scene) -> bool:
+    """Another model for the victim alone."""
+    body = scene.train()
+    body.model_digest = b"\x66" * 32
+    scene.get_vector(scene.victim, body)
+    return True
+
+
+# ------------------------------------------------------------------------------------------------ a late cohort
+
+
+def late(profile: Profile) -> Scene:
+    """Sites that train first and hear of their cohort later."""
+    return Scene(profile, Cohort(profile, COUNT, size=SIZE, late_cohort=True))
+
+
+def told_late(*changes: Callable[[Scene, pb.Mask], None]) -> Play:
+    """All train; then the victim is told its cohort, as often as there are changes."""
+
+    def act(scene: Scene) -> bool:
+        cohort, body = scene.cohort, scene.cohort.train()
+        body.next.CopyFrom(cohort.target())
+        shelf = PrekeyShelf(terms=cohort.terms, target=body.next)
+        for name in scene.names:
+            site = cohort.sites[name]
+            cohort.accept(name, body)
+            reply = expected(bytes, site.take(site.participant.ready(site.state)))
+            shelf.put(name, expected(pb.Ready, cohort.opened(name, reply).body).dealing)
+        scene.keep(shelf)
+        for change in changes:
+            mask = cohort.coordinator(shelf).mask_for()
+            change(scene, mask)
+            scene.look(scene.victim, mask)
+        return True
+
+    return act
+
+
+def honest_mask(_: Scene, __: pb.Mask) -> None:
+    """As it should be."""
+
+
+def another_model(_: Scene, mask: pb.Mask) -> None:
+    """Not the one that was trained on."""
+    mask.model_digest = b"\x66" * 32
+
+
+def alone(scene: Scene, mask: pb.Mask) -> None:
+    """A cohort of the victim."""
+    own = mask.bundles[scene.place(scene.victim) - 1]
+    mask.cohort[:], kept = [scene.victim], pb.Bundle.FromString(own.SerializeToString())
+    mask.ClearField("bundles")
+    mask.bundles.append(kept)
+    mask.min_survivors = mask.assumed_colluders = 1
+
+
+# ------------------------------------------------------------------------------------------------ retry
+
+
+def found(name: str, attempt: int) -> str:
+    """What a site's training finds in an attempt, stood in for: another batch and other noise every time."""
+    return f"{name} in attempt {attempt}"
+
+
+def sum_of(scene: Scene, at: RoundPosition, names: Sequence[str]) -> RingVector:
+    """One attempt, played to its end by an honest coordinator."""
+    cohort = scene.cohort
+    coordinator = cohort.coordinator(scene.shelf(at), names)
+    for name in names:
+        scene.get_vector(name, coordinator.train_for(name), found(name, at[1]))
+    states = {name: site.state for name, site in cohort.sites.items()}
+    outcome = play(cohort, coordinator, {name: scene.sealed[name] for name in names}, states=states)
+    for name, state in states.items():
+        cohort.sites[name].state = state
+    return expected(np.ndarray, outcome.total and outcome.total.total).copy()
+
+
+def retry_without(scene: Scene) -> bool:
+    """Two sums whose difference would be the victim's vector; passed too if a peer was charged once for both."""
+    difference = sum_of(scene, FIRST, scene.names) - sum_of(scene, (1, 1), scene.peers)
+    charges = [sum(e.kind is EntryKind.SENT for e in scene.cohort.sites[name].written) for name in scene.peers]
+    return np.array_equal(difference, scene.sightings[0].truth) or set(charges) != {2}
+
+
+# ------------------------------------------------------------------------------------------------ pooling, scanning
+
+
+def pool(scene: Scene) -> bool:
+    """An honest round; passed if one word of the best guess at the victim's vector is right."""
+    scene.get_vectors()
+
+    def overhear(name: str, raw: bytes) -> bytes:
+        body = scene.cohort.opened(name, raw).body
+        if isinstance(body, pb.UnmaskReply):
+            scene.loot.add_reply(seen.bundles, scene.names, scene.place(name), body)
+        return raw
+
+    seen = scene.sightings[-1]
+    outcome = play(scene.cohort, scene.coordinator(), scene.sealed, forge=overhear)
+    expected(np.ndarray, outcome.total and outcome.total.total)
+    scene.loot.rebuild(seen.bundles.values())
+    return bool(np.any(scene.loot.guess(seen) == seen.truth))
+
+
+_seal = codec.seal
+
+
+def chatty(identity: Identity, body: codec.Body, *, vector: bytes = b"") -> bytes:
+    """A site that tells its loss where names of dealers belong."""
+    if isinstance(body, pb.TrainReply):
+        body.complaints.append("loss=0.31")
+    return _seal(identity, body, vector=vector)
+
+
+def scan(scene: Scene) -> bool:
+    """Passed if the reply holds anything beside what the protocol needs, or is longer for one site than for another."""
+    body = scene.get_vector(scene.victim, scene.train()).body
+    allowed = {"header", "cohort_digest", "vector_hash", "proof"}
+    return not {field.name for field, _ in body.ListFields()} <= allowed
+
+
+def extra_field(scene: Scene) -> bool:
+    """A site adds a field of its own to its reply; passed if the coordinator takes it."""
+    scene.get_vectors()
+    name, cohort = scene.accomplice, scene.cohort
+    envelope = pb.Envelope.FromString(scene.sealed[name])
+    body = envelope.body + bytes([15 << 3 | 2, 4]) + b"loss"
+    signature = cohort.identity(name).sign("secagg", "TRAIN_REPLY", codec.vector_hash(body))
+    envelope.body, envelope.signature = body, signature
+    opened = cohort.opened(name, envelope.SerializeToString(deterministic=True))
+    outcome = Outcome()
+    outcome.note(scene.coordinator().on_reply(name, opened, now_s=1.0))
+    return not outcome.rejected
+
+
+# ------------------------------------------------------------------------------------------------ crashes
+
+
+def site_crashes(scene: Scene) -> bool:
+    """The victim's process ends after each write in turn; passed if two vectors leave for a position, or one uncharged.
+
+    The server asks everything twice, so that what was forgotten would be done again.
+    """
+    for number in range(1, 5):
+        again = Scene(scene.profile)
+        leaves = _Crashing(again, number).run()
+        vectors = {reply.vector for reply in leaves if isinstance(reply.body, pb.TrainReply)}
+        scene.cohort.sites[scene.victim].written += again.cohort.sites[again.victim].written
+        if len(vectors) > 1 or len(vectors) > again.num_charged:
+            return True
+    return False
+
+
+class _Crashing:
+    """A run of one attempt in which the victim is gone after a number of writes, before its reply leaves."""
+
+    def __init__(self, scene: Scene, crash_after: int) -> None:
+        self._scene, self._left = scene, crash_after
+        self._replies: list[codec.Opened[codec.Body]] = []
+
+    def run(self) -> list[codec.Opened[codec.Body]]:
+        scene = self._scene
+        train = scene.train()
+        scene.get_vectors(scene.peers)
+        for _ in range(2):
+            self._ask(train)
+            self._send()
+            if not scene.is_strict and scene.victim in scene.vectors:
+                survivors = scene.survivors(scene.names)
+                if scene.is_confirmed:
+                    self._ask(scene.confirm(scene.peers[0], survivors))
+                self._ask(scene.unmask(scene.peers[0], survivors))
+        return self._replies
+
+    def _ask(self, body: codec.Body) -> None:
+        scene = self._scene
+        with suppress(ProtocolError):
+            self._leave(scene.cohort.tell(scene.victim, scene.cohort.sealed(body)))
+
+    def _send(self) -> None:
+        scene = self._scene
+        if scene.cohort.sites[scene.victim].state.phase is Phase.TRAINING:
+            with suppress(ProtocolError):
+                self._leave(scene.cohort.send(scene.victim, f"trained {self._left}"))
+
+    def _leave(self, reply: bytes | None) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self._scene.restart(self._scene.victim)
+        elif reply is not None:
+            opened = self._scene.cohort.opened(self._scene.victim, reply)
+            self._replies.append(opened)
+            if isinstance(opened.body, pb.TrainReply):
+                self._scene.vectors[self._scene.victim] = opened  # type: ignore[assignment]
+
+
+def coordinator_crashes(scene: Scene) -> bool:
+    """The coordinator is gone after each of its writes; passed if it opens another sum than before, or nothing."""
+    cohort, arrived = scene.cohort, scene.names[:-1]
+    scene.get_vectors()
+    states = {name: site.state for name, site in cohort.sites.items()}
+    sealed = {name: scene.sealed[name] for name in arrived}
+    before = play(cohort, scene.coordinator(), sealed, states=states)
+    right = cohort.plain_sum(arrived, COUNT)
+    for number in range(1, len(before.written) + 1):
+        outcome = _resumed(cohort, before.written[:number], dict(states))
+        if outcome.total is None or not np.array_equal(outcome.total.total, right):
+            return True
+    return False
+
+
+def _resumed(cohort: Cohort, written: Iterable[JournalEntry], states: dict[str, State]) -> Outcome:
+    """Another process goes on from what was written."""
+    coordinator, actions = RoundCoordinator.resume(
+        terms=cohort.terms,
+        entries={entry.kind: entry for entry in written},
+        total=np.empty(cohort.size, "<u4"),
+        deadlines=DEADLINES,
+        now_s=0.0,
+    )
+    outcome = Outcome()
+    sends = outcome.note(actions)
+    while sends:
+        send = sends.pop(0)
+        step = cohort.sites[send.site_id].participant.receive(
+            states[send.site_id], cohort.sealed(send.body), check=cohort.check
+        )
+        states[send.site_id] = step.state
+        opened = cohort.opened(send.site_id, expected(bytes, step.reply))
+        sends += outcome.note(coordinator.on_reply(send.site_id, opened, now_s=1.0))
+    return outcome
+
+
+_from_entry = FrozenSum.from_entry
+
+
+def without_sum(entry: JournalEntry, total: RingVector) -> FrozenSum:
+    """As if the sum were not written down with the survivors."""
+    frozen = _from_entry(entry, total)
+    total[:] = 0
+    return frozen
+
+
+ATTACKS = (
+    Attack(
+        name="another model for the victim",
+        part=MODELS,
+        play=other_model,
+        expected="MODEL_MISMATCH",
+        holes=[instead(_HERE, "own_model", lambda _: None, "a site that takes any model")],
+        scene=with_model,
+        is_stand_in=True,
+    ),
+    Attack(
+        name="another model in Mask than in Train",
+        part=MODELS,
+        play=told_late(another_model),
+        expected="MODEL_MISMATCH",
+        holes=[without(Participant, "_on_mask", "MODEL_MISMATCH")],
+        profiles=STRICT,
+        scene=late,
+    ),
+    Attack(
+        name="a late cohort of the victim alone",
+        part=MEMBERS,
+        play=told_late(alone),
+        expected="COHORT_TOO_SMALL",
+        holes=SMALL,
+        profiles=STRICT,
+        scene=late,
+        vector_in=STRICT,
+    ),
+    Attack(
+        name="the same Train again, byte for byte",
+        part=AGAIN,
+        play=same_train_again,
+        expected="",
+        holes=[*FORGETFUL, without(Participant, "_require_new", "REPLAY_CONFLICT")],
+        charges=1,
+    ),
+    Attack(
+        name="another cohort for the same position",
+        part=AGAIN,
+        play=other_cohort,
+        expected="REPLAY_CONFLICT",
+        holes=[*FORGETFUL, without(Participant, "_require_new", "REPLAY_CONFLICT")],
+        charges=1,
+    ),
+    Attack(
+        name="a second late cohort",
+        part=AGAIN,
+        play=told_late(honest_mask, another_model),
+        expected="REPLAY_CONFLICT",
+        holes=[
+            *FORGETFUL,
+            without(Participant, "_on_mask", "REPLAY_CONFLICT", "PREKEY_UNKNOWN", "MODEL_MISMATCH"),
+        ],
+        profiles=STRICT,
+        scene=late,
+        charges=1,
+    ),
+    Attack(
+        name="an older round",
+        part=AGAIN,
+        play=older_round,
+        expected="ROUND_ORDER",
+        holes=[*FORGETFUL, without(Participant, "_require_new", "ROUND_ORDER")],
+        charges=1,
+    ),
+    Attack(
+        name="attempt after attempt, until the budget is spent",
+        part=MANY,
+        play=attempt_after_attempt,
+        expected="BUDGET_REFUSED",
+        holes=[instead(BudgetAccount, "reserve", lambda *_, **__: None, "an account without a cap")],
+        scene=with_budget,
+        charges=2,
+        is_stand_in=True,
+    ),
+    Attack(
+        name="a retry without the victim after a full first attempt",
+        part=RETRY,
+        play=retry_without,
+        expected="",
+        holes=[
+            instead(
+                _HERE,
+                "found",
+                lambda name, _: name,
+                "sites that send the old update again",
+            )
+        ],
+        charges=1,
+        is_stand_in=True,
+    ),
+    Attack(
+        name="server and a colluder pool all they hold",
+        part=POOLED,
+        play=pool,
+        expected="",
+        holes=[instead(Scene, "colluders", property(lambda scene: scene.peers), "all sites but the victim collude")],
+        vector_in=PROFILES,
+        charges=1,
+    ),
+    Attack(
+        name="the reply scanned for anything of use",
+        part=SCANNED,
+        play=scan,
+        expected="",
+        holes=[instead(codec, "seal", chatty, "a site that tells its loss")],
+        charges=1,
+    ),
+    Attack(
+        name="a field of its own in a site's reply",
+        part=SCANNED,
+        play=extra_field,
+        expected="BAD_ENCODING",
+        holes=[without(codec, "_strict", "BAD_ENCODING")],
+        attacker="site",
+        charges=1,
+    ),
+    Attack(
+        name="a site's crash after every durable write",
+        part=CRASHES,
+        play=site_crashes,
+        expected="",
+        holes=[SECRETS_SURVIVE, *FORGETFUL, without(Participant, "_require_new", "REPLAY_CONFLICT")],
+        attacker="fate",
+        charges=3,
+    ),
+    Attack(
+        name="a coordinator's crash after every durable write",
+        part=CRASHES,
+        play=coordinator_crashes,
+        expected="",
+        holes=[instead(FrozenSum, "from_entry", staticmethod(without_sum), "a coordinator that forgets the sum")],
+        profiles=SHARED,
+        attacker="fate",
+        charges=1,
+    ),
+)
+
+__all__ = ["ATTACKS"]
