@@ -125,7 +125,7 @@ class SiteAgent:
             return self.on_plan_offer(opened, body)
         if isinstance(body, pb.RunEnd):
             return self.on_run_end(opened)
-        if isinstance(body, _OF_MASKED_ROUNDS) and self._masked is not None:
+        if isinstance(body, _OF_MASKED_ROUNDS) and self._run is not None and self._run.plan.secagg.is_masked:
             return self.on_masked(opened)
         if isinstance(body, pb.Train):
             return self.on_train(opened, body)
@@ -366,8 +366,10 @@ class SiteAgent:
         run = self._run
         if run is None or run.run_id != position.run_id:
             raise ProtocolError("PLAN_MISMATCH", "this site is not in that run")
-        if digest_of(run.plan_bytes) != position.plan_digest or run.plan.secagg.profile != position.profile:
+        if digest_of(run.plan_bytes) != position.plan_digest:
             raise ProtocolError("PLAN_MISMATCH", "the message is for another plan")
+        if run.plan.secagg.profile != position.profile:
+            raise ProtocolError("PROFILE_FORBIDDEN", "the message is for another profile")
         return run
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:

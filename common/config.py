@@ -224,8 +224,8 @@ class SecAggPlan(Settings):
     """Fewest sites whose sum is opened. Masked profiles need 3; 2 under ``strict`` means that each site learns the
     other's update, and every site's policy must allow that."""
     min_survivors: int | None = Field(default=None, ge=1, le=10_000)
-    """Fewest sites whose sum is opened, if that is to be more than what the profile asks for: all under ``strict``, else
-    max(t, n − max(1, ⌊n/10⌋)) of n, with the threshold t = ⌊2n/3⌋ + 1. A smaller number changes nothing."""
+    """Fewest sites whose sum is opened, where that is to be more than what the profile asks for: all under ``strict``,
+    else max(t, n − max(1, ⌊n/10⌋)) of n, with the threshold t = ⌊2n/3⌋ + 1. A smaller number changes nothing."""
     assumed_colluders: int | None = Field(default=None, ge=0, le=10_000)
     """Sites of a cohort that may work together with the coordinator. None: a fifth of them, at least one."""
     late_cohort: bool = False

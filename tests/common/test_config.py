@@ -251,7 +251,7 @@ def test_profile_is_resilient_unless_told() -> None:
     assert RunPlan.from_bytes(json.dumps(document).encode()).secagg.profile == "resilient"
 
 
-UNUSABLE = {
+UNUSABLE: dict[str, tuple[int, dict[str, object], str]] = {
     "three sites cannot do without one": (3, {"profile": "resilient"}, "secagg.profile = strict"),
     "nor where they confirm": (3, {"profile": "resilient-malicious"}, "secagg.profile = strict"),
     "two sites learn each other's update": (2, {"profile": "strict", "min_cohort": 3}, "min_cohort is 3"),
