@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -27,6 +28,10 @@ def _run(recipe: Path, out: Path, runtime: Runtime, **changes: object) -> Outcom
     return simulate(read_recipe(recipe, changes), options, Silent())
 
 
+def _a_fourth_site(document: dict[str, Any]) -> None:
+    document["sites"].append({**document["sites"][0], "id": "site-3"})
+
+
 def _flower_processes() -> set[int]:
     found = set()
     for process in psutil.process_iter(["cmdline"]):
@@ -36,14 +41,30 @@ def _flower_processes() -> set[int]:
     return found
 
 
-def test_both_runtimes_give_the_same_bits_without_privacy(recipe_file: Writer, tmp_path: Path) -> None:
-    before, recipe = _flower_processes(), recipe_file()
-    changes = {"privacy.mode": "none"}
+@pytest.mark.parametrize("method", ["ffa", "fedsvd", "alternate", "naive"])
+def test_both_runtimes_give_the_same_bits_without_privacy(method: str, recipe_file: Writer, tmp_path: Path) -> None:
+    """And masks change none of them."""
+    before, recipe = _flower_processes(), recipe_file(_a_fourth_site)
+    changes = {"privacy.mode": "none", "secagg.profile": "resilient", "lora.aggregation": method}
     here = _run(recipe, tmp_path / "here", "inprocess", **changes)
+    bare = _run(recipe, tmp_path / "bare", "inprocess", **changes | {"secagg.profile": "plain_ring"})
     ray = _run(recipe, tmp_path / "ray", "flwr", **changes)
-    assert ray.result.model_digest == here.result.model_digest
-    weights = [(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("here", "ray")]
-    assert weights[0] == weights[1]
+    assert ray.result.model_digest == here.result.model_digest == bare.result.model_digest
+    names = ("here", "bare", "ray")
+    assert len({(tmp_path / name / "adapter" / "adapter_model.safetensors").read_bytes() for name in names}) == 1
+    # The first round has a trip for keys besides.
+    assert [record.trips for record in ray.result.rounds] == [record.trips for record in here.result.rounds] == [3, 2]
+    assert not any(record.dropped for record in ray.result.rounds)
+    assert _flower_processes() <= before
+
+
+@pytest.mark.parametrize("profile", ["strict", "resilient-malicious"])
+def test_other_masked_profiles_run_under_flower(profile: str, recipe_file: Writer, tmp_path: Path) -> None:
+    before, recipe = _flower_processes(), recipe_file(_a_fourth_site)
+    outcome = _run(recipe, tmp_path / "ray", "flwr", **{"secagg.profile": profile})
+    trips = {"strict": [2, 1], "resilient-malicious": [4, 3]}[profile]
+    assert [record.trips for record in outcome.result.rounds] == trips
+    assert all(len(record.survivors) == 4 for record in outcome.result.rounds)
     assert _flower_processes() <= before
 
 
