@@ -14,6 +14,7 @@ from typer import rich_utils
 
 from fedward import __version__
 from fedward.common.errors import FedwardError, NotYetError
+from fedward.simulations.attack_cli import attack_app
 from fedward.simulations.cli import bench_app, demo, simulate
 
 app = typer.Typer(
@@ -27,12 +28,12 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(simulate)
 app.add_typer(bench_app, name="bench")
+app.add_typer(attack_app, name="attack")
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""
 
 _LATER = {
-    "attack": ("0.2", "hostile servers against secure aggregation"),
     "scrub": ("0.2", "desensitisation of text in Chinese and English"),
     "vault": ("0.3", "encrypted store, key rotation, shredding"),
     "site": ("0.3", "a site's daemon, policy and budget"),

@@ -38,13 +38,13 @@ def sybils(scene: Scene) -> bool:
     """Four sites of the server's own making are holders and cohort, with the victim."""
     cohort, strangers = scene.cohort, tuple(f"zz-{number}" for number in range(COUNT - 1))
     transport = {name: AgreementKey.generate(scene.random_bytes) for name in strangers}
-    own, dealing = deal_to_server(scene, FIRST, transport)
+    own = deal_to_server(scene, FIRST, transport)
     bundles = {scene.victim: own, **{name: invented(scene, name, own) for name in strangers}}
     scene.get_vector(scene.victim, composed(scene, cohort.train(), bundles))
     return False
 
 
-def deal_to_server(scene: Scene, at: RoundPosition, transport: Mapping[str, AgreementKey]) -> tuple[Bundle, pb.Dealing]:
+def deal_to_server(scene: Scene, at: RoundPosition, transport: Mapping[str, AgreementKey]) -> Bundle:
     """Have the victim deal to holders whose transport keys are the server's, and open what it dealt."""
     stated = {name: TransportKey(key.public, bytes(64)) for name, key in transport.items()}
     keys = {**stated, scene.victim: scene.cohort.transport_keys[scene.victim]}
@@ -56,7 +56,7 @@ def deal_to_server(scene: Scene, at: RoundPosition, transport: Mapping[str, Agre
         dealer_key = scene.cohort.transport_keys[scene.victim].key
         pair = open_dealt(own, packet, holder=holder, own=transport[holder], dealer_key=dealer_key)
         scene.loot.add_pair(own, holders.index(holder) + 1, pair)
-    return own, dealing
+    return own
 
 
 def invented(scene: Scene, name: str, like: Bundle) -> Bundle:
@@ -84,7 +84,7 @@ def transport_keys_swapped(at: RoundPosition) -> Play:
     def play(scene: Scene) -> bool:
         if at != FIRST:
             scene.shelf(FIRST)  # so that the victim knows its peers' keys
-        own, _ = deal_to_server(scene, at, {name: AgreementKey.generate(scene.random_bytes) for name in scene.peers})
+        own = deal_to_server(scene, at, {name: AgreementKey.generate(scene.random_bytes) for name in scene.peers})
         honest = scene.cohort.prekey(at)
         dealt = {name: scene.ask_bundle(name, honest) for name in scene.peers}
         bundles = {name: Bundle.from_wire(name, dealing.bundle) for name, dealing in dealt.items()}

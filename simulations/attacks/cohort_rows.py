@@ -151,10 +151,12 @@ def keep(*chosen: Callable[[Scene], str]) -> Callable[[Scene, pb.Train], None]:
 
 
 def victim(scene: Scene) -> str:
+    """For ``keep``."""
     return scene.victim
 
 
 def accomplice(scene: Scene) -> str:
+    """For ``keep``."""
     return scene.accomplice
 
 

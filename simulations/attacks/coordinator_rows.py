@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
@@ -33,7 +34,7 @@ SHARES, GARBAGE = "a false share, a false dealer", "garbage in range from a memb
 TAKE, ENCODING = "_take_vector", "BAD_ENCODING"
 
 
-def judged(scene: Scene, name: str, reply: codec.Opened[codec.Body], asked: RoundCoordinator | None = None) -> bool:
+def judged(scene: Scene, name: str, reply: codec.Opened[Any], asked: RoundCoordinator | None = None) -> bool:
     """Give the coordinator a reply; passed if it takes it."""
     actions = (asked or scene.coordinator()).on_reply(name, reply, now_s=1.0)
     scene.code = next((action.code for action in actions if isinstance(action, Rejected)), "")

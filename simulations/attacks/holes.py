@@ -7,7 +7,6 @@ is an error here.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -78,7 +77,7 @@ class _Cutter(ast.NodeTransformer):
         self._codes = set(codes)
         self.found: set[str] = set()
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802 - the name that the library calls
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
         mentioned = _words(node.body) & self._codes
         if not (isinstance(node.body[-1], ast.Raise) and mentioned):
@@ -98,7 +97,7 @@ def _words(body: Sequence[ast.stmt]) -> set[str]:
     return found
 
 
-def _compiled(module: ast.Module, function: FunctionType) -> FunctionType:
+def _compiled(module: ast.Module, function: Any) -> FunctionType:  # noqa: ANN401
     flags = __future__.annotations.compiler_flag
     code = compile(module, f"<{function.__name__} with a hole>", "exec", flags=flags, dont_inherit=True)
     inner = next(part for part in code.co_consts if inspect.iscode(part))

@@ -78,7 +78,7 @@ def other_cohort(scene: Scene) -> bool:
     """Another cohort for a position that has been used."""
     scene.get_vector(scene.victim, scene.train())
     body = scene.train()
-    keep(*[lambda s, name=name: name for name in scene.names[:4]])(scene, body)  # type: ignore[misc]
+    keep(*[lambda _, name=name: name for name in scene.names[:4]])(scene, body)
     scene.get_vector(scene.victim, body)
     return True
 
