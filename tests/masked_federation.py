@@ -17,7 +17,7 @@ from fedward.common.privacy.noise import Entropy
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, identity_of, make_plan, type_of
 
-NAMES = ("alpha", "beta", "gamma", "delta", "epsilon")
+NAMES = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa")
 MASKED = ("strict", "resilient", "resilient-malicious")
 POLICY = SitePolicy(
     profiles=(*MASKED, "plain_ring"),

@@ -1,6 +1,7 @@
 """Whole runs under masks: the sums are those of ``plain_ring`` to the bit, whoever drops out and whenever."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ from fedward.common.identity import Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import history_from_json
-from fedward.common.secagg import plain
+from fedward.common.secagg import bundles, plain, statements
 from fedward.common.secagg.journal import EntryKind, JournalEntry, MemoryJournal
 from fedward.server.grid import Post
 from fedward.server.rounds import RoundLoop
 from fedward.simulations.memory_grid import Handler, MemoryGrid
-from tests.federation_simulator import SlowGrid, identity_of, on_train, silent
-from tests.masked_federation import MASKED, WITHOUT_DP, counted, lost, masked_federation, on
+from tests.federation_simulator import SlowGrid, Wrap, identity_of, on_train, silent
+from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, at_position, counted, lost, masked_federation, on
 
 LATE: dict[str, object] = {"late_cohort": True}
 WAYS: list[tuple[str, dict[str, object]]] = [*((profile, {}) for profile in MASKED), ("strict", LATE)]
@@ -209,6 +210,112 @@ def test_slow_sites_are_late_and_the_others_go_on() -> None:
     result = federation.loop(SlowGrid(federation.handlers(), federation.clock, due=due)).run()
     assert result.rounds[0].dropped == {"delta": "LATE"}
     assert all(record.survivors == ("alpha", "beta", "gamma") for record in result.rounds)
+
+
+# ---------------------------------------------------------------------------------------------------- hostile sites
+
+
+def resealed(site: str, kind: int, body_of: Callable[[Any, bytearray], None], number: int) -> Wrap:
+    """A site that signs another reply than the honest one, in one round."""
+
+    def answer(request: bytes, honest: Handler) -> bytes:
+        envelope = pb.Envelope.FromString(honest(request))
+        body, vector = codec.TYPES[envelope.type].FromString(envelope.body), bytearray(envelope.vector)
+        body_of(body, vector)
+        return codec.seal(identity_of(site), body, vector=bytes(vector))
+
+    return on(kind, answer, at=at_position(number))
+
+
+def garbage(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+    """Signed like any vector, and beyond what honest ones can sum to."""
+    vector[:4] = (int.from_bytes(vector[:4], "little") + (1 << 31) & 0xFFFFFFFF).to_bytes(4, "little")
+    body.vector_hash = codec.vector_hash(bytes(vector))
+    statement = statements.vector_statement(body.cohort_digest, "delta", body.vector_hash)
+    body.proof = statements.sign(identity_of("delta"), "VECTOR", statement)
+
+
+def test_a_sum_that_no_honest_vectors_have_is_not_opened() -> None:
+    with pytest.raises(RunError, match=r"round 1 was void.*SUM_OUT_OF_RANGE"):
+        masked_federation("resilient").run({"delta": resealed("delta", pb.TRAIN, garbage, 1)})
+
+
+def test_a_vector_without_its_sites_word_is_left_out() -> None:
+    def unsigned(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+        body.proof = bytes(64)
+
+    result = masked_federation("resilient", rounds=1).run({"delta": resealed("delta", pb.TRAIN, unsigned, 1)})
+    assert result.rounds[0].dropped == {"delta": "BAD_VECTOR"}
+
+
+def test_a_site_that_gives_no_bundle_is_asked_again_and_left_out_if_it_made_one() -> None:
+    def hidden(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+        body.ClearField("next")
+
+    federation = masked_federation("resilient", rounds=3)
+    result = federation.run({"delta": resealed("delta", pb.UNMASK, hidden, 1)})
+    assert [record.trips for record in result.rounds] == [3, 3, 2]
+    assert result.rounds[1].dropped == {"delta": "PREKEY_EXISTS"}
+    assert [len(record.survivors) for record in result.rounds] == [4, 3, 4]
+
+
+def test_a_bundle_that_is_not_its_sites_leaves_it_out_of_the_next_cohort() -> None:
+    def swapped(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+        body.next.bundle.mask_key = bytes(range(32))
+
+    federation = masked_federation("resilient", rounds=3)
+    result = federation.run({"delta": resealed("delta", pb.UNMASK, swapped, 1)})
+    assert result.rounds[1].dropped == {"delta": "BAD_SIGNATURE"}
+    assert len(result.rounds[2].survivors) == 4
+
+
+def test_a_reply_to_another_request_for_bundles_is_not_taken() -> None:
+    def other(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+        body.request_hash = bytes(32)
+
+    federation = masked_federation("resilient", rounds=1)
+    result = federation.run({"delta": resealed("delta", pb.PREKEY, other, 1)})
+    assert result.rounds[0].dropped == {"delta": "REPLAY_CONFLICT"}
+
+
+def test_false_shares_are_named_and_the_sum_is_right() -> None:
+    def false(body: Any, vector: bytearray) -> None:  # noqa: ANN401
+        body.seed_shares[0] = bytes(32) + b"\x01"
+
+    federation = masked_federation("resilient", 5, rounds=1, privacy=WITHOUT_DP)
+    # With one survivor less than all, the four honest replies suffice.
+    (record,) = federation.run({"alpha": resealed("alpha", pb.UNMASK, false, 1)}).rounds
+    assert all(fault == "SHARE_INCONSISTENT alpha alpha" for fault in record.faults)
+    bare = masked_federation("plain_ring", 5, rounds=1, privacy=WITHOUT_DP).run()
+    again = masked_federation("resilient", 5, rounds=1, privacy=WITHOUT_DP)
+    assert again.run({"alpha": resealed("alpha", pb.UNMASK, false, 1)}).model_digest == bare.model_digest
+
+
+def test_a_dealer_whose_packets_nobody_can_open_is_left_out_of_the_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = bundles._split
+
+    def split(bundle: bundles.Bundle, *rest: Any) -> Any:  # noqa: ANN401
+        own, packets = original(bundle, *rest)
+        return own, tuple(bytes(len(packet)) for packet in packets) if bundle.site_id == "delta" else packets
+
+    monkeypatch.setattr(bundles, "_split", split)
+    result = masked_federation("resilient", 5, rounds=1).run()
+    (record,) = result.rounds
+    assert (record.attempt, record.survivors) == (1, ("alpha", "beta", "epsilon", "gamma"))
+
+
+def test_where_many_are_gone_the_rest_hold_the_shares_among_themselves() -> None:
+    gone = {site: lost(pb.TRAIN, 2) for site in ("alpha", "beta", "gamma", "delta")}
+    stay_away = {site: on(pb.PREKEY, silent, at=at_position(2)) for site in gone}
+
+    def both(site: str) -> Wrap:
+        return lambda honest: stay_away[site](gone[site](honest))
+
+    policy = POLICY.model_copy(update={"max_attempts": 3})
+    federation = masked_federation("resilient", 10, rounds=2, secagg={"max_attempts": 3}, policy=policy)
+    result = federation.run({site: both(site) for site in gone})
+    # Ten holders need seven shares. The second attempt finds out who is gone, the third has six holders who need five.
+    assert (result.rounds[1].attempt, len(result.rounds[1].survivors)) == (2, 6)
 
 
 # ---------------------------------------------------------------------------------------------------- members
