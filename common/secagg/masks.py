@@ -15,6 +15,7 @@ import numpy as np
 
 from fedward.common import _keystream as keystream
 from fedward.common.secagg.ring import RingVector, WriterFactory
+from fedward.common.secagg.streams import Stream
 
 THREADING_WORDS = 4_000_000
 """Below it threads cost more than they save."""
@@ -64,18 +65,22 @@ def _apply_range(
     minus: Sequence[bytes],
     writer: WriterFactory | None,
 ) -> None:
-    added = [keystream.stream(key, first_word=first) for key in plus]
-    taken = [keystream.stream(key, first_word=first) for key in minus]
+    added = [Stream(key, first_word=first) for key in plus]
+    taken = [Stream(key, first_word=first) for key in minus]
     buffer = keystream.new_buffer()
+    into, words = buffer.data, buffer[: 4 * _CHUNK].view("<u4")
     write = None if writer is None else writer()
     for start in range(first, last, _CHUNK):
         chunk = vector[start : min(start + _CHUNK, last)]
         if write is not None:
             write(start, chunk)
+        mask, size = words[: chunk.size], 4 * chunk.size
         for stream in added:
-            np.add(chunk, keystream.next_words(stream, chunk.size, buffer), out=chunk)
+            stream.fill(into, size)
+            np.add(chunk, mask, out=chunk)
         for stream in taken:
-            np.subtract(chunk, keystream.next_words(stream, chunk.size, buffer), out=chunk)
+            stream.fill(into, size)
+            np.subtract(chunk, mask, out=chunk)
 
 
 __all__ = ["apply_masks", "THREADING_WORDS"]

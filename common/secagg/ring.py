@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import CipherContext
 from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
 from fedward.common.errors import ConfigError
+from fedward.common.secagg.streams import Stream
 
 RING_BITS = 32
 _HALF_RING = 1 << (RING_BITS - 1)
@@ -156,15 +156,15 @@ class Quantiser:
     def _writer(self, update: NDArray[Any], factor: np.float32 | np.float64, dither_key: bytes) -> WriterFactory:
         def start_writing() -> Writer:
             scratch, buffer = _Scratch.of(type(factor)), keystream.new_buffer()
-            stream: CipherContext | None = None
+            stream: Stream | None = None
             position = -1
 
             def write(start: int, out: RingVector) -> None:
                 nonlocal stream, position
                 if stream is None or position != start:
-                    stream = keystream.stream(dither_key, first_word=start)
+                    stream = Stream(dither_key, first_word=start)
                 position = start + out.size
-                words = keystream.next_words(stream, out.size, buffer)
+                words = stream.next_words(out.size, buffer)
                 self._quantise_chunk(update[start:position], factor, words, out, scratch)
 
             return write
@@ -188,18 +188,21 @@ class Quantiser:
             raise ConfigError("an update must be one finite float32 vector")
         np.right_shift(words, 8, out=words)
         # Through int32: the 24 bits are exact in float32, and so is the power of two.
-        np.multiply(words.view(np.int32), real(2.0**-24), out=dither, dtype=real, casting="unsafe")
+        np.copyto(dither, words.view(np.int32), casting="unsafe")
+        np.multiply(dither, real(2.0**-24), out=dither)
         with np.errstate(over="ignore"):  # an infinite product is clamped like any other
             np.multiply(update, factor, out=value)
         np.clip(value, -bound, bound, out=value)
         np.floor(value, out=floor)
-        # Not floor(f + u): that addition rounds, and the sum of many sites was seen to be off by 0.08 step.
+        # Not floor(f + u): that addition rounds, and the sum of many sites was seen to be off by 0.08 step. Here f − g
+        # is exact, the difference to u has the right sign however it rounds, and ceil makes 1 or 0 of it.
         np.subtract(value, floor, out=value)
-        np.less(dither, value, out=up)
+        np.subtract(value, dither, out=value)
+        np.ceil(value, out=value)
+        # Exact: where a float has no bit for the step after g, f − g is 0.
+        np.add(floor, value, out=floor)
         # Through int32: casting a negative float to an unsigned integer is undefined in C and differs by machine.
-        signed = out.view(np.int32)
-        np.copyto(signed, floor, casting="unsafe")
-        np.add(signed, up, out=signed)
+        np.copyto(out.view(np.int32), floor, casting="unsafe")
 
     def dequantise(self, total: RingVector) -> NDArray[np.float64]:
         """A ring sum in units of the update: (L,) float64, exact."""

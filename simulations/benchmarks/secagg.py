@@ -1,0 +1,219 @@
+"""``fedward bench secagg``: what secure aggregation costs, side by side with Flower's SecAgg+ and with the bare cipher.
+
+One process, one thread, CPU time, the arms in turns, the least of the repetitions. Both sides do real work on real
+keys: our sums are compared with the plain ones before they are timed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import math
+import platform
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.thresholds import Profile
+from fedward.simulations.attacks.flower import in_a_task
+from fedward.simulations.console import Interface, Silent
+
+if TYPE_CHECKING:
+    from fedward.simulations.benchmarks.secagg_flower import FlowerCohort
+    from fedward.simulations.benchmarks.secagg_ours import OurCohort
+
+JUDGED_FROM = 1_000_000
+"""Parameters from which on the bounds hold; below, fixed costs of keys and signatures weigh more than the vector."""
+MANY_SITES = 16
+"""Sites from which on the distance to the keystream is judged."""
+MEMORY_SIZE, MEMORY_SITES = 1_000_000, (5, 32)
+
+DEFINITIONS: Mapping[str, str] = {
+    "client_speedup_vs_flower": "a site's stage: packets opened, keys agreed and derived, update quantised and masked; "
+    "Flower's CPU time over ours. At top level the geometric mean of the judged points",
+    "client_whole_speedup_vs_flower": "the same stage of Flower's over all that our site does from request to reply: "
+    "signatures of request, bundles and reply, the vector's hash and the envelope too, which Flower has not",
+    "server_speedup_vs_flower": "the server's whole work from replies to the sum, shares rebuilt, proofs checked; "
+    "Flower's CPU time over ours. At top level the geometric mean of the judged points",
+    "server_with_opening_speedup_vs_flower": "the same, with our hashing and verifying of every reply, which Flower "
+    "has not",
+    "client_over_floor": "a site's stage over the bare AES-256-CTR keystream of its masks. At top level the largest of "
+    f"the judged points with {MANY_SITES} sites or more",
+    "server_over_floor": "the server's whole work over the bare keystream of the masks it takes off",
+    "bytes_per_parameter": "of a sealed reply. At top level the largest of the judged points",
+    "flower_bytes_per_parameter": "of the masked vector in Flower's reply",
+    "server_memory": f"bytes per parameter at the coordinator's peak, {MEMORY_SIZE:g} parameters, by number of sites: "
+    "the accumulator, one opened reply at a time, and what is written down before shares are asked for",
+    "judged points": f"from {JUDGED_FROM:g} parameters on",
+}
+BOUNDS: Mapping[str, tuple[str, float]] = {
+    "least client_speedup_vs_flower": (">=", 8.0),
+    "least server_speedup_vs_flower": (">=", 8.0),
+    "client_speedup_vs_flower": (">=", 12.0),
+    "server_speedup_vs_flower": (">=", 23.0),
+    "client_over_floor": ("<=", 2.0),
+    "bytes_per_parameter": ("<=", 4.01),
+    "server_memory ratio": ("<=", 1.1),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """What is measured."""
+
+    sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)
+    sites: tuple[int, ...] = (5, 16, 32)
+    repeats: int = 7
+    repeats_of_largest: int = 3
+    memory_size: int = MEMORY_SIZE
+    is_judged: bool = True
+
+    @classmethod
+    def quick(cls) -> Scope:
+        """A small grid, whose times say little."""
+        return cls(sizes=(20_000,), sites=(5, 7), repeats=2, memory_size=50_000, is_judged=False)
+
+    def repeats_at(self, size: int) -> int:
+        """The largest vectors take seconds a time."""
+        return self.repeats if size < 10_000_000 else self.repeats_of_largest
+
+
+def measure(scope: Scope, ui: Interface | None = None) -> dict[str, Any]:
+    """Run the benchmark.
+
+    Args:
+        scope: what to measure.
+        ui: shows progress.
+
+    Returns:
+        A JSON object: headline figures, ``misses`` (bounds that do not hold), ``rows``, ``definitions``.
+    """
+    from fedward.simulations.benchmarks.secagg_flower import FlowerCohort
+    from fedward.simulations.benchmarks.secagg_ours import OurCohort
+
+    rows: list[dict[str, Any]] = []
+    cells = [(num_sites, size) for num_sites in scope.sites for size in scope.sizes]
+    costs = [num_sites * size for num_sites, size in cells]
+    with in_a_task(), (ui or Silent()).bar("Secure aggregation", sum(costs)) as tick:
+        flowers: dict[int, FlowerCohort] = {}
+        for number, (num_sites, size) in enumerate(cells):
+            tick(sum(costs[:number]), f"{num_sites} sites, {size:g} parameters")
+            ours = OurCohort.of(num_sites, size)
+            if num_sites not in flowers:
+                flowers = {num_sites: FlowerCohort(num_sites, ours.threshold)}
+            rows += _measure_cell(ours, flowers[num_sites], scope.repeats_at(size))
+        tick(sum(costs), "memory")
+        memory = {num_sites: _memory(num_sites, scope.memory_size) for num_sites in MEMORY_SITES}
+    return _report(rows, memory, scope)
+
+
+def _memory(num_sites: int, size: int) -> float:
+    from fedward.simulations.benchmarks.secagg_ours import OurCohort
+
+    ours = OurCohort.of(num_sites, size)
+    return ours.peak_bytes_per_parameter(ours.replies())
+
+
+def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[dict[str, Any]]:
+    """All rows of one number of sites and one length: without and with the dropouts that the protocol bears."""
+    from fedward.simulations.attacks.cohort import update_of
+
+    num_sites, size = len(ours.names), ours.cohort.size
+    stage, whole = ours.client()
+    their_stage = flower.client(update_of(ours.names[0], size))
+    client = least(
+        {"stage": stage, "whole": whole, "flower": their_stage, "floor": ours.keystream_of(num_sites)}, repeats
+    )
+    vector = their_stage()
+    sealed = ours.replies()
+    opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
+    opening_s = least({"": lambda: ours.cohort.opened(ours.names[0], sealed[ours.names[0]])}, repeats)[""]
+    reply_bytes = max(map(len, sealed.values()))
+    most = num_sites - Floors(profile=Profile.RESILIENT).min_survivors(num_sites, num_sites)
+    rows = []
+    for dropouts in (0, most):
+        survivors = ours.names[: num_sites - dropouts]
+        released = ours.released(survivors, sealed)
+        work = ours.server({name: opened[name] for name in survivors}, released)
+        stages = flower.server(dict.fromkeys(range(1, len(survivors) + 1), vector))
+        num_masks = len(survivors) * (1 + dropouts)
+        server = least({"ours": work, "flower": stages, "floor": ours.keystream_of(num_masks)}, repeats)
+        rows.append(
+            {
+                "parameters": size,
+                "sites": num_sites,
+                "dropouts": dropouts,
+                "repeats": repeats,
+                "client_speedup_vs_flower": client["flower"] / client["stage"],
+                "client_whole_speedup_vs_flower": client["flower"] / client["whole"],
+                "server_speedup_vs_flower": server["flower"] / server["ours"],
+                "server_with_opening_speedup_vs_flower": server["flower"]
+                / (server["ours"] + len(survivors) * opening_s),
+                "client_over_floor": client["stage"] / client["floor"],
+                "server_over_floor": server["ours"] / server["floor"],
+                "bytes_per_parameter": reply_bytes / size,
+                "flower_bytes_per_parameter": sum(map(len, vector)) / size,
+                "client_cpu_s": client["stage"],
+                "client_whole_cpu_s": client["whole"],
+                "flower_client_cpu_s": client["flower"],
+                "server_cpu_s": server["ours"],
+                "server_opening_cpu_s": len(survivors) * opening_s,
+                "flower_server_cpu_s": server["flower"],
+            }
+        )
+    return rows
+
+
+def least(arms: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """The least CPU seconds of each arm, the arms in turns."""
+    best = dict.fromkeys(arms, math.inf)
+    for _ in range(repeats):
+        for name, arm in arms.items():
+            start = time.process_time()
+            arm()
+            best[name] = min(best[name], time.process_time() - start)
+    return best
+
+
+def _report(rows: Sequence[dict[str, Any]], memory: Mapping[int, float], scope: Scope) -> dict[str, Any]:
+    judged = [row for row in rows if row["parameters"] >= JUDGED_FROM] or list(rows)
+    many = [row for row in judged if row["sites"] >= MANY_SITES] or judged
+    names = ("client", "client_whole", "server", "server_with_opening")
+    headline: dict[str, Any] = {
+        f"{name}_speedup_vs_flower": geometric_mean(row[f"{name}_speedup_vs_flower"] for row in judged)
+        for name in names
+    }
+    headline |= {
+        "client_over_floor": max(row["client_over_floor"] for row in many),
+        "bytes_per_parameter": max(row["bytes_per_parameter"] for row in judged),
+        "flower_bytes_per_parameter": max(row["flower_bytes_per_parameter"] for row in judged),
+        "server_memory": {str(num_sites): value for num_sites, value in memory.items()},
+    }
+    misses = _misses(headline, judged, memory) if scope.is_judged else {}
+    return {
+        **headline,
+        "is_judged": scope.is_judged,
+        "misses": misses,
+        "rows": list(rows),
+        "definitions": dict(DEFINITIONS),
+        "versions": {"flwr": importlib.metadata.version("flwr"), "python": platform.python_version()},
+        "machine": platform.machine(),
+    }
+
+
+def _misses(
+    headline: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], memory: Mapping[int, float]
+) -> dict[str, float]:
+    """Bounds that do not hold, with what was measured."""
+    found = {f"least {name}": min(row[name] for row in judged) for name in headline if "speedup" in name}
+    found |= {name: value for name, value in headline.items() if isinstance(value, float)}
+    found["server_memory ratio"] = max(memory.values()) / min(memory.values())
+    holds = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
+    return {name: found[name] for name, (sense, bound) in BOUNDS.items() if not holds[sense](found[name], bound)}
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    """Of numbers above zero."""
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs))
