@@ -187,6 +187,24 @@ def bench_dp(
         raise typer.Exit(1)
 
 
+@bench_app.command("secagg")
+def bench_secagg(
+    repeats: Annotated[int, typer.Option("--repeats", min=5, help="Timed repetitions; the least counts.")] = 9,
+    quick: Annotated[bool, typer.Option("--quick", help="Short vectors, few sites; times then say little.")] = False,
+    as_json: Json = False,
+) -> None:
+    """What secure aggregation costs a site and the server, against Flower's SecAgg+ and the bare keystream."""
+    from rich.console import Console
+
+    from fedward.simulations.benchmarks import secagg, secagg_tables
+    from fedward.simulations.console import RichInterface
+
+    figures = secagg.measure(secagg.Scope.quick() if quick else secagg.Scope(repeats=repeats), RichInterface())
+    secagg_tables.show(figures, Console(stderr=as_json, highlight=False))
+    if as_json:
+        typer.echo(json.dumps(figures))
+
+
 def _print_bench(figures: dict[str, Any], as_json: bool) -> None:
     from rich.console import Console
     from rich.table import Table

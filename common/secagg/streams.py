@@ -9,7 +9,7 @@ computed to its end: nothing is authenticated here, and the key makes this one s
 from __future__ import annotations
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
@@ -32,24 +32,26 @@ class Stream:
         ValueError: a key of another length, or a position inside a block.
     """
 
-    __slots__ = ("_context", "_head")
+    __slots__ = ("_context", "_head", "_head_bytes")
 
     def __init__(self, key: bytes, *, first_word: int = 0) -> None:
-        start = keystream.stream(key, first_word=first_word)
-        self._head: CipherContext | None = start if first_word == 0 else None
-        self._context: CipherContext = start
+        self._head = self._context = keystream.stream(key, first_word=first_word)
+        self._head_bytes = 0
+        """Of the stream's first two blocks, those that are still to come."""
         if first_word == 0:
+            self._head_bytes = _CTR_BYTES
             self._context = Cipher(algorithms.AES(key), modes.GCM(_NONCE)).encryptor()
 
     def fill(self, into: memoryview, size: int) -> None:
-        """Write the next ``size`` bytes, whole blocks but for the last call, with a block to spare behind them."""
-        if self._head is None:
+        """Write the next ``size`` bytes, at most a chunk; ``into`` must have a block to spare behind them."""
+        if not self._head_bytes:
             self._context.update_into(_ZEROS if size == _CHUNK_BYTES else _ZEROS[:size], into)
             return
-        head, self._head = self._head, None
-        head.update_into(_ZEROS[: min(size, _CTR_BYTES)], into)
-        if size > _CTR_BYTES:
-            self._context.update_into(_ZEROS[: size - _CTR_BYTES], into[_CTR_BYTES:])
+        of_head = min(size, self._head_bytes)
+        self._head_bytes -= of_head
+        self._head.update_into(_ZEROS[:of_head], into)
+        if size > of_head:
+            self._context.update_into(_ZEROS[: size - of_head], into[of_head:])
 
     def next_words(self, count: int, buffer: NDArray[np.uint8]) -> NDArray[np.uint32]:
         """The next ``count`` (at most ``CHUNK_WORDS``) words, as a view into a ``keystream.new_buffer``."""

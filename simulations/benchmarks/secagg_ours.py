@@ -17,7 +17,7 @@ from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.masks import apply_masks
 from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.ring import RingVector, WriterFactory
-from fedward.common.secagg.state import Engagement, State
+from fedward.common.secagg.state import Engagement
 from fedward.common.secagg.terms import packets_of
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.cohort import Cohort, dither_of, expected, play, unchecked, update_of
@@ -56,7 +56,7 @@ class OurCohort:
 
     # ------------------------------------------------------------------------------------------------ a site
 
-    def client(self) -> tuple[Callable[[], object], Callable[[], object]]:
+    def client(self) -> tuple[Callable[[], RingVector], Callable[[], bytes | None]]:
         """A site's stage as Flower's has it, and all it does between request and reply.
 
         The stage: packets opened, keys agreed and derived, update quantised and masked. The whole adds what Flower's
@@ -71,10 +71,11 @@ class OurCohort:
         own, bundles, digest = before.armed[self.shelf.position], engagement.bundles, engagement.digest
         vector, writer = np.empty(cohort.size, "<u4"), self.writer(name, engagement)
 
-        def stage() -> None:
+        def stage() -> RingVector:
             plus, minus = own_keys.mask_keys(own, bundles, digest)
             own_keys.open_packets(own, participant.transport, bundles, packets_of(body))
             apply_masks(vector, plus=plus, minus=minus, writer=writer)
+            return vector
 
         def whole() -> bytes | None:
             state = participant.receive(before, raw, check=unchecked).state
