@@ -41,7 +41,7 @@ def _plan() -> RunPlan:
         "name": "benchmark",
         "privacy": {"noise_multiplier": NOISE_MULTIPLIER, "clip_norm": CLIP_NORM},
         "training": {"sample_rate": 1.0, "steps_per_round": STEPS_PER_CALL, "learning_rate": LEARNING_RATE},
-        "secagg": {"min_cohort": 1},
+        "secagg": {"profile": "plain_ring", "min_cohort": 1},
         "sites": [{"id": "one", "nominal_units": NUM_UNITS}],
     }
     return validated(RunPlan, to_json(document, "the benchmark's plan"), "the benchmark's plan")

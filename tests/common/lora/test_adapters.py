@@ -189,7 +189,7 @@ def plan_for(layout: adapters.Layout, rank: int) -> RunPlan:
         "schema": "fedward.plan/1",
         "name": "test",
         "lora": {"rank": rank, "alpha": 8.0},
-        "secagg": {"min_cohort": 1},
+        "secagg": {"profile": "plain_ring", "min_cohort": 1},
         "sites": [{"id": "a", "nominal_units": 10}],
         "layout": [spec.model_dump() for spec in layout],
     }
