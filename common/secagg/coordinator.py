@@ -119,7 +119,6 @@ class RoundCoordinator:
             stated_colluders=filled.assumed_colluders,
             required=required,
         )
-        total[:] = 0
         self._phase = CoordinatorPhase.COLLECTING
         self._waiting = set(filled.cohort)
         self._deadline_s = now_s + deadlines.train_s
@@ -141,6 +140,7 @@ class RoundCoordinator:
             site_id: Bundle.from_wire(site_id, wire) for site_id, wire in zip(train.cohort, train.bundles, strict=True)
         }
         holders_hash = next(iter(self._bundles.values())).holders_hash
+        self._position = terms.position(self._at)  # kept: the roster's hash is costly, and every reply is compared
         self._facts = terms.facts(self._at, train, holders_hash=holders_hash, bundles=self._bundles)
         self._digest = self._facts.digest()
         if total.shape != (train.num_coordinates,):
@@ -148,6 +148,8 @@ class RoundCoordinator:
         self._ring = terms.ring(self._at[0], len(self._bundles))
         self._collected = Collection()
         self._confirmations: dict[str, bytes] = {}
+        self._frozen_hash = b""
+        """Of the survivors; empty until they are frozen."""
         self._replies: dict[str, pb.UnmaskReply] = {}
         self._opening = Opening(
             bundles=self._bundles,
@@ -194,6 +196,7 @@ class RoundCoordinator:
         if confirmed is not None:
             asked = pb.Unmask.FromString(confirmed.detail)
             self._confirmations = {entry.site_id: entry.signature for entry in asked.confirmations}
+            self._frozen_hash = survivors_hash(self._survivors)
             return self, self._ask_unmask(now_s)
         return self, self._after_freezing(now_s)
 
@@ -246,7 +249,7 @@ class RoundCoordinator:
         """A reply whose signature holds has come."""
         body = opened.body
         try:
-            if opened.position != self._terms.position(self._at):
+            if opened.position != self._position:
                 raise ProtocolError("REPLAY_CONFLICT", "a reply for another position")
             if isinstance(body, pb.TrainReply):
                 actions = self._take_vector(site_id, body, opened.vector)
@@ -293,7 +296,10 @@ class RoundCoordinator:
             arrived = from_bytes(vector, self._facts.num_coordinates)
         except ConfigError as error:
             raise ProtocolError("BAD_VECTOR", error.message) from error
-        add_into(self._total, arrived)
+        if self._collected.survivors:
+            add_into(self._total, arrived)
+        else:  # saves a pass over an accumulator of zeros
+            self._total[:] = arrived
         self._collected.survivors[site_id] = Survivor(site_id=site_id, vector_hash=body.vector_hash, proof=body.proof)
         self._collected.complaints |= {(dealer, site_id) for dealer in complaints}
         self._waiting.discard(site_id)
@@ -348,6 +354,7 @@ class RoundCoordinator:
         return tuple(self._collected.survivors[site_id] for site_id in self._survivor_ids)
 
     def _after_freezing(self, now_s: float) -> tuple[Action, ...]:
+        self._frozen_hash = survivors_hash(self._survivors)
         if self._terms.profile is Profile.RESILIENT:
             return self._ask_unmask(now_s)
         self._next_trip(CoordinatorPhase.CONFIRMING, self._collected.survivors, now_s)
@@ -360,14 +367,14 @@ class RoundCoordinator:
         self._deadline_s = now_s + self._deadlines.reply_s
 
     def _header(self) -> pb.Header:
-        return self._terms.position(self._at).header(COORDINATOR)
+        return self._position.header(COORDINATOR)
 
     # ------------------------------------------------------------------------------------------------ confirming
 
     def _take_confirmation(self, site_id: str, body: pb.ConfirmReply) -> tuple[Action, ...]:
         if self._phase is not CoordinatorPhase.CONFIRMING or site_id not in self._waiting:
             raise ProtocolError("LATE", "a confirmation that nobody waits for")
-        expected = survivors_hash(self._survivors)
+        expected = self._frozen_hash
         if body.cohort_digest != self._digest or body.survivors_hash != expected:
             raise ProtocolError("DIGEST_MISMATCH", "a confirmation of another cohort or other survivors")
         statement = statements.confirm_statement(self._digest, expected)
@@ -391,7 +398,7 @@ class RoundCoordinator:
             round_number=self._at[0],
             attempt=self._at[1],
             kind=EntryKind.CONFIRMED,
-            digest=survivors_hash(self._survivors),
+            digest=self._frozen_hash,
             detail=asked,
         )
         return (Persist(entry), *actions)
@@ -423,7 +430,7 @@ class RoundCoordinator:
             raise ProtocolError("LATE", "shares that nobody waits for")
         num_survivors = len(self._collected.survivors)
         counts = len(body.seed_shares), len(body.key_shares)
-        if body.survivors_hash != survivors_hash(self._survivors) or counts != (
+        if body.survivors_hash != self._frozen_hash or counts != (
             num_survivors,
             len(self._bundles) - num_survivors,
         ):

@@ -215,8 +215,14 @@ class Quantiser:
         """
         bound = num_sites * (1 << self.clamp_log2) + noise_steps
         signed = total.view(np.int32)
-        # As Python integers, since |−2^31| is not an int32; and without an array of the vector's length.
-        return not signed.size or (-bound <= int(signed.min()) and int(signed.max()) <= bound)
+        # Chunk by chunk, so that both ends are looked for while it is in the cache; and without an array of the
+        # vector's length.
+        for start in range(0, signed.size, keystream.CHUNK_WORDS):
+            chunk = signed[start : start + keystream.CHUNK_WORDS]
+            # As Python integers, since |−2^31| is not an int32.
+            if int(chunk.min()) < -bound or int(chunk.max()) > bound:
+                return False
+        return True
 
 
 def add_into(total: RingVector, vector: RingVector) -> None:

@@ -157,7 +157,8 @@ class _Grid:
     replies: Any
 
     def send_and_receive(self, messages: Iterable[Any], *, timeout: float | None = None) -> Sequence[Any]:
-        return next(self.replies)  # type: ignore[no-any-return]
+        found: Sequence[Any] = next(self.replies)
+        return found
 
 
 def _context(results: list[NDArray[Any]] | None) -> Any:  # noqa: ANN401 - as much of Flower's as its stages look at
