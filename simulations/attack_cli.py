@@ -53,13 +53,16 @@ def _show(figures: Mapping[str, Any], console: Console) -> None:
     from rich.table import Table
 
     profiles = sorted({row["profile"] for row in figures["rows"]}, key=len)
-    table = Table("attack", *profiles, "control", title="Against Fedward: what the attack met")
-    by_name: dict[str, dict[str, Mapping[str, Any]]] = {}
+    table = Table("attack", "profiles", title="Against Fedward: what the attack met")
+    table.add_column("met", overflow="fold")
+    table.add_column("control")
+    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in figures["rows"]:
-        by_name.setdefault(row["attack"], {})[row["profile"]] = row
-    for name, found in by_name.items():
-        cells = [_cell(found[profile]) if profile in found else "[dim]n/a[/]" for profile in profiles]
-        table.add_row(name, *cells, _control([row["control"] for row in found.values()]))
+        alike.setdefault((row["attack"], _met(row)), []).append(row)
+    for (name, met), rows in alike.items():
+        found = [row["profile"] for row in rows]
+        shown = "all" if set(found) == set(profiles) else ", ".join(found)
+        table.add_row(name, shown, met, _control([row["control"] for row in rows]))
     console.print(table)
     if "flower" in figures:
         _show_flower(figures["flower"], figures["seed_entropy"], console)
@@ -71,13 +74,13 @@ def _show(figures: Mapping[str, Any], console: Console) -> None:
     )
 
 
-def _cell(row: Mapping[str, Any]) -> str:
-    met = row["received"] or "answered"
+def _met(row: Mapping[str, Any]) -> str:
+    met = row["received"] or "answered, in vain"
     if row["succeeded"]:
         return f"[red]SUCCEEDED ({met})[/]"
     if not row["is_as_expected"]:
         return f"[red]BROKEN: {met}, expected {row['expected'] or 'an answer'}[/]"
-    return f"[yellow]{met} (known limit)[/]" if row["is_known_limit"] else f"[green]{met}[/]"
+    return "[yellow]passes: a known limit[/]" if row["is_known_limit"] else f"[green]{met}[/]"
 
 
 def _control(controls: Sequence[Mapping[str, Any]]) -> str:

@@ -161,6 +161,7 @@ def accomplice(scene: Scene) -> str:
 
 
 def site(number: int) -> Callable[[Scene], str]:
+    """For ``keep``: by place."""
     return lambda scene: scene.names[number]
 
 
@@ -376,4 +377,4 @@ ATTACKS = (
     ),
 )
 
-__all__ = ["accomplice", "ATTACKS", "index", "keep", "told", "UNPROVEN", "UNSIGNED_BUNDLE", "victim"]
+__all__ = ["accomplice", "ATTACKS", "index", "keep", "site", "told", "UNPROVEN", "UNSIGNED_BUNDLE", "victim"]

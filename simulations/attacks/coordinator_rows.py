@@ -24,8 +24,9 @@ from fedward.common.secagg.shares import SHARE_BYTES
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.bundle_rows import LOWERED, lowered_shelf
 from fedward.simulations.attacks.cohort import DEADLINES, FIRST, Outcome, play
+from fedward.simulations.attacks.cohort_rows import accomplice, keep, site, victim
 from fedward.simulations.attacks.holes import Hole, instead, opened, without
-from fedward.simulations.attacks.scene import COUNT, SIZE, Scene
+from fedward.simulations.attacks.scene import COUNT, SIZE, Change, Scene
 from fedward.simulations.attacks.table import SHARED, Attack, Play
 
 STORIES, PACKETS = "two stories, each validly signed", "share packets swapped between sites"
@@ -56,25 +57,30 @@ def is_right(scene: Scene, outcome: Outcome) -> bool:
 # ------------------------------------------------------------------------------------------------ two stories
 
 
-def other_story(scene: Scene) -> None:
-    """The victim hears of another model than its peers; everything is validly signed."""
+def other_model(_: Scene, body: pb.Train) -> None:
+    """Of a later round, say."""
+    body.model_digest = b"\x66" * 32
 
-    def change(_: Scene, body: pb.Train) -> None:
-        body.model_digest = b"\x66" * 32
 
+def other_story(scene: Scene, change: Change) -> None:
+    """The victim hears something else than its peers; everything is validly signed."""
     scene.get_vectors(scene.peers)
     scene.get_vectors([scene.victim], change=change)
 
 
-def story_told(scene: Scene) -> bool:
+def story_told(change: Change) -> Play:
     """The vector under another digest comes to an honest coordinator."""
-    other_story(scene)
-    return judged(scene, scene.victim, scene.vectors[scene.victim])
+
+    def act(scene: Scene) -> bool:
+        other_story(scene, change)
+        return judged(scene, scene.victim, scene.vectors[scene.victim])
+
+    return act
 
 
 def story_forced(scene: Scene) -> bool:
     """The server adds it all the same; passed if what comes out is taken for a sum."""
-    other_story(scene)
+    other_story(scene, other_model)
     with opened([without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR")]):
         outcome = play(scene.cohort, scene.coordinator(), scene.sealed)
     return note(scene, outcome).total is not None
@@ -259,7 +265,15 @@ ATTACKS = (
     _site(
         "another model for the victim, seen by an honest coordinator",
         STORIES,
-        story_told,
+        story_told(other_model),
+        "DIGEST_MISMATCH",
+        without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
+        attacker="server",
+    ),
+    _site(
+        "another cohort for the victim, seen by an honest coordinator",
+        STORIES,
+        story_told(keep(site(0), victim, site(2), accomplice)),
         "DIGEST_MISMATCH",
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
