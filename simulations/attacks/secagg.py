@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fedward.simulations.attacks import bundle_rows, cohort_rows, coordinator_rows, round_rows, survivor_rows
+from fedward.simulations.attacks import (
+    bundle_rows,
+    cohort_rows,
+    coordinator_rows,
+    crash_rows,
+    round_rows,
+    survivor_rows,
+)
 from fedward.simulations.attacks.table import Attack, judge, summary
 from fedward.simulations.console import Interface, Silent
 
@@ -15,6 +22,7 @@ ATTACKS: tuple[Attack, ...] = (
     *survivor_rows.ATTACKS,
     *round_rows.ATTACKS,
     *coordinator_rows.ATTACKS,
+    *crash_rows.ATTACKS,
 )
 NOT_PLAYED: Mapping[str, str] = {
     "a false common sum beyond the bound (SUM_IMPLAUSIBLE)": "sites do not apply the server's optimiser themselves yet",
