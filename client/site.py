@@ -46,7 +46,7 @@ from fedward.common.errors import (
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import only_prefix, sent_layout, trained_layout, whole_adapter
+from fedward.common.lora.aggregation import check_layout, only_prefix, sent_layout, trained_layout, whole_adapter
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy import clip_probe
@@ -172,6 +172,8 @@ class SiteAgent:
             raise ProtocolError("PLAN_MISMATCH", "the plan is not the one that the header names")
         try:
             plan = RunPlan.from_bytes(body.plan)
+            # Rules and prefixes go by lora.rank, what is trained goes by the layout: they must be one.
+            check_layout(adapters.ordered(plan.layout), plan.lora.rank)
         except ConfigError as error:
             raise ProtocolError("BAD_ENCODING", error.message) from error
         if position.profile != plan.secagg.profile or position.profile != self._aggregator.profile:
@@ -244,9 +246,7 @@ class SiteAgent:
         rank = site_rank(plan, self.site_id)
         if rank < plan.lora.rank:
             update = only_prefix(trained_layout(plan.lora.aggregation, plan.layout, facts.round_number), update, rank)
-        participant = self._aggregator.participant(self.site_id)
-        weight = site_weight(plan, self.site_id)
-        return to_bytes(participant.vector(facts, update, weight=weight, dither_key=dither_key))
+        return self._in_ring(facts, update, weight=site_weight(plan, self.site_id), dither_key=dither_key)
 
     def _probed_vector(self, plan: RunPlan, facts: CohortFacts, adapter: adapters.Adapter) -> bytes:
         """The steps of the probe up to the mask; counts carry no weight."""
@@ -255,8 +255,14 @@ class SiteAgent:
         permits = self._reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
         counts = self._trainer.noisy_norms(plan, adapter, permit=permits[0], entropy=entropy)
         self._charge(permits)
+        return self._in_ring(facts, counts, weight=1.0, dither_key=dither_key)
+
+    def _in_ring(self, facts: CohortFacts, vector: NDArray[np.float32], *, weight: float, dither_key: bytes) -> bytes:
+        """Quantised and masked. What the trainer gives must have the length that the cohort agreed on."""
+        if vector.shape != (facts.num_coordinates,):
+            raise ConfigError("the trainer's vector has another length than the plan's")
         participant = self._aggregator.participant(self.site_id)
-        return to_bytes(participant.vector(facts, counts, weight=1.0, dither_key=dither_key))
+        return to_bytes(participant.vector(facts, vector, weight=weight, dither_key=dither_key))
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""

@@ -243,7 +243,7 @@ class RoundLoop:
                 seconds=self._clock.now_s() - gathered.started_s,
                 update_norm=update_norm(mean),
                 trained_parameters=gathered.facts.num_coordinates,
-                clamped_share=clamped_share(gathered.facts, gathered.opened),
+                clamped_share=clamped_share(self._plan, gathered.facts, gathered.opened),
             )
             return state.advanced(self._plan, mean, gathered.opened.survivors), record
 
@@ -262,18 +262,18 @@ class RoundLoop:
         Raises:
             RunError: every attempt was void: too few survivors, or a sum that no honest vectors have.
         """
-        dropped: dict[str, str] = {}
+        # Of all attempts: the last one's codes may be but the consequence of the first one's.
+        causes: dict[str, dict[str, None]] = {}
         for attempt in range(self._plan.secagg.max_attempts):
-            dropped = {}
+            dropped: dict[str, str] = {}
             try:
                 return use(self._gathered(number, attempt, cohort, state, clip_norm, dropped))
             except ProtocolError as error:
-                dropped["the cohort"] = error.code
-        name = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
-        raise RunError(
-            f"{name} was void {self._plan.secagg.max_attempts} times: "
-            + (", ".join(f"{site}: {code}" for site, code in sorted(dropped.items())) or "no site answered")
-        )
+                for name, code in (*dropped.items(), ("the cohort", error.code)):
+                    causes.setdefault(name, {})[code] = None
+        said = ", ".join(f"{name}: {' then '.join(codes)}" for name, codes in sorted(causes.items()))
+        what = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
+        raise RunError(f"{what} was void {self._plan.secagg.max_attempts} times: {said}")
 
     def _gathered(
         self,

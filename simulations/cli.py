@@ -1,4 +1,4 @@
-"""``fedward demo``, ``fedward simulate`` and ``fedward bench``: parse, call, print. Heavy imports wait for the call."""
+"""``fedward demo`` and ``fedward simulate``: parse, call, print. Heavy imports wait for the call."""
 
 from __future__ import annotations
 
@@ -124,76 +124,3 @@ def _run(
     if as_json:
         files = {"adapter_dir": str(out / "adapter"), "report_json": str(out / "report.json")}
         typer.echo(json.dumps({**headline(outcome), **files}))
-
-
-bench_app = typer.Typer(help="Measure against a reference, side by side in one process.", no_args_is_help=True)
-
-
-@bench_app.command("ring")
-def bench_ring(
-    size: Annotated[int, typer.Option("--size", min=1024, help="Coordinates of an update.")] = 1_000_000,
-    num_sites: Annotated[int, typer.Option("--sites", min=1, max=64, help="Updates in a sum.")] = 8,
-    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed repetitions; the least counts.")] = 7,
-    as_json: Json = False,
-) -> None:
-    """Cost of the ring: quantising, adding and opening against a plain float32 sum."""
-    from fedward.simulations.benchmarks.ring import measure
-
-    _print_bench(measure(size=size, num_sites=num_sites, repeats=repeats), as_json)
-
-
-@bench_app.command("sampler")
-def bench_sampler(
-    size: Annotated[int, typer.Option("--size", min=1024, help="Samples of a draw.")] = 1_000_000,
-    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Timed repetitions; the least counts.")] = 7,
-    as_json: Json = False,
-) -> None:
-    """Nanoseconds a sample of ring noise, against float noise and the bare keystream."""
-    from fedward.simulations.benchmarks.sampler import measure
-
-    _print_bench(measure(size=size, repeats=repeats), as_json)
-
-
-@bench_app.command("dp")
-def bench_dp(
-    repeats: Annotated[int, typer.Option("--repeats", min=7, help="Interleaved repetitions of each arm.")] = 15,
-    quick: Annotated[bool, typer.Option("--quick", help="Small models; times then say little.")] = False,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Instead: white-box canary audit of every path; fails if one is off.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """What a private step costs against the same step without privacy, against Opacus, and whether it is right.
-
-    Arms: the non-private LoRA step, the same again (noise floor), our engine, Opacus' hooks, Opacus' ghost clipping.
-    Every cpu_ratio_X is an arm's CPU time over the non-private step's, the median over interleaved repetitions, then
-    the largest over three shapes; cpu_ratio_nonprivate is our engine's. flops_ratio and peak_memory_ratio are counted.
-    """
-    from rich.console import Console
-
-    from fedward.simulations.benchmarks import dp, dp_audit, dp_tables
-    from fedward.simulations.console import RichInterface
-
-    console, ui = Console(stderr=as_json, highlight=False), RichInterface()
-    if audit:
-        figures = dp_audit.measure(ui)
-        dp_tables.show_audit(figures, console)
-    else:
-        figures = dp.measure(dp.Scope.quick(repeats) if quick else dp.Scope.full(repeats), ui)
-        dp_tables.show(figures, console)
-    if as_json:
-        typer.echo(json.dumps(figures))
-    if not figures.get("passed", True):
-        raise typer.Exit(1)
-
-
-def _print_bench(figures: dict[str, Any], as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("figure", "value")
-    for name, value in figures.items():
-        table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
-    Console(stderr=as_json, highlight=False).print(table)
-    if as_json:
-        typer.echo(json.dumps(figures))

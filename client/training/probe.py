@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from fedward.client.training import guards
 from fedward.client.training.engine import FedwardPrivacyEngine
 from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
 from fedward.client.training.hooks import RowGradSampleHooks, quiet_backward
-from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_sum_loss
 from fedward.client.training.modes import (
     checkpointing,
     compute_precision,
@@ -63,6 +64,18 @@ class _Rows:
         with compute_precision(model):
             return record_losses(self.logits(model, rows), self.labels[rows])
 
+    def last_at(self, width: int) -> _Rows:
+        """The last row alone, cut or padded on the right to ``width`` columns."""
+
+        def fit(rows: Tensor, value: int) -> Tensor:
+            return functional.pad(rows[-1:], (0, width - rows.shape[1]), value=value)
+
+        return _Rows(
+            token_ids=fit(self.token_ids, 0),
+            attention_mask=fit(self.attention_mask, 0),
+            labels=fit(self.labels, IGNORED),
+        )
+
     def logits(self, model: PeftModel, rows: slice = slice(None)) -> Tensor:
         """(R, T, V) of the model."""
         return causal_logits(model, self.token_ids[rows], self.attention_mask[rows])
@@ -75,6 +88,7 @@ def parity_probe(
     tolerance: float | None = None,
     gradients: Gradients = "fused",
     gradient_checkpointing: bool = False,
+    max_length_tokens: int | None = None,
 ) -> float:
     """Prove the engine on ``model``, once for each base and adapter shape, before private data is read.
 
@@ -85,6 +99,7 @@ def parity_probe(
             4-bit ones.
         gradients: the path that will be trained with.
         gradient_checkpointing: as it will be trained with.
+        max_length_tokens: of the records. A row's gradient must be the same in a batch so wide; None leaves that out.
 
     The exported adapter is loaded into a fresh copy of the base, with an adapter put on anew, if the model is small (at
     most 256 MiB, not quantised); into the same base, after it was disturbed, otherwise.
@@ -107,6 +122,8 @@ def parity_probe(
     rows = _synthetic(vocabulary, next(model.parameters()).device)
     with training_mode(model), without_dropout(model), _restored(model):
         error = _require_parity(model, rows, tolerance, gradients, checkpointed)
+        if max_length_tokens is not None and max_length_tokens > _TOKENS:
+            error = max(error, _require_width(model, rows, tolerance, max_length_tokens))
         _require_learning(model, rows, gradients)
         _require_export(model, rows)
     return error
@@ -137,14 +154,29 @@ def _require_parity(
     return error
 
 
+def _require_width(model: PeftModel, rows: _Rows, tolerance: float, width: int) -> float:
+    """A row's gradient does not depend on how long the longest row of its batch is, as that is another unit's."""
+    parameters = guards.trainable(model)
+    shortest = _TOKENS - 2 * (_ROWS - 1)
+    alone, beside_long = (
+        list(torch.autograd.grad(rows.last_at(columns).losses(model).sum(), parameters))
+        for columns in (shortest, width)
+    )
+    error = _worst(beside_long, alone)
+    if not error <= tolerance:
+        raise UnsupportedModelError(f"a row's gradient depends on the width of its batch (error {error:.1e})")
+    return error
+
+
 def _engine_gradients(model: PeftModel, rows: _Rows, unit_of_row: Tensor | None, gradients: Gradients) -> list[Tensor]:
-    hooks = RowGradSampleHooks(model) if gradients == "hooks" else LoraGradSampleHooks(model)
+    kind = RowGradSampleHooks if gradients == "hooks" else LoraGradSampleHooks
+    hooks = kind(model, loss_reduction="sum")
     try:
         if unit_of_row is not None:
             hooks.set_units(unit_of_row)
         losses = rows.losses(model)
         with quiet_backward():
-            unit_mean_loss(losses, unit_of_row, hooks.units).backward()  # type: ignore[no-untyped-call]
+            unit_sum_loss(losses, unit_of_row, hooks.units).backward()  # type: ignore[no-untyped-call]
         hooks.finish()
         grads = [getattr(p, GRAD_SAMPLE) for p in guards.trainable(model)]
         if any(grad is None for grad in grads):
@@ -227,6 +259,8 @@ def _in_fresh_base(model: PeftModel) -> PeftModel:
         # peft 0.21 reads an attribute that transformers 5.23 renamed.
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         fresh = get_peft_model(base, config)
+    if len(list(model.parameters())) != len(list(fresh.parameters())):
+        raise UnsupportedModelError("an adapter put on anew is another: a trained module may be tied in the base")
     for (_, ours), (_, theirs) in zip(model.named_parameters(), fresh.named_parameters(), strict=True):
         theirs.requires_grad_(ours.requires_grad)
     return fresh.train(model.training)

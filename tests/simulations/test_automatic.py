@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from fedward.simulations import driver
 from fedward.simulations.console import RoundProgress, Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.flower_files import EventLog, EventReader, RunFolder
+from fedward.simulations.privacy_report import stated
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome
 from tests.federation_simulator import Federation, Notes, make_plan
@@ -124,6 +126,15 @@ def test_the_clip_crosses_the_folder_of_a_flower_run(tmp_path: Path) -> None:
     assert folder.read_result().clip_norm == result.clip_norm
     assert EventReader(folder.events, seen).replay()
     assert seen.clips == [result.clip_norm]
+
+
+def test_a_statement_that_is_no_text_does_not_end_a_flower_run(tmp_path: Path) -> None:
+    fed, folder = Federation(make_plan(rounds=1)), RunFolder(tmp_path)
+    result = fed.run()
+    folder.write_result(replace(result, events={**result.events, "beta": b"\xff\xfe"}))
+    events = folder.read_result().events
+    assert events["alpha"] == result.events["alpha"]
+    assert stated(fed.plan, events["beta"]) is None
 
 
 def test_answers_to_the_probe_do_not_move_the_bar_of_the_rounds() -> None:

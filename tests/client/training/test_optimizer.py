@@ -39,7 +39,13 @@ OPACUS_WARNING = pytest.mark.filterwarnings("ignore:Full backward hook is firing
 
 
 def attached(
-    model: nn.Module, *, noise: float = 0.0, clip: float = 1.0, steps: int = 100, rate: float = 0.0
+    model: nn.Module,
+    *,
+    noise: float = 0.0,
+    clip: float = 1.0,
+    steps: int = 100,
+    rate: float = 0.0,
+    loss_reduction: str = "mean",
 ) -> tuple[LoraGradSampleHooks, FlatDPOptimizer]:
     return FedwardPrivacyEngine(entropy=Entropy.seeded(KEY)).attach(
         model,
@@ -49,6 +55,7 @@ def attached(
         noise_multiplier=noise,
         clip_norm=clip,
         expected_units=1.0,
+        loss_reduction=loss_reduction,
     )
 
 
@@ -179,6 +186,23 @@ def test_a_unit_whose_factor_float32_cannot_hold_adds_nothing_and_is_counted() -
     assert torch.allclose(parameter.grad, torch.tensor(1e-9))
 
 
+def test_a_summed_loss_is_clipped_as_its_mean_is() -> None:
+    units = patients(5, max_records=1)
+    found = []
+    for reduction in ("mean", "sum"):
+        model = adapted()
+        _, optimizer = attached(model, clip=1.0, loss_reduction=reduction)
+        backward(model, units, torch.full((5,), 5.0 if reduction == "sum" else 1.0))
+        optimizer.step()
+        found.append(flat([p.grad for p in trainable(model)]))
+    assert float((found[0] - found[1]).norm() / found[0].norm()) <= 1e-6
+
+
+def test_an_unknown_reduction_of_the_loss_is_refused() -> None:
+    with pytest.raises(TrainingError, match="loss_reduction"):
+        attached(adapted(), loss_reduction="none")
+
+
 def test_one_sequence_counts_once_although_opt_flattens_its_tokens() -> None:
     clip = 0.01
     model = adapted("opt", targets=["fc1", "fc2"])
@@ -293,6 +317,12 @@ def test_the_shipped_noise_is_the_operating_systems(monkeypatch: pytest.MonkeyPa
 def test_noise_without_a_clip_is_refused() -> None:
     with pytest.raises(PrivacyError, match="no mechanism"):
         bare(3, noise=1.0, clip=math.inf)
+
+
+@pytest.mark.parametrize("noise", [math.nan, -1.0, math.inf])
+def test_a_noise_multiplier_that_would_add_none_is_refused(noise: float) -> None:
+    with pytest.raises(PrivacyError, match="noise_multiplier"):
+        bare(3, noise=noise)
 
 
 def test_a_clip_that_float32_cannot_hold_is_refused() -> None:

@@ -105,6 +105,18 @@ def test_probe_proves_both_factors_of_alternate_at_once(monkeypatch: pytest.Monk
     assert proven == [{spec.name for spec in plan.layout}]
 
 
+def test_longer_records_are_probed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, _ = session_of(plan_of({}))
+    widths: list[int] = []
+    monkeypatch.setattr(
+        "fedward.client.training.session.parity_probe",
+        lambda model, *, max_length_tokens, **_: widths.append(max_length_tokens),
+    )
+    for length in (None, 16, 12, 20, 20):
+        session.probe(length)
+    assert widths == [16, 20]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_site_of_a_lower_rank_moves_its_prefix_alone(method: Aggregation) -> None:
     session, plan = session_of(plan_of({"aggregation": method}, rank=3))
