@@ -211,7 +211,7 @@ class SiteAgent:
         run = self._require_run(request.position)
         run.require_new(request.position)
         check_train(run.plan, request.position, body, site_id=self.site_id)
-        clip_norm = run.clip_norm_of(request.position, body.clip_norm, most=self._policy.max_clip_norm)
+        clip_norm = run.clip_norm_of(request.position, body.clip_norm)
         adapter = self._adapter_of(run.plan, body, request.vector)
         # The position is used up by the first attempt to train, whatever becomes of it.
         position = request.position

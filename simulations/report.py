@@ -127,7 +127,10 @@ def warnings(outcome: Outcome) -> list[str]:
     found += sharing_warnings(plan, shared_patients=outcome.shared_patients, most_sites=outcome.most_sites)
     taking_part = [data.site_id for data in outcome.sites if data.site_id not in outcome.result.refusals]
     silent = [site for site in taking_part if stated(plan, outcome.statements.get(site)) is None]
-    return found + [f"site {site} gave no credible statement of what it was charged." for site in silent]
+    return found + [
+        f"site {site} gave no credible statement of what it was charged: no printed epsilon covers it."
+        for site in silent
+    ]
 
 
 def _of_the_run(outcome: Outcome) -> list[str]:

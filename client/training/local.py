@@ -48,6 +48,8 @@ class LocalTrainer:
             raise ProtocolError("PLAN_MISMATCH", "the plan names another base model")
         if plan.layout != self._session.layout:
             raise ProtocolError("PLAN_MISMATCH", "the plan's adapter layout is not this base's")
+        if not self._session.fits(plan):
+            raise ProtocolError("PLAN_MISMATCH", "the adapter was put on for another plan")
         limit = self._session.max_positions
         if limit is not None and plan.base.max_length_tokens > limit:
             # A record that the base cannot read would otherwise show in whether the site answers.

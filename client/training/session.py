@@ -45,6 +45,7 @@ class AdapterSession:
         from peft import LoraConfig, get_peft_model
 
         self._is_checkpointed = plan.training.gradient_checkpointing
+        self._lora = plan.lora
         self._max_length_tokens = plan.base.max_length_tokens
         self._base = model
         self.require_precision(plan.base)
@@ -93,6 +94,10 @@ class AdapterSession:
         """The longest text that the base can read, in tokens; None if it has no limit."""
         limit = getattr(self.model.config, "max_position_embeddings", None)
         return limit if isinstance(limit, int) else None
+
+    def fits(self, plan: RunPlan) -> bool:
+        """Whether the adapter was put on as ``plan`` wants it; its precision apart."""
+        return (self._lora, self._is_checkpointed) == (plan.lora, plan.training.gradient_checkpointing)
 
     def require_precision(self, wanted: BasePlan) -> None:
         """Refuse a plan whose base is of another precision than the one that was loaded.

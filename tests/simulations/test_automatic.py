@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fedward.common.agreement import run_events
+from fedward.common.agreement import round_event, run_events
 from fedward.common.errors import PlanError
 from fedward.common.privacy import clip_probe, patients
 from fedward.common.privacy.accounting import epsilon, history_from_json
@@ -144,3 +144,10 @@ def test_answers_to_the_probe_do_not_move_the_bar_of_the_rounds() -> None:
         progress.site_answered(0, site, "ok")
     progress.site_answered(1, "a", "ok")
     assert done == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_spare_attempts_leave_room_in_the_budget_for_a_round_that_is_void(recipe_file: Writer, tmp_path: Path) -> None:
+    outcome, _, _ = run(recipe_file(), tmp_path / "out", {"secagg.spare_attempts": 2})
+    plan = outcome.job.plan
+    all_attempts = [round_event(plan)] * (plan.rounds + 2)
+    assert 0.999 * plan.privacy.epsilon < epsilon(all_attempts, plan.privacy.delta) <= plan.privacy.epsilon
