@@ -9,7 +9,7 @@ from fedward.simulations.benchmarks.dp_models import ARCHITECTURES, TARGETS, Wor
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from fedward.client.training.trainer import Units
 
@@ -65,7 +65,7 @@ def engine_gradients(model: PeftModel, units: Units) -> list[Tensor]:
         hooks.cleanup()
 
 
-def loop_gradients(model: PeftModel, units: Units) -> list[Tensor]:
+def loop_gradients(model: nn.Module, units: Units) -> list[Tensor]:
     """(U, …) for each trainable tensor by plain autograd: every record alone, without a batch, padding or hooks."""
     import torch
 
