@@ -52,14 +52,14 @@ def engine_gradients(model: PeftModel, units: Units) -> list[Tensor]:
     """(U, …) for each trainable tensor, from one backward of all units together; units in the packer's order."""
     from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
     from fedward.client.training.guards import trainable
-    from fedward.client.training.losses import causal_logits, record_losses, unit_mean_loss
+    from fedward.client.training.losses import causal_logits, record_losses, unit_sum_loss
 
     batch = batch_of(units)
-    hooks = LoraGradSampleHooks(model)
+    hooks = LoraGradSampleHooks(model, loss_reduction="sum")
     try:
         hooks.set_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
         losses = record_losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
-        unit_mean_loss(losses, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+        unit_sum_loss(losses, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
         return [getattr(p, GRAD_SAMPLE).float() * hooks.loss_scale for p in trainable(model)]
     finally:
         hooks.cleanup()
