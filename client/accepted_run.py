@@ -47,22 +47,21 @@ class AcceptedRun:
         if position.attempt >= self.plan.secagg.max_attempts:
             raise ProtocolError("ATTEMPT_LIMIT", "more attempts than the plan allows")
 
-    def clip_norm_of(self, position: Position, stated: float, *, most: float) -> float | None:
+    def clip_norm_of(self, position: Position, stated: float) -> float | None:
         """The clip norm that a message states, if it is one for this run; None in the probe and without privacy.
+
+        The site's own limit was judged with the plan.
 
         Args:
             stated: as ``agreement.check_train`` let it pass.
-            most: the site's limit.
 
         Raises:
-            ProtocolError: ``PLAN_MISMATCH`` if it changes within the run, ``POLICY_REFUSED`` if it is above the limit.
+            ProtocolError: ``PLAN_MISMATCH`` if it changes within the run.
         """
         if not self.plan.is_private or position.round_number == PROBE_ROUND:
             return None
         if self.clip_norm is not None and self.clip_norm != stated:
             raise ProtocolError("PLAN_MISMATCH", "the clip norm changes within the run")
-        if not stated <= most:
-            raise ProtocolError("POLICY_REFUSED", "the clip norm breaks the site's rule 'clip'", rule="clip")
         return stated
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
+from fedward.common.privacy import clip_probe
 from fedward.common.run_terms import site_floors
 
 
@@ -37,9 +38,9 @@ class Rule:
 
 
 def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
-    """A clip that a probe will find is judged when a round states it."""
+    """A probe may find any clip up to its largest: judged now, for afterwards it has been paid."""
     clip_norm = plan.privacy.clip_norm
-    return clip_norm == AUTO or clip_norm <= policy.max_clip_norm
+    return (clip_probe.MAX_CLIP if clip_norm == AUTO else clip_norm) <= policy.max_clip_norm
 
 
 def _floors_hold(plan: RunPlan, policy: SitePolicy) -> bool:

@@ -27,6 +27,8 @@ from fedward.common.agreement import check_clip, check_train, cohort_facts, with
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
 from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
 from fedward.common.identity import Identity, Roster
+from fedward.common.lora import adapters
+from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
@@ -138,6 +140,8 @@ class SiteAgent:
             raise ProtocolError("PLAN_MISMATCH", "the plan is not the one that the header names")
         try:
             plan = RunPlan.from_bytes(body.plan)
+            # Rules and prefixes go by lora.rank, what is trained goes by the layout: they must be one.
+            check_layout(adapters.ordered(plan.layout), plan.lora.rank)
         except ConfigError as error:
             raise ProtocolError("BAD_ENCODING", error.message) from error
         if position.profile != plan.secagg.profile or position.profile not in self._profiles:
@@ -208,6 +212,8 @@ class SiteAgent:
         part = self._duties.carry_out(task)
         self._commit()
         facts = cohort_facts(position, body)
+        if part.update.shape != (facts.num_coordinates,):
+            raise ConfigError("the trainer's vector has another length than the plan's")
         participant = self._aggregator.participant(self.site_id)
         raw = to_bytes(participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key))
         reply = pb.TrainReply(
@@ -221,7 +227,7 @@ class SiteAgent:
         """What an acceptable ``Train`` asks for; its position is used up, whatever becomes of it, and so is budget."""
         position = request.position
         run.require_new(position)
-        clip_norm = run.clip_norm_of(position, body.clip_norm, most=self._policy.max_clip_norm)
+        clip_norm = run.clip_norm_of(position, body.clip_norm)
         adapter = adapter_of(run.plan, body, request.vector)
         self._run = replace(
             run,

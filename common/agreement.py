@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -146,9 +147,7 @@ def check_clip(plan: RunPlan, round_number: int, stated: float) -> None:
 
 def site_weight(plan: RunPlan, site_id: str) -> float:
     """The site's share of the largest weight, in (0, 1]; from public constants alone."""
-    if plan.secagg.weights == "uniform":
-        return 1.0
-    return plan.site(site_id).nominal_units / max(site.nominal_units for site in plan.sites)
+    return next(site_shares(plan, [site_id])).weight
 
 
 def site_rank(plan: RunPlan, site_id: str) -> int:
@@ -159,7 +158,8 @@ def site_rank(plan: RunPlan, site_id: str) -> int:
 
 def num_full_rank(plan: RunPlan, site_ids: Collection[str]) -> int:
     """How many of the sites train the last column. Prefixes are nested: no column has fewer."""
-    return sum(site_rank(plan, site_id) == plan.lora.rank for site_id in site_ids)
+    full = {site.id for site in plan.sites if site.rank in (None, plan.lora.rank)}
+    return sum(site_id in full for site_id in site_ids)
 
 
 def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
@@ -176,9 +176,37 @@ def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
 def column_weights(plan: RunPlan, site_ids: Collection[str]) -> NDArray[np.float64]:
     """Sum of the weights of the sites that train each column: (r,) float64, from public constants alone."""
     weights = np.zeros(plan.lora.rank)
-    for site_id in site_ids:
-        weights[: site_rank(plan, site_id)] += site_weight(plan, site_id)
+    for share in site_shares(plan, site_ids):
+        weights[: share.rank] += share.weight
     return weights
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteShare:
+    """A site's part in a mean, from public constants alone."""
+
+    rank: int
+    """Columns of B (rows of A) that it trains."""
+    weight: float
+    """Its share of the largest weight, in (0, 1]."""
+    nominal_units: int
+
+
+def site_shares(plan: RunPlan, site_ids: Collection[str]) -> Iterator[SiteShare]:
+    """The shares of many sites, in the order asked for; one pass over the plan, for cohorts of thousands.
+
+    Raises:
+        PlanError: the plan does not name one of them.
+    """
+    by_id = {site.id: site for site in plan.sites}
+    largest = max(site.nominal_units for site in plan.sites)
+    for site_id in site_ids:
+        site = by_id.get(site_id) or plan.site(site_id)
+        yield SiteShare(
+            rank=plan.lora.rank if site.rank is None else site.rank,
+            weight=1.0 if plan.secagg.weights == "uniform" else site.nominal_units / largest,
+            nominal_units=site.nominal_units,
+        )
 
 
 def round_event(plan: RunPlan) -> PoissonGaussian:

@@ -102,7 +102,7 @@ class LoraPlan(Settings):
 
     rank: int = Field(default=8, ge=1, le=256)
     """Rows of A and columns of B."""
-    alpha: PositiveFloat = 16.0
+    alpha: float = Field(default=16.0, ge=1e-3, le=1e6, allow_inf_nan=False)
     """The adapter's output is scaled by ``alpha / rank``, at sites of a lower rank too."""
     rank_stabilised: bool = False
     """Scale by ``alpha / √rank`` instead (rsLoRA), so that a larger rank does not weaken the adapter."""
@@ -234,7 +234,11 @@ class SecAggPlan(Settings):
     weights: Literal["uniform", "declared"] = "uniform"
     """``declared`` weighs a site by its ``nominal_units``."""
     max_attempts: int = Field(default=2, ge=1, le=5)
-    """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all."""
+    """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all. Every
+    attempt is charged, so it takes budget that ``spare_attempts`` must have left."""
+    spare_attempts: int = Field(default=0, ge=0, le=1000)
+    """Calibrated noise leaves room for so many attempts of the run beyond one a round. At 0 the rounds use epsilon up:
+    after a void attempt the last round finds the budget empty, and the run ends early."""
     reply_timeout_s: PositiveFloat = 3600.0
     """How long the coordinator waits for a site's update."""
     trip_timeout_s: PositiveFloat = 120.0
@@ -333,7 +337,7 @@ class RunPlan(Settings):
             raise ValueError(f"sites: no site may be called {COORDINATOR!r}")
         if "all-linear" in self.lora.targets and len(self.lora.targets) > 1:
             raise ValueError("lora.targets: all-linear stands alone")
-        if self.rounds * self.training.steps_per_round > MAX_STEPS:
+        if (self.rounds + self.secagg.spare_attempts) * self.training.steps_per_round > MAX_STEPS:
             raise ValueError(f"rounds x training.steps_per_round: more than {MAX_STEPS} steps cannot be accounted for")
         self._check_batch()
         self._check_delta()
@@ -454,7 +458,7 @@ class SitePolicy(Settings):
     """``none`` is for simulations."""
     min_noise_multiplier: PositiveFloat = 0.3
     """Least noise of a single step, whatever the accounting says."""
-    max_clip_norm: PositiveFloat = 10.0
+    max_clip_norm: PositiveFloat = 16.0
     """Largest L2 bound of one unit's gradient."""
     max_sample_rate: Probability = 0.5
     """Largest Poisson probability."""

@@ -15,7 +15,8 @@ from typer import rich_utils
 from fedward import __version__
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
-from fedward.simulations.cli import bench_app, demo, simulate
+from fedward.simulations.bench_cli import bench_app
+from fedward.simulations.cli import demo, simulate
 
 app = typer.Typer(
     name="fedward",

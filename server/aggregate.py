@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.common.agreement import column_weights, num_full_rank, site_rank, site_weight
+from fedward.common.agreement import column_weights, num_full_rank, site_shares
 from fedward.common.config import PrivacyMode, RunPlan
 from fedward.common.errors import ProtocolError, RunError
 from fedward.common.lora.adapters import Adapter, unflatten
@@ -50,11 +50,16 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
     return {name: part / along_rank(name, weights) for name, part in total.items()}
 
 
-def clamped_share(facts: CohortFacts, opened: CohortSum) -> float:
-    """Share of coordinates in which every survivor's update stands at the clamp."""
-    bound = len(opened.survivors) << facts.clamp_log2
-    at_bound = np.abs(opened.total.view(np.int32).astype(np.int64)) >= bound
-    return float(at_bound.mean()) if at_bound.size else 0.0
+def clamped_share(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> float:
+    """Share of coordinates in which the updates of all survivors who train them stand at the clamp."""
+    num_sites = np.zeros(plan.lora.rank)
+    for share in site_shares(plan, opened.survivors):
+        num_sites[: share.rank] += 1
+    trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
+    sums = unflatten(trained, opened.total.view(np.int32).astype(np.float64))
+    bound = num_sites * 2.0**facts.clamp_log2
+    at_bound = sum(int((np.abs(part) >= along_rank(name, bound)).sum()) for name, part in sums.items())
+    return at_bound / max(1, opened.total.size)
 
 
 def update_norm(mean: Update) -> float:
@@ -75,11 +80,12 @@ def round_noise_variance(plan: RunPlan, survivors: tuple[str, ...]) -> NDArray[n
     if noise is None or not known:
         return variance
     weights = column_weights(plan, survivors)
-    for site_id in survivors:
-        rank = site_rank(plan, site_id)
-        expected_units = training.resolved_sample_rate * plan.site(site_id).nominal_units
-        variance[:rank] += (site_weight(plan, site_id) / (weights[:rank] * expected_units)) ** 2
-    return variance * training.steps_per_round * (training.learning_rate * noise) ** 2
+    for share in site_shares(plan, survivors):
+        expected_units = training.resolved_sample_rate * share.nominal_units
+        variance[: share.rank] += (share.weight / (weights[: share.rank] * expected_units)) ** 2
+    with np.errstate(over="ignore"):  # an infinite variance allows no step, and is no error
+        step_variance: np.float64 = np.square(np.float64(training.learning_rate) * noise)
+        return np.asarray(variance * training.steps_per_round * step_variance)
 
 
 # ---------------------------------------------------------------------------------------------------- optimisers
@@ -220,10 +226,15 @@ class ServerState:
         """
         optimizer = server_optimizer(plan)
         adapter, moments = optimizer.step(self.adapter, mean, round_noise_variance(plan, survivors), self.moments)
-        if not all(np.isfinite(value).all() for value in adapter.values()):
-            raise RunError("the adapter diverged", hint="Lower training.learning_rate or server.learning_rate.")
+        _require_finite(adapter)
         adapter, rotations = after_round(plan.lora.aggregation, plan.layout, adapter)
+        _require_finite(adapter)  # the columns of a turned B are longer: finite numbers may have become infinite
         return ServerState(adapter=adapter, moments=_all_turned(moments, rotations))
+
+
+def _require_finite(adapter: Adapter) -> None:
+    if not all(np.isfinite(value).all() for value in adapter.values()):
+        raise RunError("the adapter diverged", hint="Lower training.learning_rate or server.learning_rate.")
 
 
 def _all_turned(moments: AllMoments, rotations: Rotations) -> AllMoments:

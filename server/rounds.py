@@ -262,7 +262,7 @@ class RoundLoop:
                 seconds=self._clock.now_s() - started_s,
                 update_norm=update_norm(mean),
                 trained_parameters=gathered.facts.num_coordinates,
-                clamped_share=clamped_share(gathered.facts, gathered.opened),
+                clamped_share=clamped_share(self._plan, gathered.facts, gathered.opened),
             )
             return state.advanced(self._plan, mean, gathered.opened.survivors), record
 
@@ -284,9 +284,10 @@ class RoundLoop:
         self._exchange.new_round()
         model = adapters.vector_to_bytes(adapters.flatten(self._sent, state.adapter))
         model_digest = adapters.adapter_digest(self._plan.layout, state.adapter)
-        dropped: dict[str, str] = {}
+        # Of all attempts: the last one's codes may be but the consequence of the first one's.
+        causes: dict[str, dict[str, None]] = {}
         for attempt_number in range(self._plan.secagg.max_attempts):
-            dropped = {}
+            dropped: dict[str, str] = {}
             attempt = Attempt(
                 round_number=number,
                 number=attempt_number,
@@ -299,11 +300,11 @@ class RoundLoop:
             try:
                 return use(self._gatherer.gather(attempt), attempt)
             except ProtocolError as error:
-                dropped["the cohort"] = error.code
-        name = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
-        raise RunError(
-            f"{name} was void {self._plan.secagg.max_attempts} times: " + (codes(dropped) or "no site answered")
-        )
+                for name, code in (*dropped.items(), ("the cohort", error.code)):
+                    causes.setdefault(name, {})[code] = None
+        said = ", ".join(f"{name}: {' then '.join(codes)}" for name, codes in sorted(causes.items()))
+        what = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
+        raise RunError(f"{what} was void {self._plan.secagg.max_attempts} times: {said}")
 
     def _end(self, accepted: tuple[str, ...], digest: bytes) -> dict[str, bytes]:
         end = pb.RunEnd(header=self._position.header(COORDINATOR), model_digest=digest)

@@ -86,6 +86,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     with watch.stage("tokenise"):
         sites = tokenise_all(recipe, patients, session, ui)
     with watch.stage("plan"):
+        session.probe()  # every site will; here a base that fails says why
         job = make_job(recipe, options, session, base)
     start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
     from fedward.simulations.measure import held_out_utility, samples

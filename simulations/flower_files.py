@@ -117,7 +117,8 @@ class RunFolder:
             "model_digest": result.model_digest.hex(),
             "rounds": [asdict(record) for record in result.rounds],
             "refusals": dict(result.refusals),
-            "events": {site: events.decode() for site, events in result.events.items()},
+            # A statement is a site's own bytes; what is no text is no statement either, as the report will find.
+            "events": {site: events.decode("utf-8", "replace") for site, events in result.events.items()},
             "clip_norm": result.clip_norm,
             "ended_early": result.ended_early,
         }

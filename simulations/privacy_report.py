@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fedward.common.agreement import probe_events, round_event
@@ -35,6 +35,21 @@ def stated(plan: RunPlan, statement: bytes | None) -> History | None:
     most: Counter[PrivacyEvent] = Counter({round_event(plan): plan.rounds * plan.secagg.max_attempts})
     most.update(dict.fromkeys(probe_events(plan), plan.secagg.max_attempts))
     return history if history and Counter(history) <= most else None
+
+
+def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection[str]]) -> Statements:
+    """The statements that can be true: the coordinator knows in how many sums a site's vector was.
+
+    Args:
+        cohorts: the survivors of each round.
+    """
+    added = Counter(site for survivors in cohorts for site in survivors)
+    known = {site: stated(plan, statement) for site, statement in statements.items()}
+    return {
+        site: statements[site]
+        for site, history in known.items()
+        if history is not None and history.count(round_event(plan)) >= added[site]
+    }
 
 
 def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
@@ -143,6 +158,7 @@ def _finite(value: float) -> float | None:
 
 __all__ = [
     "across_sites",
+    "credible",
     "patient_warnings",
     "plan_warnings",
     "run_figures",

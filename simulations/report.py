@@ -21,6 +21,7 @@ from fedward.simulations import secagg_report
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Sample, Utility
 from fedward.simulations.privacy_report import (
+    credible,
     patient_warnings,
     plan_warnings,
     run_figures,
@@ -63,6 +64,11 @@ class Outcome:
     seconds: Mapping[str, float]
     """Stage to seconds; ``total`` among them."""
 
+    @property
+    def statements(self) -> Mapping[str, bytes]:
+        """What sites say they were charged, where it can be true."""
+        return credible(self.job.plan, self.result.events, [record.survivors for record in self.result.rounds])
+
 
 def report(outcome: Outcome) -> dict[str, Any]:
     """The whole report as plain values."""
@@ -96,7 +102,7 @@ def headline(outcome: Outcome) -> dict[str, Any]:
     return {
         "rounds": len(outcome.result.rounds),
         "sites": len(outcome.sites) - len(outcome.result.refusals),
-        **run_figures(plan, outcome.result.events),
+        **run_figures(plan, outcome.statements),
         "delta": plan.privacy.delta if plan.is_private else None,
         "noise": _noise(outcome),
         "ppl_base": outcome.before.perplexity,
@@ -119,11 +125,14 @@ def warnings(outcome: Outcome) -> list[str]:
     if outcome.job.seeded_noise:
         found.append("noise: drawn from the plan's seed. Whoever knows the seed can take it off: no privacy.")
     left_out = sum(data.records_left_out for data in outcome.sites)
-    found += patient_warnings(plan, outcome.result.events, records_left_out=left_out)
+    found += patient_warnings(plan, outcome.statements, records_left_out=left_out)
     found += sharing_warnings(plan, shared_patients=outcome.shared_patients, most_sites=outcome.most_sites)
     taking_part = [data.site_id for data in outcome.sites if data.site_id not in outcome.result.refusals]
-    silent = [site for site in taking_part if stated(plan, outcome.result.events.get(site)) is None]
-    return found + [f"site {site} gave no credible statement of what it was charged." for site in silent]
+    silent = [site for site in taking_part if stated(plan, outcome.statements.get(site)) is None]
+    return found + [
+        f"site {site} gave no credible statement of what it was charged: no printed epsilon covers it."
+        for site in silent
+    ]
 
 
 def _of_the_run(outcome: Outcome) -> list[str]:
@@ -177,7 +186,7 @@ def _site(outcome: Outcome, plan: RunPlan, data: SiteData) -> dict[str, Any]:
     before, after = outcome.before.by_site[data.site_id], outcome.after.by_site[data.site_id]
     entry: dict[str, Any] = {
         "id": data.site_id,
-        **site_figures(plan, outcome.result.events.get(data.site_id)),
+        **site_figures(plan, outcome.statements.get(data.site_id)),
         "delta": plan.privacy.delta if plan.is_private else None,
         "nominal_units": plan.site(data.site_id).nominal_units,
         "rank": site_rank(plan, data.site_id),

@@ -163,7 +163,7 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
             target_epsilon=draft.privacy.epsilon,
             delta=draft.privacy.delta,
             sample_rate=draft.training.resolved_sample_rate,
-            num_steps=draft.training.steps_per_round * draft.rounds,
+            num_steps=draft.training.steps_per_round * (draft.rounds + draft.secagg.spare_attempts),
             history=probe_events(draft),
         )
     plan = draft.model_copy(

@@ -42,7 +42,7 @@ def plans(draw: st.DrawFn) -> RunPlan:
         "name": draw(st.text(min_size=1, max_size=20)),
         "seed": draw(st.integers(0, 2**63 - 1)),
         "rounds": draw(st.integers(1, 100)),
-        "lora": {"rank": draw(st.integers(1, 256)), "alpha": draw(positive_floats())},
+        "lora": {"rank": draw(st.integers(1, 256)), "alpha": draw(st.floats(1e-3, 1e6))},
         "privacy": {
             "mode": draw(st.sampled_from(["local", "none"])),
             "epsilon": draw(positive_floats()),

@@ -59,6 +59,7 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
         expected_units: float,
         trained_rank: int | None = None,
         distributed: bool = False,
+        loss_reduction: str = "mean",
     ) -> tuple[AbstractGradSampleHooks, FlatDPOptimizer]:
         """Prepare ``model`` (in training mode) and ``optimizer``; the caller calls ``hooks.cleanup()`` at the end.
 
@@ -71,19 +72,23 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
             trained_rank: train only the first so many columns of each B and rows of each A; None for all.
             distributed: no float noise and no step: the optimiser's ``accumulate`` and ``take_sum`` give the clipped
                 sum, to which the ring adds the noise; then ``noise_multiplier`` must be 0.
+            loss_reduction: of the loss that will be back-propagated, over the units of a physical batch: ``mean`` or
+                ``sum``. With ``sum`` no unit's rounding depends on how many others there are. The step is the same.
 
         Raises:
             UnsupportedModelError: the gradients are not proven for this model.
-            TrainingError: the optimiser does not hold exactly the trainable parameters.
+            TrainingError: the optimiser does not hold exactly the trainable parameters, or another reduction.
             PrivacyError: noise without a clip, or noise in distributed mode.
         """
         _validate.positive(expected_units=expected_units)
         _validate.non_negative(noise_multiplier=noise_multiplier)
         _validate.positive(clip_norm=1.0 if clip_norm == math.inf else clip_norm)
+        if loss_reduction not in ("mean", "sum"):
+            raise TrainingError(f"loss_reduction = {loss_reduction!r}: expected mean or sum")
         guards.require_same_parameters(model, optimizer)
         self._max_steps, self._distributed = num_steps, distributed
         self._prefixes = rank_prefixes(model, trained_rank)
-        hooks = self._prepare_model(model)
+        hooks = self._prepare_model(model, loss_reduction=loss_reduction)
         try:
             dp_optimizer = self._prepare_optimizer(
                 optimizer=optimizer,

@@ -18,6 +18,9 @@ _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _UNPROVEN_WRAPPERS = frozenset(
     {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "OptimizedModule"}
 )
+_WIDTH_BOUND_ROTARY = ("dynamic", "longrope")
+"""Rotary frequencies taken from the width of the batch: one long row would change every other row's gradient, and by
+far more than the clip in sum."""
 _ON_PARAMETERS = ("grad_sample", "summed_grad", "_forward_counter", "_current_grad_sample", "_norm_sample")
 """What Opacus leaves on parameters."""
 
@@ -79,7 +82,8 @@ def _refuse_variant(name: str, module: nn.Module) -> None:
     kind = type(module).__name__
     if kind in _UNPROVEN_WRAPPERS or kind.startswith("FSDP"):
         raise UnsupportedModelError(f"{name or 'the model'}: {kind} is not proven")
-    if getattr(module, "_compiled_call_impl", None) is not None:
+    forward = vars(module).get("forward")
+    if getattr(module, "_compiled_call_impl", None) or hasattr(forward, "_torchdynamo_orig_callable"):
         raise UnsupportedModelError(f"{name or 'the model'}: torch.compile is not proven")
     if kind == "ParamWrapper":
         raise UnsupportedModelError(f"{name}: target_parameters is not proven; use target_modules")
@@ -87,6 +91,12 @@ def _refuse_variant(name: str, module: nn.Module) -> None:
         raise UnsupportedModelError(f"{name}: {kind} mixes the rows of a batch, trained or not")
     if "Experts" in kind or "SparseMoe" in kind:
         raise UnsupportedModelError(f"{name}: {kind}: expert routing permutes tokens across rows")
+    rotary = getattr(module, "rope_type", None)
+    for frequencies in rotary.values() if isinstance(rotary, dict) else (rotary,):
+        if any(word in str(frequencies) for word in _WIDTH_BOUND_ROTARY):
+            raise UnsupportedModelError(
+                f"{name}: rotary frequencies of type {frequencies} depend on the longest row of a batch"
+            )
     dora = getattr(module, "use_dora", None)
     if isinstance(dora, dict) and any(dora.values()):
         raise UnsupportedModelError(f"{name}: DoRA renormalises the weight; use plain LoRA")
@@ -101,6 +111,8 @@ def _refuse_parameter(
         raise UnsupportedModelError(
             f"{name}: trainable {type(module).__name__}; only nn.Linear is proven on the fused path"
         )
+    if isinstance(module, nn.ParameterDict | nn.ParameterList):
+        raise UnsupportedModelError(f"{name}: a trainable tensor without a module of its own is not proven")
     if id(parameter) in owner:
         raise UnsupportedModelError(f"{name} is tied to {owner[id(parameter)]}")
     if parameter.dtype != torch.float32:

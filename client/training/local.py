@@ -48,12 +48,14 @@ class LocalTrainer:
             raise ProtocolError("PLAN_MISMATCH", "the plan names another base model")
         if plan.layout != self._session.layout:
             raise ProtocolError("PLAN_MISMATCH", "the plan's adapter layout is not this base's")
+        if not self._session.fits(plan):
+            raise ProtocolError("PLAN_MISMATCH", "the adapter was put on for another plan")
         limit = self._session.max_positions
         if limit is not None and plan.base.max_length_tokens > limit:
             # A record that the base cannot read would otherwise show in whether the site answers.
             raise ProtocolError("PLAN_MISMATCH", "records may be longer than the base can read")
         self._session.require_precision(plan.base)
-        self._session.probe()
+        self._session.probe(plan.base.max_length_tokens)
 
     def update(
         self,
@@ -66,7 +68,7 @@ class LocalTrainer:
     ) -> NDArray[np.float32]:
         """See ``Trainer.update``."""
         # Again here: under Ray the process that trains need not be the one that judged the plan.
-        self._session.probe()
+        self._session.probe(plan.base.max_length_tokens)
         return self._session.update(
             adapter,
             self._units,
@@ -81,7 +83,7 @@ class LocalTrainer:
         self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
     ) -> NDArray[np.float32]:
         """See ``Trainer.noisy_norms``."""
-        self._session.probe()
+        self._session.probe(plan.base.max_length_tokens)
         # The clip that is still to be found takes no part; any number will do.
         spec = self._spec(with_clip(plan, 1.0))
         return self._session.noisy_norms(adapter, self._units, spec, permit=permit, entropy=entropy)

@@ -48,10 +48,24 @@ def unit_mean_loss(row_losses: Tensor, unit_of_row: Tensor | None, units: int) -
     Returns:
         A scalar, in whose gradient a unit appears with the factor 1 / units.
     """
+    return unit_sum_loss(row_losses, unit_of_row, units) / units
+
+
+def unit_sum_loss(row_losses: Tensor, unit_of_row: Tensor | None, units: int) -> Tensor:
+    """The sum over units of the mean over each unit's rows: what is trained with.
+
+    A unit's gradient does not depend on how many others there are, not even in its rounding. Divided by their number it
+    does, and under bfloat16 one unit more then moves each other's gradient by up to 1 % (measured).
+
+    Args:
+        row_losses: (R,).
+        unit_of_row: (R,) int64 in [0, units); None where every row is a unit of its own.
+        units: how many there are.
+    """
     if unit_of_row is None:
-        return row_losses.mean()
+        return row_losses.sum()
     counts = torch.bincount(unit_of_row, minlength=units).to(row_losses)
-    return (row_losses / counts[unit_of_row]).sum() / units
+    return (row_losses / counts[unit_of_row]).sum()
 
 
-__all__ = ["causal_logits", "IGNORED", "record_losses", "unit_mean_loss"]
+__all__ = ["causal_logits", "IGNORED", "record_losses", "unit_mean_loss", "unit_sum_loss"]

@@ -61,6 +61,8 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
     ) -> None:
         if noise_multiplier > 0 and (distributed or not math.isfinite(max_grad_norm)):
             raise PrivacyError("the ring adds the noise" if distributed else "noise without a clip is no mechanism")
+        if not 0 <= noise_multiplier < math.inf:  # this way round NaN is refused, which would add no noise
+            raise PrivacyError(f"noise_multiplier = {noise_multiplier!r}: expected a finite number of at least 0")
         if not max_grad_norm >= MIN_CLIP:
             raise PrivacyError(f"a clip below {MIN_CLIP:g} drowns in the rounding of float32")
         super().__init__(

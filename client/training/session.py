@@ -45,6 +45,8 @@ class AdapterSession:
         from peft import LoraConfig, get_peft_model
 
         self._is_checkpointed = plan.training.gradient_checkpointing
+        self._lora = plan.lora
+        self._max_length_tokens = plan.base.max_length_tokens
         self._base = model
         self.require_precision(plan.base)
         targets = plan.lora.targets
@@ -75,7 +77,7 @@ class AdapterSession:
         )
         self._aggregation = plan.lora.aggregation
         self._train_only(trained_layout(self._aggregation, self.layout, 1))
-        self._probed = False
+        self._probed_width = 0
 
     def load(self, adapter: adapters.Adapter) -> None:
         """Put ``adapter``'s values into the model."""
@@ -93,6 +95,10 @@ class AdapterSession:
         limit = getattr(self.model.config, "max_position_embeddings", None)
         return limit if isinstance(limit, int) else None
 
+    def fits(self, plan: RunPlan) -> bool:
+        """Whether the adapter was put on as ``plan`` wants it; its precision apart."""
+        return (self._lora, self._is_checkpointed) == (plan.lora, plan.training.gradient_checkpointing)
+
     def require_precision(self, wanted: BasePlan) -> None:
         """Refuse a plan whose base is of another precision than the one that was loaded.
 
@@ -109,16 +115,26 @@ class AdapterSession:
                 hint="Give base.dtype and base.quantization of the plan to load_base.",
             )
 
-    def probe(self) -> None:
-        """Prove per-sample gradients on this very model with synthetic rows; once, before private data is read.
+    def probe(self, max_length_tokens: int | None = None) -> None:
+        """Prove per-sample gradients on this very model with synthetic rows, before private data is read.
 
-        All factors that any round trains are proven together.
+        All factors that any round trains are proven together; once, unless records may now be longer.
+
+        Args:
+            max_length_tokens: of the records that will be read; None: as the session's plan says.
         """
-        if not self._probed:
+        if max_length_tokens is None:
+            max_length_tokens = self._max_length_tokens
+        if max_length_tokens > self._probed_width:
             self._train_only(ever_trained_layout(self._aggregation, self.layout))
-            parity_probe(self.model, vocab_size=len(self.tokenizer), gradient_checkpointing=self._is_checkpointed)
+            parity_probe(
+                self.model,
+                vocab_size=len(self.tokenizer),
+                gradient_checkpointing=self._is_checkpointed,
+                max_length_tokens=max_length_tokens,
+            )
             self._train_only(trained_layout(self._aggregation, self.layout, 1))
-            self._probed = True
+            self._probed_width = max_length_tokens
 
     def _train_only(self, layout: adapters.Layout) -> None:
         names = {spec.name for spec in layout}

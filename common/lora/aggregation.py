@@ -133,6 +133,7 @@ def after_round(method: Aggregation, layout: Layout, adapter: Adapter) -> tuple[
     rotations: dict[str, Matrix] = {}
     for spec_a, spec_b in pairs(layout):
         found = turn(adapter[spec_b.name].astype(np.float64), adapter[spec_a.name].astype(np.float64))
-        turned[spec_a.name], turned[spec_b.name] = found.a.astype(np.float32), found.b.astype(np.float32)
+        with np.errstate(over="ignore"):  # an infinite value is found and refused by the server
+            turned[spec_a.name], turned[spec_b.name] = found.a.astype(np.float32), found.b.astype(np.float32)
         rotations[spec_b.name] = found.rotation
     return turned, rotations

@@ -112,7 +112,9 @@ class _Mixture:
     def loss_range(self) -> float:
         """Largest less smallest loss that dp-accounting keeps, about."""
         x = self._cut()
-        largest = math.log(math.fsum(w * math.exp(min(self._loss(i, x), 700.0)) for i, w in enumerate(self.weights)))
+        logs = [math.log(w) + self._loss(i, x) for i, w in enumerate(self.weights) if w > 0]
+        top = max(logs)  # taken out, so that a loud mixture does not overflow and seem narrow
+        largest = top + math.log(math.fsum(math.exp(value - top) for value in logs))
         return largest - (math.log(self.weights[0]) if self.weights[0] > 0 else -largest)
 
     def _loss(self, i: int, x: float) -> float:

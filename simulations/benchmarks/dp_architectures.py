@@ -9,7 +9,7 @@ from fedward.simulations.benchmarks.dp_models import ARCHITECTURES, TARGETS, Wor
 
 if TYPE_CHECKING:
     from peft import PeftModel
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from fedward.client.training.trainer import Units
 
@@ -52,20 +52,20 @@ def engine_gradients(model: PeftModel, units: Units) -> list[Tensor]:
     """(U, …) for each trainable tensor, from one backward of all units together; units in the packer's order."""
     from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
     from fedward.client.training.guards import trainable
-    from fedward.client.training.losses import causal_logits, record_losses, unit_mean_loss
+    from fedward.client.training.losses import causal_logits, record_losses, unit_sum_loss
 
     batch = batch_of(units)
-    hooks = LoraGradSampleHooks(model)
+    hooks = LoraGradSampleHooks(model, loss_reduction="sum")
     try:
         hooks.set_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
         losses = record_losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
-        unit_mean_loss(losses, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+        unit_sum_loss(losses, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
         return [getattr(p, GRAD_SAMPLE).float() * hooks.loss_scale for p in trainable(model)]
     finally:
         hooks.cleanup()
 
 
-def loop_gradients(model: PeftModel, units: Units) -> list[Tensor]:
+def loop_gradients(model: nn.Module, units: Units) -> list[Tensor]:
     """(U, …) for each trainable tensor by plain autograd: every record alone, without a batch, padding or hooks."""
     import torch
 

@@ -51,7 +51,7 @@ def non_private(model: PeftModel, batch: PackedBatch) -> Attached:
 def fused(model: PeftModel, batch: PackedBatch) -> Attached:
     """The project's engine as the trainer attaches it: clipping, and noise from the operating system's CSPRNG."""
     from fedward.client.training.engine import FedwardPrivacyEngine
-    from fedward.client.training.losses import unit_mean_loss
+    from fedward.client.training.losses import unit_sum_loss
     from fedward.common.privacy.noise import Entropy
 
     hooks, optimizer = FedwardPrivacyEngine(entropy=Entropy.system()).attach(
@@ -62,12 +62,13 @@ def fused(model: PeftModel, batch: PackedBatch) -> Attached:
         noise_multiplier=NOISE_MULTIPLIER,
         clip_norm=CLIP_NORM,
         expected_units=float(batch.num_units),
+        loss_reduction="sum",
     )
 
     def step() -> None:
         optimizer.draw_ahead()
         optimizer.expect_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
-        loss = unit_mean_loss(_losses(model, batch), batch.unit_of_row, batch.num_units)
+        loss = unit_sum_loss(_losses(model, batch), batch.unit_of_row, batch.num_units)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         optimizer.zero_grad()

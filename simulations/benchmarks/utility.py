@@ -15,13 +15,16 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fedward.common.errors import ConfigError
 from fedward.simulations.console import Interface, RoundProgress, Silent
 from fedward.simulations.driver import Options, load_session, make_job, read_all, run_in_process, tokenise_all
 from fedward.simulations.measure import held_out_utility
 from fedward.simulations.recipe import read_recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 ARMS: Mapping[str, Mapping[str, Any]] = {
     "ffa": {"lora.aggregation": "ffa", "lora.a_init": "random"},
@@ -208,6 +211,39 @@ def _compared(gaps: Sequence[float]) -> dict[str, Any]:
     else:
         said = "undecided"
     return {"difference_nats": mean, "standard_error_nats": error, "by_seed_nats": list(gaps), "first_is": said}
+
+
+def show(figures: Mapping[str, Any], console: Console) -> None:
+    """Two tables: perplexities, and differences with what they say."""
+    from rich.table import Table
+
+    runs = Table("arm", "epsilon", "rate", "perplexity", "by seed", "worst site")
+    for line in figures["table"]:
+        by_seed = ", ".join(f"{value:.1f}" for value in line["perplexity_by_seed"])
+        runs.add_row(
+            line["arm"],
+            _shown(line["epsilon"]),
+            f"{line['learning_rate']:g}",
+            f"{line['perplexity_base']:,.1f} → {line['perplexity']:,.1f}",
+            by_seed,
+            f"{line['worst_site_perplexity']:,.1f}",
+        )
+    console.print(runs)
+    pairs = Table("first", "against", "epsilon", "difference (nats)", "standard error", "the first is")
+    for line in figures["comparisons"]:
+        pairs.add_row(
+            line["first"],
+            line["second"],
+            _shown(line["epsilon"]),
+            f"{line['difference_nats']:+.4f}",
+            f"{line['standard_error_nats']:.4f}",
+            line["first_is"],
+        )
+    console.print(pairs)
+
+
+def _shown(epsilon: float | None) -> str:
+    return "none" if epsilon is None else f"{epsilon:g}"
 
 
 # ---------------------------------------------------------------------------------------------------- the file

@@ -56,7 +56,7 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("honest_floor", "HONEST_FLOOR", lambda: (TWO, masked_policy())),
     ("attempt_ttl", "POLICY_REFUSED", lambda: (MASKED, masked_policy(attempt_ttl_s=219.0))),
     ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", 1.0001e-5), POLICY)),
-    ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", 10.001), POLICY)),
+    ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", 16.001), POLICY)),
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", 0.501), POLICY)),
     ("rounds", "POLICY_REFUSED", lambda: (proposal("", "rounds", 1001), POLICY)),
     ("steps", "POLICY_REFUSED", lambda: (proposal("training", "steps_per_round", 1001), POLICY)),
@@ -90,7 +90,7 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
 
 AT_THE_LIMIT = [
     ("privacy", "delta", 1e-5),
-    ("privacy", "clip_norm", 10.0),
+    ("privacy", "clip_norm", 16.0),
     ("privacy", "noise_multiplier", 0.3),
     ("training", "sample_rate", 0.5),
     ("training", "steps_per_round", 1000),
@@ -173,8 +173,12 @@ def test_stricter_of_plan_and_policy_binds(run_epsilon: float, planned: float, a
     assert (not broken) == (run_epsilon <= planned and run_epsilon <= allowed)
 
 
-def test_a_clip_that_a_probe_will_find_is_judged_when_it_is_found() -> None:
-    assert judge(proposal("privacy", "clip_norm", "auto"), POLICY.model_copy(update={"max_clip_norm": 1e-3})) == ()
+@pytest.mark.parametrize(("most", "broken"), [(16.0, []), (15.9, ["clip"])])
+def test_a_clip_that_a_probe_will_find_is_judged_by_the_largest_before_it_is_paid(
+    most: float, broken: list[str]
+) -> None:
+    found = judge(proposal("privacy", "clip_norm", "auto"), POLICY.model_copy(update={"max_clip_norm": most}))
+    assert [rule.name for rule in found] == broken
 
 
 def test_an_account_whose_delta_is_one_over_its_units_is_at_the_limit() -> None:

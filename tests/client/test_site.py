@@ -270,6 +270,16 @@ def test_update_that_is_not_finite_never_leaves(value: float) -> None:
     assert pb.Envelope.FromString(reply).vector == b""
 
 
+@pytest.mark.parametrize("size", [0, 5, 7])
+def test_update_of_another_length_than_the_cohorts_never_leaves(size: int) -> None:
+    federation = Federation()
+    agent = federation.joined()
+    federation.trainers["alpha"].movement = np.zeros(size, np.float32)
+    reply = agent.handle(federation.train())
+    assert refusal_of(reply).code == "ABSTAIN"
+    assert len(agent.history) == 1
+
+
 # ---------------------------------------------------------------------------------------------------- refusals
 
 

@@ -16,6 +16,7 @@ from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from tests.federation_simulator import (
+    LAYOUT,
     NUM_OF_A,
     NUM_TRAINED,
     SITES,
@@ -80,6 +81,8 @@ OFFERS = [
         "UNKNOWN_SITE",
         lambda f: offer_of_plan(f, sites=[{"id": site, "nominal_units": 10} for site in ("alpha", "mallory")]),
     ),
+    Case("a rank that is not the layout's", "BAD_ENCODING", lambda f: offer_of_plan(f, lora={"rank": 1})),
+    Case("a factor without its other one", "BAD_ENCODING", lambda f: offer_of_plan(f, layout=LAYOUT[1:])),
     Case("too many rounds", "POLICY_REFUSED", lambda f: offer_of_plan(f, rounds=1001), rule="rounds"),
     Case("cohort too small", "COHORT_TOO_SMALL", lambda f: offer_of_plan(f, secagg={"min_cohort": 1}), rule="cohort"),
     Case(

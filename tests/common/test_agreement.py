@@ -24,8 +24,8 @@ from fedward.common.agreement import (
     with_clip,
     with_sample_rate,
 )
-from fedward.common.config import digest_of
-from fedward.common.errors import ConfigError
+from fedward.common.config import RunPlan, SitePlan, digest_of
+from fedward.common.errors import ConfigError, PlanError
 from fedward.common.privacy import clip_probe
 from fedward.common.privacy.accounting import epsilon
 from tests.federation_simulator import NUM_OF_A, NUM_TRAINED, RUN_ID, SITES, Federation, make_plan
@@ -85,6 +85,28 @@ def test_weight_of_a_column_is_that_of_the_sites_that_train_it(weights: str, uni
     a, b, c, d, e = unit
     assert column_weights(plan, "abcde") == pytest.approx([a + b + c + d + e, b + c + d + e, c + d + e, c + d + e])
     assert column_weights(plan, "bd") == pytest.approx([b + d, b + d, d, d])
+
+
+def test_cohort_of_thousands_is_not_looked_up_site_by_site(monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = [{"id": f"s{i:04}", "nominal_units": 10 + i} for i in range(1000)]
+    plan = make_plan(sites=sites, secagg={"weights": "declared"})
+    searched: list[str] = []
+    search = RunPlan.site
+
+    def counted(self: RunPlan, site_id: str) -> SitePlan:
+        searched.append(site_id)
+        return search(self, site_id)
+
+    monkeypatch.setattr(RunPlan, "site", counted)
+    cohort = tuple(site.id for site in plan.sites)
+    assert required_survivors(plan, cohort) == 2
+    assert column_weights(plan, cohort)[0] == pytest.approx(sum(10 + i for i in range(1000)) / 1009)
+    assert searched == []
+
+
+def test_share_of_a_stranger_is_refused_by_name() -> None:
+    with pytest.raises(PlanError, match="mallory"):
+        site_weight(make_plan(), "mallory")
 
 
 @given(st.sets(st.sampled_from("abcde")))

@@ -22,6 +22,7 @@ from fedward.server.aggregate import (
     FedAvg,
     Moments,
     ServerState,
+    clamped_share,
     mean_update,
     round_noise_variance,
     server_optimizer,
@@ -91,6 +92,14 @@ def test_each_column_is_divided_by_the_weights_of_those_who_train_it(
     assert set(mean) == {name}
     assert np.abs(mean[name] - expected).max() < 1e-6
     assert update_norm(mean) == pytest.approx(float(np.linalg.norm(expected)), abs=1e-5)
+
+
+def test_clamp_shows_in_the_columns_that_fewer_sites_train() -> None:
+    plan = plan_of()
+    update = np.zeros((6, 4))
+    update[:, 2:] = 1.0  # the clamp itself, in the columns of c and d alone
+    facts, found = opened(plan, {"a": np.zeros((6, 4)), "b": np.zeros((6, 4)), "c": update, "d": update})
+    assert clamped_share(plan, facts, found) == 0.5
 
 
 def test_update_norm_is_over_all_tensors() -> None:
@@ -317,3 +326,15 @@ def test_step_beyond_all_numbers_is_refused(method: str) -> None:
     plan = plan_of(lora={"aggregation": method})
     with pytest.raises(RunError, match="diverged"):
         ServerState.start(plan).advanced(plan, {B: np.full((6, 4), 1e300)}, tuple(RANKS))
+
+
+def test_turn_that_makes_a_column_longer_than_all_numbers_is_refused() -> None:
+    plan = plan_of(lora={"aggregation": "fedsvd"})
+    each_is_a_number = {B: np.full((6, 4), 3e38)}  # but the first column of the turned B is √24 times as long
+    with pytest.raises(RunError, match="diverged"):
+        ServerState.start(plan).advanced(plan, each_is_a_number, tuple(RANKS))
+
+
+def test_noise_beyond_all_numbers_is_infinite_and_no_error() -> None:
+    plan = plan_of(training={"learning_rate": 1e160})
+    assert np.isposinf(round_noise_variance(plan, tuple(RANKS))).all()

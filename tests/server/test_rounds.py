@@ -261,6 +261,19 @@ def test_round_that_stays_void_ends_the_run_and_names_the_codes() -> None:
     assert federation.notes.rounds == []
 
 
+def test_void_round_names_the_codes_of_all_attempts_the_first_one_first() -> None:
+    federation = Federation(make_plan(rounds=1, secagg={"min_cohort": 3}))
+
+    def another_each_time(request: bytes, honest: Handler) -> bytes:
+        trainer = federation.trainers["gamma"]
+        trainer.error = TrainingError("no memory") if position_in(request)[1] == 0 else None
+        answer = honest(request)
+        return answer if trainer.error else silent(request, honest)
+
+    with pytest.raises(RunError, match=r"gamma: ABSTAIN then TRANSPORT:\w+, the cohort: ROUND_VOID$"):
+        federation.run({"gamma": on_train(another_each_time)})
+
+
 def test_later_round_that_stays_void_ends_the_run_early_and_keeps_the_adapter() -> None:
     def only_once(request: bytes, honest: Handler) -> bytes:
         return honest(request) if position_in(request)[0] == 1 else silent(request, honest)

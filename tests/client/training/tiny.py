@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from fedward.client.training.losses import causal_logits, record_losses
 from fedward.client.training.packing import PackedBatch, pack
 from fedward.client.training.trainer import TrainingSpec, Units
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.privacy.accounting import PoissonGaussian
+from fedward.simulations.benchmarks.dp_architectures import loop_gradients
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -147,14 +147,7 @@ def trainable(model: nn.Module) -> list[nn.Parameter]:
 
 def reference_gradients(model: nn.Module, units: Units) -> list[Tensor]:
     """(U, …) for each tensor: by one backward for each record, without batch or padding."""
-    per_unit = []
-    for unit in units:
-        total = torch.zeros(())
-        for record in unit:
-            ids = torch.tensor([list(record)])
-            total = total + record_losses(causal_logits(model, ids, torch.ones_like(ids)), ids).sum()
-        per_unit.append(torch.autograd.grad(total / len(unit), trainable(model)))
-    return [torch.stack(grads) for grads in zip(*per_unit, strict=True)]
+    return loop_gradients(model, units)
 
 
 def relative_error(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

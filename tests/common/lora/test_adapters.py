@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from fedward.common.config import RunPlan, TensorSpec
 from fedward.common.errors import ConfigError
@@ -134,6 +135,26 @@ PINNED_START = "309c1ebd5831923e5c0f78be8844acbe"
 def test_start_is_pinned_to_the_bit() -> None:
     layout = (TensorSpec(name="x.lora_A.weight", shape=(1, 4)),)
     assert adapters.initial_adapter(layout, 7)["x.lora_A.weight"].tobytes().hex() == PINNED_START
+
+
+def test_start_that_a_caller_changes_is_not_the_next_ones() -> None:
+    expected = adapters.adapter_digest(LAYOUT, adapters.initial_adapter(LAYOUT, 5))
+    for value in adapters.initial_adapter(LAYOUT, 5).values():
+        value += 1
+    assert adapters.adapter_digest(LAYOUT, adapters.initial_adapter(LAYOUT, 5)) == expected
+
+
+def test_start_with_orthonormal_rows_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, ...]] = []
+
+    def counted(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        calls.append(rows.shape)
+        return rows
+
+    monkeypatch.setattr(adapters, "orthonormal_rows", counted)
+    for _ in range(3):
+        adapters.initial_adapter(LAYOUT, 987_654, orthonormal=True)
+    assert calls == [(2, 5), (2, 5)]
 
 
 def test_tensors_of_the_same_shape_start_differently() -> None:

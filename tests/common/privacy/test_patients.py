@@ -113,6 +113,12 @@ def test_a_patient_who_is_not_private_at_all_is_told_so_at_once() -> None:
     assert loud.epsilon > 1000
 
 
+def test_a_loud_step_is_accounted_for_at_its_whole_width() -> None:
+    (loud, _), *_ = patients._parts((steps(0.01, 0.011, 1),), 8)[0]
+    # All eight records and the tail of the noise; cut at e^700 the account once took ten million points and minutes.
+    assert loud.loss_range() == pytest.approx(0.5 * (8 / 0.011) ** 2, rel=0.05)
+
+
 def test_no_known_bound_is_infinite_and_not_a_number_made_up() -> None:
     # 1000 records move the sum by so many clips that the noise is none, and group privacy has no delta left.
     assert patient_epsilon([steps(0.5, 0.3, 1000)], 1e-5, 1000).epsilon == math.inf

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from fedward.client.training.gradients import LoraGradSampleHooks
 from fedward.common.errors import ConfigError
-from fedward.simulations import cli
+from fedward.simulations import bench_cli
 from fedward.simulations.benchmarks import dp, dp_audit
 from fedward.simulations.benchmarks.dp_architectures import architecture_works, check_gradients
 from fedward.simulations.benchmarks.dp_arms import ARMS, CLIP_NORM, quiet
@@ -238,7 +238,7 @@ def test_the_command_prints_one_json_object_as_its_last_line(
     monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(dp, "measure", lambda scope, ui: figures)
-    done = CliRunner().invoke(cli.bench_app, ["dp", "--json"])
+    done = CliRunner().invoke(bench_cli.bench_app, ["dp", "--json"])
     assert done.exit_code == 0
     assert json.loads(done.stdout.strip().splitlines()[-1])["verdict"] == figures["verdict"]
     assert "gpt2" in done.stderr
@@ -261,7 +261,7 @@ def test_the_audit_fails_as_a_command_if_a_path_is_off(
     passed: bool, code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dp_audit, "measure", lambda ui: audit_figures(passed))
-    done = CliRunner().invoke(cli.bench_app, ["dp", "--audit", "--json"])
+    done = CliRunner().invoke(bench_cli.bench_app, ["dp", "--audit", "--json"])
     assert done.exit_code == code
     assert json.loads(done.stdout.strip().splitlines()[-1])["passed"] is passed
 

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from fedward.common.errors import ConfigError
+from fedward.simulations.bench_cli import bench_app
 from fedward.simulations.benchmarks import utility
 from fedward.simulations.benchmarks.utility import Grid, Row, measure
 from fedward.simulations.console import Silent
@@ -117,3 +119,22 @@ def test_a_small_grid_runs_all_ways_of_aggregating(recipe_file: Writer, tmp_path
     for seed in (1, 2):  # the theorem: plain SGD cannot tell fedsvd from ffa with an orthonormal A
         assert losses["fedsvd", None, seed] == pytest.approx(losses["ffa-orthonormal", None, seed], abs=1e-3)
     assert len({round(losses[arm, None, 1], 6) for arm in ("ffa", "alternate", "naive", "fedsvd")}) == 4
+
+
+def test_the_command_prints_two_tables_and_one_json_object(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(grid: Grid, arm: str, epsilon: float, seed: int, rate: float | None, ui: object) -> Row:
+        return _row(arm, seed, 4.0 + (arm == "naive"), epsilon=epsilon)
+
+    monkeypatch.setattr(utility, "_run", run)
+    arguments = ["utility", "r.toml", "--rows", str(tmp_path / "rows.jsonl"), "--arms", "ffa,naive", "--json"]
+    done = CliRunner().invoke(bench_app, [*arguments, "--epsilons", "3,inf"])
+    assert done.exit_code == 0
+    found = json.loads(done.stdout.strip().splitlines()[-1])
+    assert [line["epsilon"] for line in found["table"]] == [3.0, 3.0, None, None]
+    assert "standard error" in done.stderr
+
+
+@pytest.mark.parametrize("seeds", ["a", "1.5", "nan", "-1"])
+def test_seeds_that_are_no_whole_numbers_are_refused(seeds: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(bench_app, ["utility", "r.toml", "--rows", str(tmp_path / "x"), "--seeds", seeds])
+    assert isinstance(done.exception, ConfigError)
