@@ -44,10 +44,12 @@ _CONTROL = 0.1
 _LOGIT_TOLERANCE = 1e-5
 _RATES = tuple(0.1 * 0.25**k for k in range(8))
 _MIN_VOCABULARY = 8
-_TOLERANCE, _TOLERANCE_BFLOAT16 = 1e-4, 3e-2
+_TOLERANCE, _TOLERANCE_BFLOAT16 = 1e-4, 6e-2
+"""In bfloat16 the gradients of units differ by 2 to 4 % by rounding alone (SmolLM2, 17 random adapters: mean 2.3 %, the
+largest 3.6 %); a fault puts them off by half their size or more."""
 _TENSOR_SLACK_BFLOAT16 = 8.0
 """How much worse than all tensors together a single one may be in bfloat16. In a deep model rounding alone puts small
-tensors off by up to 12 % (SmolLM2, 30 layers), all together by 1 to 2 %; a fault in one tensor puts it off by its own
+tensors off by up to 12 % (SmolLM2, 30 layers), all together by 2 to 4 %; a fault in one tensor puts it off by its own
 size."""
 _SMALL_MODEL_BYTES = 256 << 20
 """A model up to this size is copied to try the export in a fresh base."""
@@ -99,7 +101,7 @@ def parity_probe(
     Args:
         model: on its device, with the parameters that will be trained marked.
         vocab_size: of the tokenizer; synthetic tokens are below it.
-        tolerance: largest relative error of the gradients, of each tensor's too; None: 1e-4 for a float32 base, 3e-2
+        tolerance: largest relative error of the gradients, of each tensor's too; None: 1e-4 for a float32 base, 6e-2
             for bfloat16 and 4-bit ones, where a single tensor may be off by eight times as much.
         gradients: the path that will be trained with.
         gradient_checkpointing: as it will be trained with.
