@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from fedward.client.training import probe, trainer
 from fedward.client.training.engine import FedwardPrivacyEngine
-from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.losses import IGNORED, causal_logits, record_losses
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.common.errors import FedwardError, TrainingError, UnsupportedModelError
 from fedward.common.privacy.distributed import RingMechanism
@@ -30,6 +30,7 @@ from tests.client.training.tiny import (
     VOCABULARY,
     adapted,
     flat,
+    mean_loss,
     packed,
     patients,
     permit_for,
@@ -219,7 +220,7 @@ def backward(model: nn.Module, optimizer: FlatDPOptimizer, units: list[Unit], lo
     batch = packed(units)
     optimizer.expect_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
     found = losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
-    unit_mean_loss(found, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+    mean_loss(found, batch).backward()  # type: ignore[no-untyped-call]
 
 
 def batch_mean_losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -113,7 +113,7 @@ def test_the_embedded_base_loads_in_bfloat16_and_passes_the_probe(tmp_path: Path
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
     adapted_model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
     assert {p.dtype for p in trainable(adapted_model)} == {torch.float32}
-    assert 1e-5 < parity_probe(adapted_model, vocab_size=len(tokenizer)) <= 6e-2
+    assert 1e-5 < parity_probe(adapted_model, vocab_size=len(tokenizer)) <= 3e-2
 
 
 # ---------------------------------------------------------------------------------------------------- float16
@@ -230,7 +230,7 @@ def test_an_nf4_base_passes_the_probe_and_trains() -> None:
     model, tokenizer = load_base(resolve_base("embedded", embedded=embedded_base_dir()), quantization="nf4")
     assert model.is_quantized
     adapted_model = get_peft_model(model, LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"))
-    assert parity_probe(adapted_model, vocab_size=len(tokenizer)) <= 6e-2
+    assert parity_probe(adapted_model, vocab_size=len(tokenizer)) <= 3e-2
     assert bool(moved(adapted_model).isfinite().all())
 
 

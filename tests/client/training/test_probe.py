@@ -76,7 +76,7 @@ def test_the_probe_passes_a_bfloat16_base_at_its_tolerance() -> None:
     for name, parameter in model.named_parameters():
         if "lora_" not in name:
             parameter.data = parameter.data.bfloat16()
-    assert 1e-4 < parity_probe(model, vocab_size=VOCABULARY) <= 6e-2
+    assert 1e-4 < parity_probe(model, vocab_size=VOCABULARY) <= 3e-2
 
 
 def test_the_probe_gives_everything_back_bit_for_bit() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fedward.client.training.losses import unit_sum_loss
 from fedward.client.training.packing import PackedBatch, pack
 from fedward.client.training.trainer import TrainingSpec, Units
 from fedward.common.ledger.budget import BudgetAccount, Permit
@@ -177,6 +178,11 @@ def spec(**changes: Any) -> TrainingSpec:  # noqa: ANN401
         "pad_token_id": 0,
     }
     return TrainingSpec(**{**settings, **changes})
+
+
+def mean_loss(row_losses: Tensor, batch: PackedBatch) -> Tensor:
+    """The mean over units of the mean over each one's rows, as callers of Opacus' ``mean`` reduction have it."""
+    return unit_sum_loss(row_losses, batch.unit_of_row, batch.num_units) / batch.num_units
 
 
 def permit_for(settings: TrainingSpec) -> Permit | None:
