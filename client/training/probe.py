@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from fedward.client.training import guards
-from fedward.client.training.engine import FedwardPrivacyEngine
+from fedward.client.training.engine import FedwardPrivacyEngine, Gradients
 from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
 from fedward.client.training.hooks import RowGradSampleHooks, quiet_backward
 from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_sum_loss
@@ -53,8 +53,6 @@ off by 1 %, and by up to 12 % where a batch's kernels round otherwise; a fault i
 size."""
 _SMALL_MODEL_BYTES = 256 << 20
 """A model up to this size is copied to try the export in a fresh base."""
-
-Gradients = Literal["fused", "hooks"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -219,13 +217,14 @@ def _require_learning(model: PeftModel, rows: _Rows, gradients: Gradients) -> No
         noise_multiplier=0.0,
         clip_norm=float("inf"),
         expected_units=_ROWS,
+        loss_reduction="sum",
     )
     try:
         for rate in _RATES:
             losses = rows.losses(model)
             before = float(losses.detach().mean())
             with quiet_backward():
-                losses.mean().backward()  # type: ignore[no-untyped-call]
+                losses.sum().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             with torch.no_grad():
                 grads = [p.grad for p in parameters if p.grad is not None]

@@ -39,7 +39,7 @@ def default_clamp_log2(num_sites: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantiser:
-    """float32 vectors to the ring and sums of them back.
+    """Vectors of floats to the ring and sums of them back.
 
     Args:
         scale_log2: k; 2^k steps per unit of the update.

@@ -7,7 +7,7 @@ With n sites, a Shamir threshold t, at most d dropouts and n_C colluders:
 * ``resilient``: the server may name different survivors to different sites, as long as the shares suffice for each
   story; counting votes leaves ⌈(n − n_C)(T − d) / T⌉ with T = t − n_C (derived).
 
-Not handled here: a site's own floor above 2 and its policy. Nothing uses this module yet: the masked profiles, and with
+Not handled here: a site's own floor above 2 and its policy. No plan uses this module yet: the masked profiles, and with
 them these numbers, come into plans with version 0.2.
 """
 
