@@ -20,7 +20,7 @@ from fedward.common.lora.adapters import Adapter, unflatten
 from fedward.common.lora.aggregation import Rotations, after_round, along_rank, starting_adapter, trained_layout
 from fedward.common.lora.orthogonal import turn_mean, turn_variance
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.common.secagg.plain import quantiser_of
+from fedward.common.secagg.plain import opened_values
 from fedward.common.secagg.transcript import CohortFacts
 
 Update = Mapping[str, NDArray[np.float64]]
@@ -39,14 +39,12 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have; ``ROUND_VOID`` if a column has fewer
             survivors than the plan's minimum cohort.
     """
-    quantiser = quantiser_of(facts)
-    if not quantiser.in_range(opened.total, len(opened.survivors)):
-        raise ProtocolError("SUM_OUT_OF_RANGE", "the sum is beyond what the survivors' clamps allow")
+    values = opened_values(facts, opened)
     if num_full_rank(plan, opened.survivors) < plan.secagg.min_cohort:
         raise ProtocolError("ROUND_VOID", "too few survivors train the adapter's last column")
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
     weights = column_weights(plan, opened.survivors)
-    total = unflatten(trained, quantiser.dequantise(opened.total))
+    total = unflatten(trained, values)
     return {name: part / along_rank(name, weights) for name, part in total.items()}
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from fedward.common.errors import ProtocolError
 from fedward.common.privacy.clip_probe import median_norm
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.common.secagg.plain import quantiser_of
+from fedward.common.secagg.plain import opened_values
 from fedward.common.secagg.transcript import CohortFacts
 
 
@@ -15,7 +14,4 @@ def cohort_clip(facts: CohortFacts, opened: CohortSum) -> float:
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have.
     """
-    quantiser = quantiser_of(facts)
-    if not quantiser.in_range(opened.total, len(opened.survivors)):
-        raise ProtocolError("SUM_OUT_OF_RANGE", "the sum is beyond what the survivors' clamps allow")
-    return median_norm(quantiser.dequantise(opened.total))
+    return median_norm(opened_values(facts, opened))

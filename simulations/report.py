@@ -64,10 +64,12 @@ class Outcome:
     seconds: Mapping[str, float]
     """Stage to seconds; ``total`` among them."""
 
-    @property
-    def statements(self) -> Mapping[str, bytes]:
-        """What sites say they were charged, where it can be true."""
-        return credible(self.job.plan, self.result.events, [record.survivors for record in self.result.rounds])
+    statements: Mapping[str, bytes] = field(init=False, repr=False)
+    """What sites say they were charged, where it can be true."""
+
+    def __post_init__(self) -> None:
+        cohorts = [record.survivors for record in self.result.rounds]
+        object.__setattr__(self, "statements", credible(self.job.plan, self.result.events, cohorts))
 
 
 def report(outcome: Outcome) -> dict[str, Any]:

@@ -287,7 +287,7 @@ def _load(
         dtype=torch.bfloat16 if quantization == "nf4" else getattr(torch, dtype),
         use_safetensors=True,
         output_loading_info=True,
-        **(_nf4_options(device) if quantization == "nf4" else {}),
+        **(nf4_options(device) if quantization == "nf4" else {}),
         **only_local,
     )
     model, info = loaded
@@ -297,7 +297,7 @@ def _load(
     return model, tokenizer
 
 
-def _nf4_options(device: str) -> dict[str, Any]:
+def nf4_options(device: str) -> dict[str, Any]:
     """What makes transformers load the linear layers in 4 bits; they are quantised on the device, layer by layer."""
     import torch
     from transformers import BitsAndBytesConfig

@@ -13,10 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedward.common.privacy.noise import Entropy
+from fedward.common.privacy.noise import DRAWS, Entropy
 
-_DRAWS = 4
-"""As in ``common.privacy.noise``: the low-order bits of a single floating-point draw betray what it was added to."""
 _AHEAD = 1 << 18
 """Coordinates from which a thread is worth its start; fewer take a few milliseconds."""
 _CHUNK = 1 << 20
@@ -67,10 +65,10 @@ def normals_on(device: torch.device, entropy: Entropy, count: int) -> Tensor:
     for start in range(0, count, 2 * _CHUNK):
         part = out[start : start + 2 * _CHUNK]
         half = (len(part) + 1) // 2
-        words = torch.from_numpy(entropy.words(2 * _DRAWS * half).view(np.int64)).to(device).view(2, _DRAWS, half)
+        words = torch.from_numpy(entropy.words(2 * DRAWS * half).view(np.int64)).to(device).view(2, DRAWS, half)
         radius = (-2.0 * (_unsigned(words[0]).add_(1.0) * 2.0**-64).log_()).sqrt_()  # of a number in (0, 1]
         angle = ((words[1] >> 11) & ((1 << 53) - 1)).double().mul_(2.0**-53 * 2.0 * math.pi)
-        scale = 1.0 / math.sqrt(_DRAWS)
+        scale = 1.0 / math.sqrt(DRAWS)
         part[:half] = (radius * angle.cos()).sum(dim=0) * scale
         part[half:] = ((radius * angle.sin()).sum(dim=0) * scale)[: len(part) - half]
     return out

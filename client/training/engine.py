@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from opacus import PrivacyEngine
@@ -23,6 +23,9 @@ from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.common import _validate
 from fedward.common.errors import TrainingError, UnsupportedModelError
 from fedward.common.privacy.noise import Entropy
+
+Gradients = Literal["fused", "hooks"]
+"""How per-unit gradients are made."""
 
 
 class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is untyped
@@ -39,7 +42,7 @@ class FedwardPrivacyEngine(PrivacyEngine):  # type: ignore[misc]  # Opacus is un
             # Opacus speaks of torch's generator here; noise comes from ``entropy``.
             warnings.filterwarnings("ignore", message="Secure RNG turned off")
             super().__init__(accountant=accountant)
-        if gradients not in ("fused", "hooks"):
+        if gradients not in get_args(Gradients):
             raise TrainingError(f"gradients = {gradients!r}: expected fused or hooks")
         self._entropy, self._gradients = entropy, gradients
         self._hooks: AbstractGradSampleHooks | None = None

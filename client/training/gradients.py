@@ -31,10 +31,6 @@ from fedward.client.training import guards
 from fedward.client.training.physical import GRAD_SAMPLE, BatchWatch, PhysicalBatch
 from fedward.common.errors import TrainingError, UnsupportedModelError
 
-PROVEN_ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
-"""``model_type`` of the architectures that the tests compare with one backward for each record. Others are trained too,
-if the start-up probe passes them."""
-
 _FLATTENING = frozenset({"OPTForCausalLM", "OPTModel"})
 """Architectures that flatten (R, T, d) to (R·T, d) row by row; proven in the tests and by the probe."""
 
@@ -187,4 +183,4 @@ def _add(parameter: Tensor, value: Tensor, batch: PhysicalBatch) -> None:
     setattr(parameter, GRAD_SAMPLE, value if earlier is None else earlier + value)  # the module was used twice
 
 
-__all__ = ["GRAD_SAMPLE", "LoraGradSampleHooks", "PhysicalBatch", "PROVEN_ARCHITECTURES"]
+__all__ = ["GRAD_SAMPLE", "LoraGradSampleHooks", "PhysicalBatch"]

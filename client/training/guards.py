@@ -14,6 +14,9 @@ from fedward.common.errors import TrainingError, UnsupportedModelError
 if TYPE_CHECKING:
     from peft import PeftModel
 
+PROVEN_ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
+"""``model_type`` of the architectures that the tests compare with one backward for each record; others are refused."""
+
 _EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts")
 _UNPROVEN_WRAPPERS = frozenset(
     {"DataParallel", "DistributedDataParallel", "FullyShardedDataParallel", "OptimizedModule"}
@@ -60,6 +63,12 @@ def refuse_unproven(model: nn.Module, *, linear_only: bool = True) -> None:
                 _refuse_parameter(f"{name}.{leaf}", module, parameter, owner, linear_only=linear_only)
     if not owner:
         raise UnsupportedModelError("the model has no trainable parameter")
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind is not None and kind not in PROVEN_ARCHITECTURES:
+        raise UnsupportedModelError(
+            f"the architecture {kind!r} is not proven",
+            hint=f"Take a base of one of: {', '.join(PROVEN_ARCHITECTURES)}.",
+        )
 
 
 def _refuse_layout(model: nn.Module) -> None:

@@ -61,9 +61,11 @@ class RowGradSampleHooks(BatchWatch, GradSampleHooks):  # type: ignore[misc]  # 
                 instead of patients.
         """
         batch = self._batch
-        for parameter in guards.trainable(self._module) if batch is not None else ():
+        if batch is None:
+            return
+        for parameter in guards.trainable(self._module):
             rows = getattr(parameter, GRAD_SAMPLE)
-            if not isinstance(rows, Tensor) or batch is None:
+            if not isinstance(rows, Tensor):
                 continue  # the optimiser refuses it by its own words
             if rows.shape[0] != batch.rows:
                 raise TrainingError(

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from fedward.common.errors import ConfigError, UnsupportedModelError
+from fedward.common.lora import adapters
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +39,8 @@ def rank_prefixes(model: nn.Module, trained_rank: int | None) -> dict[nn.Paramet
         return {}
     found: dict[nn.Parameter, Prefix] = {}
     for name, parameter in model.named_parameters():
-        axis = 1 if ".lora_B." in name else 0
-        if not parameter.requires_grad or not (axis or ".lora_A." in name):
+        axis = 1 if adapters.FACTOR_B in name else 0
+        if not parameter.requires_grad or not (axis or adapters.FACTOR_A in name):
             if parameter.requires_grad and ".lora_embedding_" in name:
                 raise UnsupportedModelError(f"{name}: a rank prefix of an embedding's adapter is not proven")
             continue

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.client.training.session import AdapterSession, Units, training_spec
-from fedward.client.training.trainer import TrainingSpec
+from fedward.client.training.session import AdapterSession, training_spec
+from fedward.client.training.trainer import TrainingSpec, Units
 from fedward.common.agreement import site_rank, with_clip
 from fedward.common.config import RunPlan
 from fedward.common.errors import ProtocolError

@@ -37,20 +37,6 @@ def record_losses(logits: Tensor, labels: Tensor) -> Tensor:
     return losses.sum(dim=1) / (target != IGNORED).sum(dim=1).clamp(min=1)
 
 
-def unit_mean_loss(row_losses: Tensor, unit_of_row: Tensor | None, units: int) -> Tensor:
-    """The mean over units of the mean over each unit's rows.
-
-    Args:
-        row_losses: (R,).
-        unit_of_row: (R,) int64 in [0, units); None where every row is a unit of its own.
-        units: how many there are.
-
-    Returns:
-        A scalar, in whose gradient a unit appears with the factor 1 / units.
-    """
-    return unit_sum_loss(row_losses, unit_of_row, units) / units
-
-
 def unit_sum_loss(row_losses: Tensor, unit_of_row: Tensor | None, units: int) -> Tensor:
     """The sum over units of the mean over each unit's rows: what is trained with.
 
@@ -68,4 +54,4 @@ def unit_sum_loss(row_losses: Tensor, unit_of_row: Tensor | None, units: int) ->
     return (row_losses / counts[unit_of_row]).sum()
 
 
-__all__ = ["causal_logits", "IGNORED", "record_losses", "unit_mean_loss", "unit_sum_loss"]
+__all__ = ["causal_logits", "IGNORED", "record_losses", "unit_sum_loss"]

@@ -20,7 +20,7 @@ from opacus.grad_sample.gsm_base import AbstractGradSampleHooks
 from opacus.optimizers import DPOptimizer
 from torch import Tensor, nn
 
-from fedward.client.training.clipping import MIN_CLIP, NORM_MARGIN, clip_factors, unit_norms
+from fedward.client.training.clipping import MIN_CLIP, clip_factors, unit_norms
 from fedward.client.training.device_noise import NoiseSource
 from fedward.client.training.gradients import GRAD_SAMPLE, LoraGradSampleHooks
 from fedward.client.training.hooks import RowGradSampleHooks
@@ -228,7 +228,7 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             return
         samples, scale = self._require_complete()
         rows = self._layout.rows(samples)
-        factor, usable = self._clip_factors(rows, scale)
+        factor, usable = clip_factors(rows, clip_norm=self.max_grad_norm, scale=scale)
         if not bool(usable.all()):
             self.nonfinite_units += int((~usable).sum())
             rows = [torch.where(usable.unsqueeze(1), row, 0.0) for row in rows]
@@ -279,10 +279,6 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             raise TrainingError(f"batch dimensions {sizes} are not the number of units, {announced or units}")
         return samples, (1.0 if hooks is None else hooks.loss_scale)
 
-    def _clip_factors(self, rows: list[Tensor], scale: float) -> tuple[Tensor, Tensor]:
-        """(U,) float32 factors, and which units can be used; the norms read the same stored values as the sum."""
-        return clip_factors(rows, clip_norm=self.max_grad_norm, scale=scale)
-
     def _release(self) -> None:
         for parameter in self._parameters:
             setattr(parameter, GRAD_SAMPLE, None)
@@ -292,4 +288,4 @@ class FlatDPOptimizer(DPOptimizer):  # type: ignore[misc]  # Opacus is untyped
             self._hooks.release()
 
 
-__all__ = ["FlatDPOptimizer", "NORM_MARGIN"]
+__all__ = ["FlatDPOptimizer"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 from fedward.client.training.base_model import require_device
 from fedward.client.training.norms import noisy_norms
 from fedward.client.training.probe import parity_probe
-from fedward.client.training.trainer import TrainingSpec, train
+from fedward.client.training.trainer import TrainingSpec, Units, train
 from fedward.common.config import BasePlan, RunPlan, TensorSpec
 from fedward.common.errors import ConfigError, UnsupportedModelError
 from fedward.common.ledger.budget import Permit
@@ -22,9 +22,6 @@ from fedward.common.privacy.noise import Entropy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-Units = Sequence[Sequence[Sequence[int]]]
-"""Patients, each a sequence of records, each a sequence of token ids."""
 
 
 class AdapterSession:

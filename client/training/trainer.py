@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 import torch
@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fedward.client.training import guards
-from fedward.client.training.engine import FedwardPrivacyEngine
+from fedward.client.training.engine import FedwardPrivacyEngine, Gradients
 from fedward.client.training.hooks import quiet_backward
 from fedward.client.training.losses import causal_logits, record_losses, unit_sum_loss
 from fedward.client.training.modes import checkpointing, compute_precision, training_mode
@@ -83,7 +83,7 @@ class TrainingSpec:
     trained_rank: int | None = None
     """Train only the first so many columns of each B and rows of each A: they alone are clipped and noised, the others
     stay bit for bit. None: all."""
-    gradients: Literal["fused", "hooks"] = "fused"
+    gradients: Gradients = "fused"
     """``hooks``: Opacus' own, slower, for trainable norms and embeddings."""
     gradient_checkpointing: bool = False
     """Compute activations a second time instead of keeping them: less memory, more time, the same result."""
@@ -101,7 +101,7 @@ class TrainingSpec:
             _validate.positive(clip_norm=self.clip_norm, noise_multiplier=self.noise_multiplier)
         if self.optimizer not in ("sgd", "adamw"):
             raise ConfigError(f"optimizer = {self.optimizer!r}: expected sgd or adamw")
-        if self.gradients not in ("fused", "hooks"):
+        if self.gradients not in get_args(Gradients):
             raise ConfigError(f"gradients = {self.gradients!r}: expected fused or hooks")
         if self.trained_rank is not None:
             _validate.positive(trained_rank=self.trained_rank)

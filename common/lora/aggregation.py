@@ -26,7 +26,16 @@ from numpy.typing import NDArray
 
 from fedward.common.config import Aggregation, RunPlan, TensorSpec
 from fedward.common.errors import ConfigError
-from fedward.common.lora.adapters import FACTOR_A, FACTOR_B, Adapter, Layout, Vector, initial_adapter, unflatten
+from fedward.common.lora.adapters import (
+    FACTOR_A,
+    FACTOR_B,
+    Adapter,
+    Layout,
+    Vector,
+    flatten,
+    initial_adapter,
+    unflatten,
+)
 from fedward.common.lora.orthogonal import Matrix, turn
 
 Rotations = Mapping[str, Matrix]
@@ -117,8 +126,8 @@ def only_prefix(layout: Layout, vector: Vector, rank: int) -> Vector:
             part[:, rank:] = 0
         else:
             part[rank:] = 0
-        parts[name] = part.reshape(-1)
-    return np.concatenate([parts[spec.name] for spec in layout]) if layout else vector.copy()
+        parts[name] = part
+    return flatten(layout, parts)
 
 
 def after_round(method: Aggregation, layout: Layout, adapter: Adapter) -> tuple[Adapter, Rotations]:

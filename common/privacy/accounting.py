@@ -231,6 +231,7 @@ def _epsilon(merged: tuple[PrivacyEvent, ...], delta: float) -> float:
 
 @lru_cache(maxsize=32)
 def distribution_of(event: PrivacyEvent, discretisation: float) -> PrivacyLossDistribution:
+    """Of all of the event's releases, pessimistic on a grid of ``discretisation``."""
     from dp_accounting.pld import privacy_loss_distribution as pld
 
     if isinstance(event, Laplace):
@@ -368,6 +369,7 @@ def _order(event: PrivacyEvent) -> tuple[str, tuple[float, ...]]:
 __all__ = [
     "check_delta",
     "DISCRETISATION",
+    "distribution_of",
     "epsilon",
     "epsilon_at",
     "epsilon_rdp",

@@ -38,7 +38,11 @@ def random_words(count: int, *, key: bytes | None = None) -> NDArray[np.uint64]:
     return _keystream.words(_fresh_key() if key is None else key, 2 * count).view("<u8")
 
 
-def standard_normal(count: int, *, key: bytes | None = None, draws: int = 4) -> NDArray[np.float32]:
+DRAWS = 4
+"""Normals in a value of noise. The low-order bits of a single floating-point draw betray what it was added to."""
+
+
+def standard_normal(count: int, *, key: bytes | None = None, draws: int = DRAWS) -> NDArray[np.float32]:
     """(count,) float32 standard normals, by Box-Muller in float64.
 
     The radius takes a 64-bit word, so the tail reaches 9.42 standard deviations. A value is the sum of ``draws``
@@ -145,4 +149,4 @@ class Entropy:
         return "Entropy.system()" if self.is_private else "Entropy.seeded(…)"
 
 
-__all__ = ["Entropy", "MIN_SEED_BYTES", "random_words", "standard_normal"]
+__all__ = ["DRAWS", "Entropy", "MIN_SEED_BYTES", "random_words", "standard_normal"]

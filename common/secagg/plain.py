@@ -35,6 +35,18 @@ def quantiser_of(facts: CohortFacts) -> ring.Quantiser:
     return quantiser
 
 
+def opened_values(facts: CohortFacts, opened: CohortSum) -> NDArray[np.float64]:
+    """(L,) float64, the sum of the survivors' updates.
+
+    Raises:
+        ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have.
+    """
+    quantiser = quantiser_of(facts)
+    if not quantiser.in_range(opened.total, len(opened.survivors)):
+        raise ProtocolError("SUM_OUT_OF_RANGE", "the sum is beyond what the survivors' clamps allow")
+    return quantiser.dequantise(opened.total)
+
+
 class PlainParticipant:
     """Quantises; adds nothing."""
 

@@ -68,7 +68,7 @@ class _Scratch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quantiser:
-    """float32 vectors to the ring and sums of them back.
+    """Vectors of floats to the ring and sums of them back.
 
     Args:
         scale_log2: k; 2^k steps per unit of the update.

@@ -10,11 +10,11 @@ from __future__ import annotations
 import copy
 import importlib.metadata
 import platform
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from fedward.simulations.benchmarks.dp_architectures import architecture_works, check_gradients
+from fedward.simulations.benchmarks.dp_architectures import MAX_TOKENS, architecture_works, check_gradients
 from fedward.simulations.benchmarks.dp_arms import ARMS, Attach, quiet
 from fedward.simulations.benchmarks.dp_models import Work, build, full_batch
 from fedward.simulations.console import Interface, Silent
@@ -187,7 +187,7 @@ def _times(seconds: Mapping[str, list[float]]) -> dict[str, Any]:
 def _architecture_row(
     work: Work, arms: Mapping[str, Attach], repeats: int, on_turn: Callable[[], None]
 ) -> dict[str, Any]:
-    check = check_gradients(build(work), max_tokens=min(37, work.tokens))
+    check = check_gradients(build(work), max_tokens=min(MAX_TOKENS, work.tokens))
     row = measure_row(work, arms, repeats, on_turn)
     return {
         "architecture": work.architecture,
@@ -226,27 +226,32 @@ def _summary(
         "peak_memory_ratio": max(row["peak_memory_ratio"]["fused"] for row in rows),
         "max_relative_gradient_error": max(row["relative_gradient_error"] for row in architectures),
     }
-    figures["verdict"] = verdict(figures, judges_time=scope.judges_time)
+    cuda = _cuda() if scope.cuda else "not run"
+    figures["verdict"] = verdict(figures, judges_time=scope.judges_time, cuda=cuda)
     return {
         **figures,
+        "passed": not figures["verdict"].startswith("FAIL"),
         "repeats": scope.repeats,
         "architecture_repeats": scope.architecture_repeats,
         "shapes": shapes,
         "architectures": architectures,
         "training_call": call,
-        "cuda": _cuda() if scope.cuda else "not run",
+        "cuda": cuda,
         "definitions": dict(DEFINITIONS),
         "device": {"processor": platform.machine(), "threads": 1},
         "versions": {name: importlib.metadata.version(name) for name in ("torch", "opacus", "peft", "transformers")},
     }
 
 
-def verdict(figures: Mapping[str, float], *, judges_time: bool = True) -> str:
+def verdict(
+    figures: Mapping[str, float], *, judges_time: bool = True, cuda: str | Sequence[Mapping[str, Any]] = ()
+) -> str:
     """``ok``, ``FAIL: …`` with what is over its limit, or ``INCONCLUSIVE: …`` if only the time cannot be told.
 
     Args:
         figures: the headline.
         judges_time: False leaves time out of it.
+        cuda: the rows of a CUDA device, which are judged by themselves; or why there are none.
     """
     limits = {
         "flops_ratio": MAX_FLOPS_RATIO,
@@ -257,6 +262,7 @@ def verdict(figures: Mapping[str, float], *, judges_time: bool = True) -> str:
     is_conclusive = abs(figures["cpu_ratio_noise_floor"] - 1) <= MAX_FLOOR
     if judges_time and is_conclusive and not figures["cpu_ratio_nonprivate"] <= MAX_CPU_RATIO:
         over.append(f"cpu_ratio_nonprivate > {MAX_CPU_RATIO:g}")
+    over += [f"cuda {row['name']}" for row in cuda if not isinstance(row, str) and row.get("passed") is False]
     if over:
         return "FAIL: " + ", ".join(over)
     if not judges_time:

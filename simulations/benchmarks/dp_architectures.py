@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fedward.simulations.benchmarks.dp_models import ARCHITECTURES, TARGETS, Work, batch_of, ragged_patients
+from fedward.client.training.guards import PROVEN_ARCHITECTURES
+from fedward.simulations.benchmarks.dp_models import TARGETS, Work, batch_of, ragged_patients
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from fedward.client.training.trainer import Units
 
 _NUM_UNITS = 7
-_MAX_TOKENS = 37
+MAX_TOKENS = 37
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,12 +32,12 @@ def architecture_works(*, width: int, tokens: int, rows: int) -> list[Work]:
     """Every architecture with both kinds of targets."""
     return [
         Work(architecture=name, targets=targets, width=width, tokens=tokens, rows=rows)
-        for name in ARCHITECTURES
+        for name in PROVEN_ARCHITECTURES
         for targets in TARGETS
     ]
 
 
-def check_gradients(model: PeftModel, *, max_tokens: int = _MAX_TOKENS) -> GradientCheck:
+def check_gradients(model: PeftModel, *, max_tokens: int = MAX_TOKENS) -> GradientCheck:
     """Compare on seven patients of one to three records of unequal length, padded together."""
     units = sorted(ragged_patients(_NUM_UNITS, max_tokens=max_tokens), key=lambda unit: max(map(len, unit)))
     expected = loop_gradients(model, units)

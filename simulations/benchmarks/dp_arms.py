@@ -132,8 +132,10 @@ def quiet() -> Iterator[None]:
 
 def _losses(model: PeftModel, batch: PackedBatch) -> Tensor:
     from fedward.client.training.losses import causal_logits, record_losses
+    from fedward.client.training.modes import compute_precision
 
-    return record_losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
+    with compute_precision(model):
+        return record_losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
 
 
 def _sgd(model: PeftModel) -> torch.optim.Optimizer:

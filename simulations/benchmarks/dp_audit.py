@@ -122,6 +122,7 @@ class FloatMechanism:
                 clip_norm=CLIP_NORM,
                 expected_units=1.0,
                 distributed=is_distributed,
+                loss_reduction="sum",
             )
 
     def step(self, drawn: NDArray[np.int64]) -> None:
@@ -224,8 +225,8 @@ def canary_input(drawn: NDArray[np.int64], width: int) -> Tensor:
 
 
 def canary_loss(model: nn.Module, x: Tensor) -> Tensor:
-    """The mean over units of a loss whose gradient is minus the unit's canary: descent raises members' scores."""
-    loss: Tensor = -model(x).sum(dim=(1, 2)).mean()
+    """The sum over units of a loss whose gradient is minus the unit's canary: descent raises members' scores."""
+    loss: Tensor = -model(x).sum()
     return loss
 
 

@@ -92,23 +92,25 @@ def _random_base(config: LlamaConfig, device: str) -> PreTrainedModel:
 
 def _nf4_base(config: LlamaConfig, device: str) -> PreTrainedModel:
     """Written to a folder and read back, for that is how transformers quantises."""
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
 
-    quantisation = BitsAndBytesConfig(  # type: ignore[no-untyped-call]
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
-    )
+    from fedward.client.training.base_model import nf4_options
+
     with tempfile.TemporaryDirectory() as folder:
         _random_base(config, "cpu").save_pretrained(folder)
         model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
-            folder, quantization_config=quantisation, device_map={"": device}, dtype=torch.bfloat16
+            folder, dtype=torch.bfloat16, **nf4_options(device)
         )
     return model
 
 
 def _row(name: str, base: PreTrainedModel, load: Load, *, checkpointing: bool) -> dict[str, Any]:
-    model = _adapted(base, load, checkpointing=checkpointing)
+    from fedward.client.training import modes
+
+    model = _adapted(base, load)
     batch = _batch(load, next(model.parameters()).device)
-    seconds, peaks = _in_turns(model, batch, load)
+    with modes.checkpointing(model, wanted=checkpointing):
+        seconds, peaks = _in_turns(model, batch, load)
     reference = statistics.median(seconds["nonprivate"])
     ratios = {arm: statistics.median(values) / reference for arm, values in seconds.items() if arm != "nonprivate"}
     memory = peaks["fused"] / peaks["nonprivate"] if peaks["nonprivate"] else 1.0
@@ -124,7 +126,7 @@ def _row(name: str, base: PreTrainedModel, load: Load, *, checkpointing: bool) -
     }
 
 
-def _adapted(base: PreTrainedModel, load: Load, *, checkpointing: bool) -> PeftModel:
+def _adapted(base: PreTrainedModel, load: Load) -> PeftModel:
     from peft import LoraConfig, get_peft_model
 
     config = LoraConfig(
@@ -132,10 +134,6 @@ def _adapted(base: PreTrainedModel, load: Load, *, checkpointing: bool) -> PeftM
     )
     with quiet():
         model = get_peft_model(base, config, autocast_adapter_dtype=True)  # the factors stay float32
-    if checkpointing:
-        model.enable_input_require_grads()
-        inner: Any = model.get_base_model()
-        inner.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return model.train()
 
 
@@ -170,7 +168,6 @@ def _in_turns(model: PeftModel, batch: PackedBatch, load: Load) -> tuple[dict[st
 def _timed(step: Callable[[], None]) -> float:
     torch.cuda.synchronize()
     start = time.perf_counter()
-    with torch.autocast("cuda", torch.bfloat16):
-        step()
+    step()
     torch.cuda.synchronize()
     return time.perf_counter() - start

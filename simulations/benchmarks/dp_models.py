@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedward.client.training.guards import PROVEN_ARCHITECTURES
 from fedward.common.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
 
     from fedward.client.training.packing import PackedBatch
 
-ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
 TARGETS: tuple[Literal["q,v", "all-linear"], ...] = ("q,v", "all-linear")
 VOCABULARY = 1000
 _ATTENTION = {"gpt2": ["c_attn"], "bert": ["query", "value"]}
@@ -42,6 +42,11 @@ class Work:
         return f"{self.architecture} d={self.width} T={self.tokens} B={self.rows} {self.targets}"
 
 
+def attention_of(architecture: str) -> list[str]:
+    """Names of the modules that the targets ``q,v`` mean."""
+    return _ATTENTION.get(architecture, ["q_proj", "v_proj"])
+
+
 def build(work: Work, *, seed: int = 0) -> PeftModel:
     """A random base with an adapter, in training mode, without dropout; B is not zero, so that dA is not either."""
     import torch
@@ -52,7 +57,7 @@ def build(work: Work, *, seed: int = 0) -> PeftModel:
     config = LoraConfig(
         r=work.rank,
         lora_alpha=2 * work.rank,
-        target_modules="all-linear" if everywhere else _ATTENTION.get(work.architecture, ["q_proj", "v_proj"]),
+        target_modules="all-linear" if everywhere else attention_of(work.architecture),
         task_type="CAUSAL_LM",
         fan_in_fan_out=work.architecture == "gpt2",
     )
@@ -96,7 +101,7 @@ def base(work: Work) -> nn.Module:
         case "bert":
             rates: dict[str, Any] = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
             return tf.BertLMHeadModel(tf.BertConfig(**common, intermediate_size=4 * d, is_decoder=True, **rates))
-    raise ConfigError(f"architecture = {work.architecture!r}: expected one of {', '.join(ARCHITECTURES)}")
+    raise ConfigError(f"architecture = {work.architecture!r}: expected one of {', '.join(PROVEN_ARCHITECTURES)}")
 
 
 def _gpt2(work: Work, heads: int) -> GPT2Config:

@@ -20,7 +20,7 @@ def show(figures: Mapping[str, Any], console: Console) -> None:
         console.print(f"CUDA: {figures['cuda']}")
     else:
         console.print(_cuda(figures["cuda"]))
-    style = "green" if figures["verdict"].startswith("ok") else "yellow"
+    style = {"ok": "green", "FA": "red"}.get(figures["verdict"][:2], "yellow")
     console.print(f"[{style}]{escape(figures['verdict'])}[/]")
 
 

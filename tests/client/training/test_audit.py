@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from opacus.grad_sample import GradSampleHooks
 from torch import Tensor, nn
 
-from fedward.client.training import probe, trainer
+from fedward.client.training import engine, probe, trainer
 from fedward.client.training.engine import FedwardPrivacyEngine
-from fedward.client.training.losses import IGNORED, causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.losses import IGNORED, causal_logits, record_losses
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.common.errors import FedwardError, TrainingError, UnsupportedModelError
 from fedward.common.privacy.distributed import RingMechanism
@@ -30,6 +31,7 @@ from tests.client.training.tiny import (
     VOCABULARY,
     adapted,
     flat,
+    mean_loss,
     packed,
     patients,
     permit_for,
@@ -68,7 +70,7 @@ def test_the_separation_in_theory_is_that_of_the_design_page() -> None:
 
 
 def test_every_path_of_the_product_is_audited() -> None:
-    assert set(PATHS) == {"fused", "hooks", "distributed"}
+    assert set(PATHS) == {*get_args(engine.Gradients), "distributed"}
 
 
 @pytest.mark.parametrize("changes", [{"mu_ratio": 1.25}, {"noise_ratio": 0.85}, {"idle_noise_ratio": 0.0}])
@@ -219,7 +221,7 @@ def backward(model: nn.Module, optimizer: FlatDPOptimizer, units: list[Unit], lo
     batch = packed(units)
     optimizer.expect_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
     found = losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
-    unit_mean_loss(found, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+    mean_loss(found, batch).backward()  # type: ignore[no-untyped-call]
 
 
 def batch_mean_losses(logits: Tensor, labels: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fedward.client.training.gradients import LoraGradSampleHooks
-from fedward.client.training.losses import causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.losses import causal_logits, record_losses
 from fedward.client.training.trainer import Units
 from fedward.common.errors import TrainingError, UnsupportedModelError
 from tests.client.training.tiny import (
@@ -18,6 +18,7 @@ from tests.client.training.tiny import (
     VOCABULARY,
     adapted,
     by_length,
+    mean_loss,
     packed,
     patients,
     reference_gradients,
@@ -36,7 +37,7 @@ def engine_gradients(model: torch.nn.Module, units: Units, *, autocast: bool = F
     hooks.set_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         logits = causal_logits(model, batch.token_ids, batch.attention_mask)
-    unit_mean_loss(record_losses(logits, batch.labels), batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+    mean_loss(record_losses(logits, batch.labels), batch).backward()  # type: ignore[no-untyped-call]
     grads = [p.grad_sample.float() * hooks.loss_scale for p in trainable(model)]  # type: ignore[attr-defined]
     hooks.cleanup()
     return grads

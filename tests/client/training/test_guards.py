@@ -121,11 +121,28 @@ def with_rotary(kind: str) -> nn.Module:
     return get_peft_model(tf.LlamaForCausalLM(config), LoraConfig(r=2, target_modules=["q_proj"]))
 
 
+def of_another_architecture() -> nn.Module:
+    import transformers as tf
+    from peft import LoraConfig, get_peft_model
+
+    config = tf.MistralConfig(
+        vocab_size=61,
+        hidden_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        intermediate_size=32,
+        max_position_embeddings=64,
+    )
+    return get_peft_model(tf.MistralForCausalLM(config), LoraConfig(r=2, target_modules=["q_proj"]))
+
+
 def frozen() -> nn.Module:
     return adapted().requires_grad_(False)
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "an unproven architecture": (of_another_architecture, "architecture 'mistral' is not proven"),
     "DoRA": (with_dora, "q_proj.*DoRA"),
     "mixture of experts": (with_experts, "num_local_experts"),
     "a trained norm": (with_trained_norm, "norm.weight: trainable LlamaRMSNorm"),

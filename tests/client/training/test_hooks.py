@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from fedward.client.training.engine import FedwardPrivacyEngine
 from fedward.client.training.hooks import RowGradSampleHooks, quiet_backward
-from fedward.client.training.losses import causal_logits, record_losses, unit_mean_loss
+from fedward.client.training.losses import causal_logits, record_losses
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.client.training.trainer import Units, train
 from fedward.common.errors import TrainingError, UnsupportedModelError
@@ -23,6 +23,7 @@ from tests.client.training.tiny import (
     by_length,
     flat,
     inner,
+    mean_loss,
     packed,
     patients,
     permit_for,
@@ -57,7 +58,7 @@ def backward(model: nn.Module, optimizer: FlatDPOptimizer, units: Units) -> None
     optimizer.expect_units(batch.num_units if batch.unit_of_row is None else batch.unit_of_row)
     losses = record_losses(causal_logits(model, batch.token_ids, batch.attention_mask), batch.labels)
     with quiet_backward():
-        unit_mean_loss(losses, batch.unit_of_row, batch.num_units).backward()  # type: ignore[no-untyped-call]
+        mean_loss(losses, batch).backward()  # type: ignore[no-untyped-call]
 
 
 def unit_gradients(model: nn.Module, units: Units) -> list[Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fedward.client.training.losses import IGNORED, record_losses, unit_mean_loss, unit_sum_loss
+from fedward.client.training.losses import IGNORED, record_losses, unit_sum_loss
 
 
 def logits(rows: int = 3, tokens: int = 5) -> torch.Tensor:
@@ -30,16 +30,7 @@ def test_a_record_without_labels_has_a_loss_of_zero() -> None:
     assert record_losses(logits(1), torch.full((1, 5), IGNORED)).tolist() == [0.0]
 
 
-def test_a_unit_counts_once_however_many_records_it_has() -> None:
-    losses = torch.tensor([1.0, 3.0, 10.0])
-    assert float(unit_mean_loss(losses, torch.tensor([0, 0, 1]), 2)) == pytest.approx((2.0 + 10.0) / 2)
-
-
-def test_the_sum_over_units_takes_the_mean_of_each() -> None:
+def test_a_unit_counts_once_however_many_records_it_has_and_without_an_index_each_row_is_one() -> None:
     losses = torch.tensor([1.0, 3.0, 10.0])
     assert float(unit_sum_loss(losses, torch.tensor([0, 0, 1]), 2)) == 2.0 + 10.0
     assert float(unit_sum_loss(losses, None, 3)) == 14.0
-
-
-def test_without_an_index_every_row_is_a_unit() -> None:
-    assert float(unit_mean_loss(torch.tensor([1.0, 3.0]), None, 2)) == 2.0

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedward.client.training import gradients, probe
+from fedward.client.training import engine, gradients, probe
 from fedward.client.training.modes import training_mode
 from fedward.client.training.optimizer import FlatDPOptimizer
 from fedward.client.training.probe import parity_probe
@@ -32,7 +32,7 @@ def test_the_probe_passes_the_hooks_path(name: str) -> None:
 
 
 @pytest.mark.parametrize("gradients", ["fused", "hooks"])
-def test_the_probe_passes_under_checkpointing_and_switches_it_off(gradients: probe.Gradients) -> None:
+def test_the_probe_passes_under_checkpointing_and_switches_it_off(gradients: engine.Gradients) -> None:
     model = adapted("llama")
     error = parity_probe(model, vocab_size=VOCABULARY, gradients=gradients, gradient_checkpointing=True)
     assert error <= 1e-5

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from fedward.client.training.local import LocalTrainer
-from fedward.client.training.session import AdapterSession, Units
+from fedward.client.training.session import AdapterSession
+from fedward.client.training.trainer import Units
 from fedward.common.agreement import round_event
 from fedward.common.config import Aggregation, RunPlan
 from fedward.common.errors import ProtocolError

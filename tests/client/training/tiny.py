@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from fedward.client.training.guards import PROVEN_ARCHITECTURES
+from fedward.client.training.losses import unit_sum_loss
 from fedward.client.training.packing import PackedBatch, pack
 from fedward.client.training.trainer import TrainingSpec, Units
 from fedward.common.ledger.budget import BudgetAccount, Permit
 from fedward.common.privacy.accounting import PoissonGaussian
 from fedward.simulations.benchmarks.dp_architectures import loop_gradients
+from fedward.simulations.benchmarks.dp_models import attention_of
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
 VOCABULARY = 61
 PEFT_WARNING = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 """peft 0.21.2 reads the old name of a flag of transformers 5.23."""
-ARCHITECTURES = ("gpt2", "llama", "qwen2", "qwen3", "opt", "bert")
-_ATTENTION = {"gpt2": ["c_attn"], "bert": ["query", "value"]}
+ARCHITECTURES = PROVEN_ARCHITECTURES
 
 
 def base(name: str) -> nn.Module:
@@ -63,7 +65,7 @@ def adapted(
     """A base with an adapter whose B is not zero; without dropout."""
     from peft import LoraConfig, get_peft_model
 
-    wanted: Any = targets or ("all-linear" if everywhere else _ATTENTION.get(name, ["q_proj", "v_proj"]))
+    wanted: Any = targets or ("all-linear" if everywhere else attention_of(name))
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
@@ -177,6 +179,11 @@ def spec(**changes: Any) -> TrainingSpec:  # noqa: ANN401
         "pad_token_id": 0,
     }
     return TrainingSpec(**{**settings, **changes})
+
+
+def mean_loss(row_losses: Tensor, batch: PackedBatch) -> Tensor:
+    """The mean over units of the mean over each one's rows, as callers of Opacus' ``mean`` reduction have it."""
+    return unit_sum_loss(row_losses, batch.unit_of_row, batch.num_units) / batch.num_units
 
 
 def permit_for(settings: TrainingSpec) -> Permit | None:

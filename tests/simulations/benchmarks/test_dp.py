@@ -107,6 +107,12 @@ def test_the_verdict(changes: dict[str, float], expected: str) -> None:
     assert dp.verdict({**GOOD, **changes}).startswith(expected)
 
 
+def test_a_cuda_row_over_its_limit_fails_the_verdict() -> None:
+    rows: list[dict[str, Any]] = [{"name": "bf16", "passed": True}, {"name": "nf4", "skipped": "not run"}]
+    assert dp.verdict(GOOD, cuda=rows) == "ok" == dp.verdict(GOOD, cuda="not run: no CUDA device")
+    assert dp.verdict(GOOD, cuda=[*rows, {"name": "nf4", "passed": False}]) == "FAIL: cuda nf4"
+
+
 def test_small_models_are_judged_by_what_is_counted_and_not_by_time() -> None:
     assert not dp.Scope.quick(7).judges_time
     assert dp.verdict({**GOOD, "cpu_ratio_nonprivate": 1.5}, judges_time=False).startswith("ok, but")
@@ -216,8 +222,6 @@ def test_the_code_of_the_cuda_rows_runs_on_a_cpu_in_the_devices_stead(monkeypatc
     monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 1000)
-    right = torch.autocast
-    monkeypatch.setattr(torch, "autocast", lambda device, *args, **kwargs: right("cpu", *args, **kwargs))
     rows = small_load(monkeypatch, "cpu")
     assert [row["name"] for row in rows] == ["bf16", "bf16 checkpointing", "nf4"]
     assert rows[0]["time_ratio"]["fused"] > 0
@@ -237,11 +241,19 @@ def test_the_cuda_rows_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_command_prints_one_json_object_as_its_last_line(
     monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(dp, "measure", lambda scope, ui: figures)
+    monkeypatch.setattr(dp, "measure", lambda scope, ui: {**figures, "verdict": "ok", "passed": True})
     done = CliRunner().invoke(bench_cli.bench_app, ["dp", "--json"])
     assert done.exit_code == 0
-    assert json.loads(done.stdout.strip().splitlines()[-1])["verdict"] == figures["verdict"]
+    assert json.loads(done.stdout.strip().splitlines()[-1])["verdict"] == "ok"
     assert "gpt2" in done.stderr
+
+
+def test_a_failed_verdict_is_a_failed_command(monkeypatch: pytest.MonkeyPatch, figures: dict[str, Any]) -> None:
+    monkeypatch.setattr(dp, "measure", lambda scope, ui: {**figures, "verdict": "FAIL: flops_ratio", "passed": False})
+    assert figures["passed"] is not figures["verdict"].startswith("FAIL")
+    done = CliRunner().invoke(bench_cli.bench_app, ["dp", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout.strip().splitlines()[-1])["verdict"] == "FAIL: flops_ratio"
 
 
 def audit_figures(passed: bool) -> dict[str, Any]:
