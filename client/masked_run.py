@@ -168,7 +168,7 @@ class MaskedRun:
             self.plan,
             self.position,
             self.roster,
-            floors=site_floors(self.plan, self.policy),
+            floors=site_floors(self.plan, self.policy, self.roster),
             max_attempts=self.policy.max_attempts,
             clip_norm=clip_norm,
         )

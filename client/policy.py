@@ -1,7 +1,7 @@
 """The guard: a plan that breaks the site's policy is refused before any data is read.
 
-Pure: a plan, a policy and the epsilon that the whole run costs go in, the names of broken rules come out. Comparisons
-are written so that NaN is a refusal. The stricter of plan and policy binds; no message can loosen a policy.
+Pure: a plan, the pinned roster, a policy and the epsilon that the whole run costs go in, the names of broken rules come
+out. Comparisons are written so that NaN is a refusal. The strictest of them binds; no message can loosen a policy.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
+from fedward.common.identity import Roster
 from fedward.common.privacy import clip_probe
-from fedward.common.run_terms import site_floors
+from fedward.common.run_terms import agreed_floors, site_floors
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,6 +21,7 @@ class Proposal:
     """What is judged."""
 
     plan: RunPlan
+    roster: Roster
     run_epsilon: float
     """Epsilon of all rounds, one attempt each, at the plan's delta; computed by the site itself."""
     total_epsilon: float
@@ -43,11 +45,11 @@ def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
     return (clip_probe.MAX_CLIP if clip_norm == AUTO else clip_norm) <= policy.max_clip_norm
 
 
-def _floors_hold(plan: RunPlan, policy: SitePolicy) -> bool:
+def _floors_hold(plan: RunPlan, policy: SitePolicy, roster: Roster) -> bool:
     """Whether a cohort of all sites has the honest ones that this site asks for; each round is judged again."""
     if not plan.secagg.is_masked:
         return True
-    agreed, own, count = plan.secagg.floors(), site_floors(plan, policy), len(plan.sites)
+    agreed, own, count = agreed_floors(plan, roster), site_floors(plan, policy, roster), len(plan.sites)
     try:
         own.check_cohort(count, count)
         own.check_floor(
@@ -70,9 +72,17 @@ def _is_patient(plan: RunPlan, policy: SitePolicy) -> bool:
 RULES: tuple[Rule, ...] = (
     Rule(name="privacy_mode", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.mode in s.privacy_modes),
     Rule(name="unit", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.unit in s.units),
-    Rule(name="profile", code="PROFILE_FORBIDDEN", holds=lambda p, s: p.plan.secagg.profile in s.profiles),
-    Rule(name="cohort", code="COHORT_TOO_SMALL", holds=lambda p, s: p.plan.secagg.min_cohort >= s.min_cohort),
-    Rule(name="honest_floor", code="HONEST_FLOOR", holds=lambda p, s: _floors_hold(p.plan, s)),
+    Rule(
+        name="profile",
+        code="PROFILE_FORBIDDEN",
+        holds=lambda p, s: p.plan.secagg.profile in s.profiles and p.plan.secagg.profile in p.roster.profiles,
+    ),
+    Rule(
+        name="cohort",
+        code="COHORT_TOO_SMALL",
+        holds=lambda p, s: p.plan.secagg.min_cohort >= max(s.min_cohort, p.roster.min_cohort),
+    ),
+    Rule(name="honest_floor", code="HONEST_FLOOR", holds=lambda p, s: _floors_hold(p.plan, s, p.roster)),
     Rule(name="attempt_ttl", code="POLICY_REFUSED", holds=lambda p, s: _is_patient(p.plan, s)),
     Rule(name="delta", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.delta <= s.max_delta),
     Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: _clip_allowed(p.plan, s)),

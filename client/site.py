@@ -157,7 +157,11 @@ class SiteAgent:
         self._check_members(plan)
         # The cheap rules first: accounting an absurd plan may cost more than it deserves.
         free = Proposal(
-            plan=plan, run_epsilon=0.0, total_epsilon=0.0, nominal_units=plan.site(self.site_id).nominal_units
+            plan=plan,
+            roster=self._roster,
+            run_epsilon=0.0,
+            total_epsilon=0.0,
+            nominal_units=plan.site(self.site_id).nominal_units,
         )
         require(free, self._policy)
         require(self.accounts.proposal(free, is_new=known is None), self._policy)

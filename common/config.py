@@ -53,7 +53,7 @@ def _auto_or(low: float, high: float) -> PlainValidator:
 
 ClipNorm = Annotated[float | Literal["auto"], _auto_or(1e-6, 1e6)]
 SampleRate = Annotated[float | Literal["auto"], _auto_or(1e-9, 1.0)]
-_TWO_SITES = 2
+TWO_SITES = 2
 Aggregation = Literal["ffa", "fedsvd", "alternate", "naive"]
 """Which factors sites train, and what the server does with their sum; see ``common.lora.aggregation``."""
 
@@ -255,7 +255,7 @@ class SecAggPlan(Settings):
             profile=Profile(self.profile),
             min_cohort=self.min_cohort,
             assumed_colluders=self.assumed_colluders,
-            allow_two_sites=self.min_cohort <= _TWO_SITES,
+            allow_two_sites=self.min_cohort <= TWO_SITES,
         )
 
 

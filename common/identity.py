@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -20,11 +20,30 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import IdentityError
+from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import transcript
 
 Area = Literal["secagg", "document"]
 
 SEED_BYTES = 32
+ROSTER_SCHEMA = "fedward.roster/0"
+MAX_ROSTER_BYTES = 1 << 20
+_SMALL_ORDER = frozenset(
+    map(
+        bytes.fromhex,
+        (
+            "00" * 32,
+            "01" + "00" * 31,
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "ec" + "ff" * 30 + "7f",
+            "ed" + "ff" * 30 + "7f",
+            "ee" + "ff" * 30 + "7f",
+        ),
+    )
+)
+"""All encodings of the eight points of order 8 or less, without the sign bit (RFC 8032, 5.1.3; computed)."""
+_ROSTER_HINT = "Take the file as the consortium gave it out, and compare its hash with another site's."
 _SITE_ID = re.compile(r"[!-~]{1,64}")
 
 
@@ -84,26 +103,74 @@ def verify(public_key: bytes, signature: bytes, area: Area, kind: str, digest: b
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Roster:
-    """Who takes part, pinned by the hash of its exact bytes."""
+    """Who takes part and what nobody goes below, pinned by the hash of its exact bytes."""
 
     coordinator_key: bytes
     members: Mapping[str, bytes]
     """Site id to Ed25519 public key."""
+    assumed_colluders: int = 0
+    """Sites of a cohort that at least are reckoned to work together with the coordinator; a plan may state more."""
+    min_cohort: int = 3
+    """Fewest sites in any sum; a plan may state more."""
+    profiles: tuple[str, ...] = tuple(profile.value for profile in Profile)
+    """Secure-aggregation profiles of the consortium; a site's policy may allow fewer."""
 
     def __post_init__(self) -> None:
         keys = [self.coordinator_key, *self.members.values()]
-        if not self.members or any(len(key) != SEED_BYTES for key in keys) or len(set(keys)) != len(keys):
+        if not self.members or not all(map(_is_signing_key, keys)) or len(set(keys)) != len(keys):
             raise IdentityError("a roster needs members, each with a key of its own")
         for site_id in self.members:
             check_site_id(site_id)
+        floors = (self.assumed_colluders, self.min_cohort)
+        if any(type(number) is not int for number in floors) or self.assumed_colluders < 0 or self.min_cohort < 1:
+            raise IdentityError("a roster's assumed_colluders and min_cohort are whole numbers, min_cohort above 0")
+        are_names = all(type(profile) is str for profile in self.profiles)
+        if not self.profiles or not are_names or len(set(self.profiles)) != len(self.profiles):
+            raise IdentityError("a roster names its profiles, each once")
 
     def to_bytes(self) -> bytes:
         """The bytes that are hashed: members in bytewise order of their ids."""
         members = [
             {"site_id": site_id, "key": self.members[site_id].hex()} for site_id in sorted(self.members, key=str.encode)
         ]
-        document = {"schema": "fedward.roster/0", "coordinator": self.coordinator_key.hex(), "members": members}
+        document = {
+            "schema": ROSTER_SCHEMA,
+            "coordinator": self.coordinator_key.hex(),
+            "members": members,
+            "assumed_colluders": self.assumed_colluders,
+            "min_cohort": self.min_cohort,
+            "profiles": list(self.profiles),
+        }
         return json.dumps(document, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, raw: bytes) -> Roster:
+        """Read what ``to_bytes`` wrote, and nothing else: no other order, spacing, field or repetition.
+
+        Raises:
+            IdentityError: not such bytes.
+        """
+        try:
+            if len(raw) > MAX_ROSTER_BYTES:
+                raise ValueError("too long")
+            roster = cls._of_document(json.loads(raw))
+            is_exact = roster.to_bytes() == raw
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError, IdentityError) as error:
+            raise IdentityError("not a roster", hint=_ROSTER_HINT) from error
+        # One roster has one hash: what is read is what would be written, to the byte.
+        if not is_exact:
+            raise IdentityError("not a roster in its one form", hint=_ROSTER_HINT)
+        return roster
+
+    @classmethod
+    def _of_document(cls, document: dict[str, Any]) -> Roster:
+        return cls(
+            coordinator_key=bytes.fromhex(document["coordinator"]),
+            members={entry["site_id"]: bytes.fromhex(entry["key"]) for entry in document["members"]},
+            assumed_colluders=document["assumed_colluders"],
+            min_cohort=document["min_cohort"],
+            profiles=tuple(document["profiles"]),
+        )
 
     @property
     def hash(self) -> bytes:
@@ -113,3 +180,8 @@ class Roster:
     def key_of(self, sender: str) -> bytes | None:
         """The pinned key of a sender, or None for a stranger."""
         return self.coordinator_key if sender == COORDINATOR else self.members.get(sender)
+
+
+def _is_signing_key(key: bytes) -> bool:
+    """Whether ``key`` is long enough and none of the points under which one signature fits many messages."""
+    return len(key) == SEED_BYTES and bytes([*key[:-1], key[-1] & 0x7F]) not in _SMALL_ORDER

@@ -6,21 +6,32 @@ from dataclasses import replace
 from functools import partial
 
 from fedward.common.agreement import PROBE_ROUND, required_survivors, ring_terms
-from fedward.common.config import RunPlan, SitePolicy
+from fedward.common.config import TWO_SITES, RunPlan, SitePolicy
 from fedward.common.identity import Roster
 from fedward.common.messages.codec import Position
 from fedward.common.secagg.floors import Floors
 from fedward.common.secagg.terms import RingTerms, Terms
 
 
-def site_floors(plan: RunPlan, policy: SitePolicy) -> Floors:
-    """What a site demands of every cohort: the stricter of plan and policy."""
-    agreed = plan.secagg.floors()
+def agreed_floors(plan: RunPlan, roster: Roster) -> Floors:
+    """What everybody demands of every cohort: the stricter of plan and roster."""
+    of_plan = plan.secagg.floors()
+    return replace(
+        of_plan,
+        min_cohort=max(of_plan.min_cohort, roster.min_cohort),
+        least_colluders=roster.assumed_colluders,
+        allow_two_sites=of_plan.allow_two_sites and roster.min_cohort <= TWO_SITES,
+    )
+
+
+def site_floors(plan: RunPlan, policy: SitePolicy, roster: Roster) -> Floors:
+    """What a site demands of every cohort: the strictest of plan, roster and policy."""
+    agreed = agreed_floors(plan, roster)
     return replace(
         agreed,
         min_cohort=max(agreed.min_cohort, policy.min_cohort),
         min_honest=max(agreed.min_honest, policy.min_honest),
-        least_colluders=policy.assumed_colluders or 0,
+        least_colluders=max(agreed.least_colluders, policy.assumed_colluders or 0),
         allow_two_sites=agreed.allow_two_sites and policy.allow_two_sites,
     )
 
@@ -40,7 +51,7 @@ def run_terms(
         plan: accepted, with a masked profile.
         position: any of the run.
         roster: pinned.
-        floors: of a site; the plan's for the coordinator.
+        floors: of a site; the agreed ones for the coordinator.
         max_attempts: of a site's policy, where it is lower than the plan's.
         clip_norm: what the round's ``Train`` states.
     """
@@ -50,7 +61,7 @@ def run_terms(
         plan_digest=position.plan_digest,
         num_rounds=plan.rounds,
         max_attempts=min(plan.secagg.max_attempts, max_attempts or plan.secagg.max_attempts),
-        floors=floors or plan.secagg.floors(),
+        floors=floors or agreed_floors(plan, roster),
         ring=partial(_ring, plan, clip_norm),
         required_survivors=partial(required_survivors, plan),
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
@@ -62,4 +73,4 @@ def _ring(plan: RunPlan, clip_norm: float, round_number: int, num_sites: int) ->
     return ring_terms(plan, round_number, num_sites, clip_norm=clip_norm, profile=plan.secagg.profile)
 
 
-__all__ = ["run_terms", "site_floors"]
+__all__ = ["agreed_floors", "run_terms", "site_floors"]

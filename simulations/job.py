@@ -96,9 +96,15 @@ class SimulationJob(Settings):
         return Identity.simulated(bytes.fromhex(self.secret_hex), name)
 
     def roster(self) -> Roster:
-        """Coordinator and sites."""
-        members = {site.id: self.identity(site.id).public_key for site in self.plan.sites}
-        return Roster(coordinator_key=self.identity(COORDINATOR).public_key, members=members)
+        """Coordinator and sites; what nobody goes below is the plan's, for here one person makes both."""
+        plan = self.plan
+        return Roster(
+            coordinator_key=self.identity(COORDINATOR).public_key,
+            members={site.id: self.identity(site.id).public_key for site in plan.sites},
+            assumed_colluders=plan.secagg.assumed_colluders or 0,
+            min_cohort=plan.secagg.min_cohort,
+            profiles=(plan.secagg.profile,),
+        )
 
     def entropy_for(self, site_id: str) -> Callable[[int, int], Entropy]:
         """The randomness of one site by round and attempt."""

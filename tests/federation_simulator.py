@@ -23,6 +23,7 @@ from fedward.common.privacy import clip_probe
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
 from fedward.common.secagg.plain import PlainRing
+from fedward.common.secagg.thresholds import Profile
 from fedward.server.grid import Delivery, GridError, Post
 from fedward.server.rounds import RoundLoop, RoundRecord, RunResult
 from fedward.simulations.memory_grid import Handler, MemoryGrid
@@ -157,7 +158,12 @@ class Federation:
         self.run_id = RUN_ID
         self.coordinator = identity_of(COORDINATOR)
         members = {site: identity_of(site).public_key for site in sites}
-        self.roster = Roster(coordinator_key=self.coordinator.public_key, members=members)
+        self.roster = Roster(
+            coordinator_key=self.coordinator.public_key,
+            members=members,
+            min_cohort=1,
+            profiles=(*(profile.value for profile in Profile), "plain_ring"),
+        )
         self.trainers = {
             site: FakeTrainer(np.array([(i + 1) / 8, -0.25, 0, 0.1, i, 3.0], np.float32))
             for i, site in enumerate(sites)

@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 from fedward.client.policy import RULES, Proposal, judge, require
 from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
-from tests.federation_simulator import make_plan
+from tests.federation_simulator import Federation, make_plan
 
 PLAN = make_plan()
 POLICY = SitePolicy(profiles=("plain_ring",), min_cohort=2)
+ROSTER = replace(Federation(PLAN).roster, min_cohort=2)
 
 
-def judged(*, plan: RunPlan = PLAN, run_epsilon: float = 1.0, total_epsilon: float = 2.0) -> Proposal:
-    return Proposal(plan=plan, run_epsilon=run_epsilon, total_epsilon=total_epsilon)
+def judged(*, plan: RunPlan = PLAN, run_epsilon: float = 1.0, total_epsilon: float = 2.0, **roster: Any) -> Proposal:  # noqa: ANN401
+    changed = replace(ROSTER, **roster)
+    return Proposal(plan=plan, roster=changed, run_epsilon=run_epsilon, total_epsilon=total_epsilon)
 
 
 FINE = judged()
@@ -50,10 +52,13 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("unit", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"units": ()}))),
     ("profile", "PROFILE_FORBIDDEN", lambda: (MASKED, POLICY)),
     ("profile", "PROFILE_FORBIDDEN", lambda: (FINE, POLICY.model_copy(update={"profiles": ()}))),
+    ("profile", "PROFILE_FORBIDDEN", lambda: (judged(profiles=("strict",)), POLICY)),
     ("cohort", "COHORT_TOO_SMALL", lambda: (proposal("secagg", "min_cohort", 1), POLICY)),
+    ("cohort", "COHORT_TOO_SMALL", lambda: (judged(min_cohort=3), POLICY)),
     ("honest_floor", "HONEST_FLOOR", lambda: (MASKED, masked_policy(assumed_colluders=2))),
     ("honest_floor", "HONEST_FLOOR", lambda: (MASKED, masked_policy(min_honest=4))),
     ("honest_floor", "HONEST_FLOOR", lambda: (TWO, masked_policy())),
+    ("honest_floor", "HONEST_FLOOR", lambda: (judged(plan=MASKED.plan, assumed_colluders=3), masked_policy())),
     ("attempt_ttl", "POLICY_REFUSED", lambda: (MASKED, masked_policy(attempt_ttl_s=219.0))),
     ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", 1.0001e-5), POLICY)),
     ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", 16.001), POLICY)),

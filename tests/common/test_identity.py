@@ -1,12 +1,14 @@
 import hashlib
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedward.common import identity
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import IdentityError
 from fedward.common.identity import Area, Identity, Roster, check_site_id, verify
@@ -99,7 +101,10 @@ def test_members_stand_in_bytewise_order(ids: list[str]) -> None:
 
 
 CHANGED_ROSTERS = {
-    "another coordinator": replace(ROSTER, coordinator_key=bytes(32)),
+    "another coordinator": replace(ROSTER, coordinator_key=Identity.simulated(SECRET, "other").public_key),
+    "more colluders": replace(ROSTER, assumed_colluders=1),
+    "smaller cohorts": replace(ROSTER, min_cohort=2),
+    "another profile": replace(ROSTER, profiles=("strict",)),
     "one member less": replace(ROSTER, members={"alpha": ALPHA.public_key}),
     "keys swapped": replace(ROSTER, members={"alpha": BETA.public_key, "beta": ALPHA.public_key}),
     "another name": replace(ROSTER, members={"alpha": ALPHA.public_key, "betb": BETA.public_key}),
@@ -131,3 +136,85 @@ BAD_MEMBERS: dict[str, dict[str, bytes]] = {
 def test_roster_that_cannot_be_is_refused(name: str) -> None:
     with pytest.raises(IdentityError):
         Roster(coordinator_key=CHIEF.public_key, members=BAD_MEMBERS[name])
+
+
+BAD_FLOORS: dict[str, dict[str, Any]] = {
+    "no profile": {"profiles": ()},
+    "a profile twice": {"profiles": ("strict", "strict")},
+    "fewer colluders than none": {"assumed_colluders": -1},
+    "a cohort of nobody": {"min_cohort": 0},
+    "a number that is none": {"min_cohort": True},
+    "half a site": {"assumed_colluders": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", BAD_FLOORS)
+def test_roster_with_impossible_floors_is_refused(name: str) -> None:
+    with pytest.raises(IdentityError):
+        replace(ROSTER, **BAD_FLOORS[name])
+
+
+SMALL_ORDER_KEYS = sorted(
+    bytes([*y[:-1], y[-1] | sign]) for y in identity._SMALL_ORDER for sign in (0, 0x80)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", SMALL_ORDER_KEYS, ids=bytes.hex)
+def test_key_under_which_one_signature_fits_many_messages_is_refused(key: bytes) -> None:
+    forged = b"\1" + bytes(63)
+    fits = [verify(key, forged, "secagg", "TRAIN", hashlib.sha256(bytes([i])).digest()) for i in range(128)]
+    assert sum(fits) > 1, "not such a key"
+    with pytest.raises(IdentityError):
+        replace(ROSTER, coordinator_key=key)
+    with pytest.raises(IdentityError):
+        replace(ROSTER, members={"alpha": key})
+
+
+@given(
+    st.lists(site_ids, min_size=1, max_size=5, unique=True),
+    st.integers(0, 9),
+    st.integers(1, 9),
+    st.sampled_from([("strict",), ("resilient", "plain_ring"), ROSTER.profiles]),
+)
+def test_roster_reads_what_it_wrote(ids: list[str], colluders: int, cohort: int, profiles: tuple[str, ...]) -> None:
+    members = {site_id: Identity.simulated(SECRET, site_id).public_key for site_id in ids}
+    roster = Roster(
+        coordinator_key=CHIEF.public_key,
+        members=members,
+        assumed_colluders=colluders,
+        min_cohort=cohort,
+        profiles=profiles,
+    )
+    assert Roster.from_bytes(roster.to_bytes()) == roster
+
+
+def _edited(old: str, new: str) -> bytes:
+    assert old in ROSTER.to_bytes().decode()
+    return ROSTER.to_bytes().decode().replace(old, new, 1).encode()
+
+
+BAD_ROSTERS = {
+    "nothing": b"",
+    "not JSON": b"{",
+    "a list": b"[]",
+    "no text": b"\xff\xfe",
+    "trailing bytes": ROSTER.to_bytes() + b"\n",
+    "a blank more": _edited(":", ": "),
+    "an unknown field": _edited('"min_cohort"', '"x":1,"min_cohort"'),
+    "a field twice": _edited('"min_cohort":3', '"min_cohort":3,"min_cohort":3'),
+    "a field less": _edited('"min_cohort":3,', ""),
+    "another schema": _edited("roster/0", "roster/9"),
+    "upper-case keys": _edited(ALPHA.public_key.hex(), ALPHA.public_key.hex().upper()),
+    "members out of order": _edited('"alpha"', '"zeta"'),
+    "a member twice": _edited('"beta"', '"alpha"'),
+    "a number as text": _edited('"min_cohort":3', '"min_cohort":"3"'),
+    "a profile as a number": _edited('"strict"', "7"),
+    "nesting without end": b"[" * 100_000,
+    "too long": b" " * (identity.MAX_ROSTER_BYTES + 1),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROSTERS)
+def test_bytes_that_no_roster_writes_are_refused(name: str) -> None:
+    with pytest.raises(IdentityError):
+        Roster.from_bytes(BAD_ROSTERS[name])

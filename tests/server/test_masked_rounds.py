@@ -9,7 +9,6 @@ import pytest
 
 from fedward.common.agreement import round_event
 from fedward.common.errors import ConfigError, RunError
-from fedward.common.identity import Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import history_from_json
@@ -389,7 +388,7 @@ def test_a_sum_is_written_down_before_anybody_is_asked_for_shares() -> None:
         plan_bytes=federation.plan_bytes,
         run_id=federation.run_id,
         identity=federation.coordinator,
-        roster=Roster(coordinator_key=federation.coordinator.public_key, members=federation.roster.members),
+        roster=federation.roster,
         grid=MemoryGrid(federation.handlers(wraps)),
         clock=federation.clock,
         observer=federation.notes,
