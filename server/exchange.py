@@ -115,6 +115,11 @@ class Exchange:
         """Whether an answer is still to come, or a failure to be told."""
         return bool(self._waiting or self._lost)
 
+    @property
+    def waiting_for(self) -> frozenset[str]:
+        """Sites whose answer to something is still to come."""
+        return frozenset(site for site, _, _ in self._waiting.values())
+
     def poll(self) -> list[Answer]:
         """What has come since the last call; who is out of time is ``LATE``. Lets time pass if there is nothing."""
         answers, self._lost = self._lost, []

@@ -29,9 +29,11 @@ from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RoundPosition, Terms
-from fedward.server.exchange import Answer, Exchange
+from fedward.server.exchange import LATE, Answer, Exchange
 from fedward.server.gathering import AnswerObserver, Attempt, Gathered
 
+_GRACE_S = 5.0
+"""A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
 _NO_BUNDLE = "NO_BUNDLE"
 _TRAIN, _PREKEY, _CONFIRM, _UNMASK = "train", "prekey", "confirm", "unmask"
 _TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
@@ -54,6 +56,8 @@ class _Play:
     """Of sites whose vector is not used."""
     faults: list[Fault] = field(default_factory=list)
     opened: CohortSum | None = None
+    grace_ends_s: float = 0.0
+    """Until then an open sum waits for bundles that are under way."""
     void: str = ""
 
     @property
@@ -140,12 +144,13 @@ class MaskedRounds:
             self._accused.clear()
         terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
         play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
-        while not play.is_over or self.exchange.is_waiting:
+        while not play.is_over or (self.exchange.is_waiting and self.exchange.clock.now_s() < play.grace_ends_s):
             for answer in self.exchange.poll():
                 self._take(play, answer)
             self._act(play, play.coordinator.on_time(self.exchange.clock.now_s()))
             if play.coordinator.phase is CoordinatorPhase.VOID:
                 self.exchange.forget()
+        self._absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
         attempt.dropped.update(play.codes)
         if play.opened is None:
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
@@ -328,7 +333,7 @@ class MaskedRounds:
                 if play.upcoming is not None:
                     self._lay_in(play.upcoming, action.site_id, action.dealing, "")
             elif isinstance(action, Finished):
-                play.opened = action.total
+                play.opened, play.grace_ends_s = action.total, self.exchange.clock.now_s() + _GRACE_S
             else:
                 play.void = action.code
 

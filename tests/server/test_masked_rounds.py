@@ -199,6 +199,18 @@ def test_every_pattern_of_losses_gives_the_plain_sum_or_a_void_round(pattern: tu
     assert federation.run(wraps).model_digest == bare.model_digest
 
 
+def test_open_sum_does_not_wait_out_the_time_of_a_site_that_is_slow_with_its_keys() -> None:
+    federation = masked_federation("resilient", rounds=3)
+
+    def due(post: Post) -> float:
+        is_slow = post.site_id == "delta" and codec.peek_type(post.payload) == pb.UNMASK
+        return 1e9 if is_slow else 0.0
+
+    result = federation.loop(SlowGrid(federation.handlers(), federation.clock, due=due)).run()
+    assert [record.dropped for record in result.rounds] == [{}, {"delta": "LATE"}, {}]
+    assert result.rounds[0].seconds < federation.plan.secagg.trip_timeout_s / 10
+
+
 def test_slow_sites_are_late_and_the_others_go_on() -> None:
     federation = masked_federation("resilient", rounds=2, secagg={"trip_timeout_s": 20.0})
 
