@@ -444,8 +444,9 @@ class RunPlan(Settings):
             )
         if secagg.weights == "private":
             self._check_private_weights()
-        is_resolved = self.training.sample_rate != AUTO
-        if secagg.weights == "private" or (secagg.metrics and is_resolved):
+        if secagg.metrics and self.training.sample_rate == AUTO:
+            return  # a metric's scale needs it; the final plan is checked again
+        if secagg.weights == "private" or secagg.metrics:
             from fedward.common.auxiliary_terms import coordinates  # it reads plans, so it comes after this module
 
             try:

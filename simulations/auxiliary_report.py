@@ -62,7 +62,10 @@ def warnings(plan: RunPlan) -> list[str]:
     plan, secagg = with_sample_rate(plan), plan.secagg
     found = []
     if not plan.is_private and (secagg.weights == "private" or secagg.metrics):
-        found.append("private weights and metrics carry no noise in a run without privacy: their sums are exact.")
+        found.append(
+            "private weights and metrics carry no noise in a run without privacy: sums are exact, and so are their "
+            "differences between rounds with other survivors, which may be one site's own."
+        )
     smallest = min(site.nominal_units for site in plan.sites)
     unit = plan.privacy.unit.value
     if secagg.weights == "private" and weight_deviation(plan) > _LOUD_WEIGHT * smallest:

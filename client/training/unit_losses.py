@@ -1,25 +1,25 @@
 """The loss of a fresh Poisson draw of a site's units, for the metric ``unit_loss``; nothing is trained.
 
-Adding or removing one unit adds or removes one loss of the result, up to the others' rounding in a batch of another
-width. No record makes it fail or stop, as in training. It is private data: what leaves the site is
-``ring_figures.noisy_loss_steps`` of it.
+Each unit goes through the model by itself, so that its loss does not depend on who else is drawn, not even in its
+rounding: with the same draw of records, adding or removing one unit adds or removes one number of the result. No record
+makes it fail or stop, as in training. It is private data: what leaves is ``ring_figures.noisy_loss_steps`` of it.
 
 Not handled here: clamp, noise and ledger, and that the time of the pass grows with the number of drawn units.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from fedward.client.training import guards
 from fedward.client.training.losses import causal_logits, record_losses
 from fedward.client.training.modes import compute_precision, evaluation_mode
-from fedward.client.training.packing import PackedBatch, pack
+from fedward.client.training.packing import pack
 from fedward.client.training.sampling import draw_units
 from fedward.client.training.trainer import TrainingSpec, Units, usable_records
 from fedward.common.errors import PrivacyError
@@ -39,7 +39,7 @@ def unit_losses(
     Args:
         model: on its device, with the adapter to be measured; it stays as it is.
         units: the site's patients.
-        spec: sample rate, and how records are drawn, cut and packed.
+        spec: sample rate, and how records are drawn and cut.
         permit: a reservation of one Poisson-sampled step with the spec's rate, used up by the call; None without
             privacy.
         entropy: draws the units and their records.
@@ -54,16 +54,9 @@ def unit_losses(
     vocabulary = model.get_input_embeddings().num_embeddings
     drawn = draw_units(len(units), spec.sample_rate, entropy)
     chosen = [usable_records(units[index], spec, vocabulary, entropy) for index in drawn]
-    batches = pack(
-        [unit for unit in chosen if unit],
-        max_batch_tokens=spec.max_batch_tokens,
-        max_units=max(1, len(units)),
-        pad_token_id=spec.pad_token_id,
-    )
     device = guards.trainable(model)[0].device
     with torch.no_grad(), evaluation_mode(model), compute_precision(model):
-        parts = [_of_batch(model, batch, device) for batch in batches]
-    return np.concatenate([part.double().cpu().numpy() for part in parts]) if parts else np.empty(0)
+        return np.array([_loss(model, unit, spec, device) for unit in chosen if unit], np.float64)
 
 
 def _claim(spec: TrainingSpec, permit: Permit | None) -> None:
@@ -79,15 +72,11 @@ def _claim(spec: TrainingSpec, permit: Permit | None) -> None:
     permit.claim()
 
 
-def _of_batch(model: PeftModel, batch: PackedBatch, device: torch.device) -> Tensor:
-    """(U,) the mean over each unit's rows."""
+def _loss(model: PeftModel, unit: Sequence[Sequence[int]], spec: TrainingSpec, device: torch.device) -> float:
+    """The mean over the unit's records."""
+    (batch,) = pack([unit], max_batch_tokens=spec.max_batch_tokens, max_units=1, pad_token_id=spec.pad_token_id)
     logits = causal_logits(model, batch.token_ids.to(device), batch.attention_mask.to(device))
-    losses = record_losses(logits, batch.labels.to(device))
-    if batch.unit_of_row is None:
-        return losses
-    unit_of_row = batch.unit_of_row.to(device)
-    counts = torch.bincount(unit_of_row, minlength=batch.num_units)
-    return losses.new_zeros(batch.num_units).index_add_(0, unit_of_row, losses) / counts
+    return float(record_losses(logits, batch.labels.to(device)).mean())
 
 
 __all__ = ["unit_losses"]

@@ -5,7 +5,7 @@ plus a discrete Gaussian. Its variance is the booked one and 16 more: a discrete
 a distance far below 2^-128, a Gaussian of variance v that was rounded at random (``common.privacy.distributed``), so
 the booked Gaussian covers it. What is done with the figures afterwards is post-processing: clamping, weighing, adding.
 
-Not handled here: that a unit's loss is rounded otherwise in a batch of another width, and who may ask.
+Not handled here: the losses, and who may ask.
 """
 
 from __future__ import annotations
