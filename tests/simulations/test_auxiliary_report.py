@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from fedward.common.config import RunPlan
 from fedward.common.errors import PlanError
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.simulations import auxiliary_report, secagg_report
+from fedward.simulations.flower_files import RunFolder
 from fedward.simulations.privacy_report import credible, plan_warnings, stated
 from fedward.simulations.sites import _check_room
 from tests.federation_simulator import SITES, make_plan
@@ -131,3 +133,14 @@ def test_figures_that_leave_nothing_for_the_training_are_refused_in_words() -> N
     with pytest.raises(PlanError, match="private weights and metrics alone"):
         _check_room(loud)
     _check_room(PLAN)
+
+
+# ---------------------------------------------------------------------------------------------------- other processes
+
+
+def test_what_was_opened_comes_through_the_files_of_another_process(tmp_path: Path) -> None:
+    federation = federation_of("resilient", rounds=2)
+    result = federation.run()
+    folder = RunFolder(tmp_path)
+    folder.write_result(result)
+    assert [record.figures for record in folder.read_result().rounds] == [record.figures for record in result.rounds]
