@@ -26,6 +26,8 @@ class AcceptedRun:
     clip_norm: float | None = None
     """As the first round stated it; None before, and without privacy."""
     is_over: bool = False
+    drawn_weight: int | None = field(default=None, repr=False)
+    """Where weights are private: the site's, noise and all, in units. None before the first round."""
 
     def require_new(self, position: Position) -> None:
         """Refuse a position that is used up, comes too early, or is beyond the plan.

@@ -6,7 +6,7 @@ Not handled here: which ``Train`` is acceptable, masks, and what leaves.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,14 +14,18 @@ from numpy.typing import NDArray
 
 from fedward.client.accounts import Accounts, Permits
 from fedward.common.agreement import PROBE_ROUND, round_event, site_rank, site_weight
+from fedward.common.auxiliary_terms import WEIGHT, coordinates, largest_weight, metric_events, weight_events
 from fedward.common.config import RunPlan
 from fedward.common.errors import ConfigError, PrivacyError, ProtocolError
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import only_prefix, sent_layout, trained_layout, whole_adapter
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.privacy import clip_probe
+from fedward.common.privacy import clip_probe, ring_figures
 from fedward.common.privacy.noise import Entropy
+
+_NO_ROUND = (1 << 32) - 1
+"""Where the dice of the site's weight come from: beyond all rounds, for it is drawn once in a run."""
 
 
 class Trainer(Protocol):
@@ -53,6 +57,20 @@ class Trainer(Protocol):
         """Count the units by gradient norm and add the permit's noise: (34,) float32; see ``clip_probe.release``."""
         ...
 
+    def count_units(self) -> int:
+        """How many units there are to train on. Private data; asked with private weights only."""
+        ...
+
+    def unit_losses(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """Draw units with the plan's sample rate and give the loss of each: (U,) float64. Private data.
+
+        Args:
+            permit: of the sum that will be released, used up by the call; None without privacy.
+        """
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Contribution:
@@ -62,6 +80,8 @@ class Contribution:
     weight: float
     """The site's share of the largest weight."""
     dither_key: bytes = field(repr=False)
+    tail: tuple[int, ...] = field(default=(), repr=False)
+    """The auxiliary coordinates behind the update, in ring steps."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -74,6 +94,10 @@ class Assignment:
     attempt: int
     adapter: adapters.Adapter = field(repr=False)
     permits: Permits | None = field(repr=False)
+    metric_permits: tuple[Permits | None, ...] = field(default=(), repr=False)
+    """One for each metric of the plan, in its order; None without privacy."""
+    drawn_weight: int | None = field(default=None, repr=False)
+    """The site's weight in units, noise and all, where it is private: the same in all rounds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +109,21 @@ class Duties:
     accounts: Accounts
     entropy_for: Callable[[int, int], Entropy]
 
-    def assign(self, plan: RunPlan, round_number: int, attempt: int, adapter: adapters.Adapter) -> Assignment:
-        """Set the budget aside; no record is read yet.
+    def assign(
+        self,
+        plan: RunPlan,
+        round_number: int,
+        attempt: int,
+        adapter: adapters.Adapter,
+        *,
+        drawn_weight: int | None = None,
+    ) -> Assignment:
+        """Set the budget aside; no record is read yet, but for the first round's count of units by private weights.
+
+        Args:
+            drawn_weight: from an earlier round or attempt. None: it is drawn now, if the plan wants one, and charged.
+                Whoever calls makes both durable together, before anything leaves: a weight that a crash takes away with
+                its charge was never used.
 
         Raises:
             BudgetExhaustedError: a cap would be passed.
@@ -96,7 +133,43 @@ class Duties:
             permits = self.accounts.reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
         elif plan.is_private:
             permits = self.accounts.reserve(round_event(plan), plan.privacy.resolved_clip_norm, "train")
-        return Assignment(plan=plan, round_number=round_number, attempt=attempt, adapter=adapter, permits=permits)
+        task = Assignment(plan=plan, round_number=round_number, attempt=attempt, adapter=adapter, permits=permits)
+        if round_number == PROBE_ROUND:
+            return replace(task, drawn_weight=drawn_weight)
+        try:
+            for place, metric in enumerate(plan.secagg.metrics):
+                of_metric = None
+                if plan.is_private:
+                    of_metric = self.accounts.reserve(metric_events(plan)[place], metric.clamp, metric.name)
+                task = replace(task, metric_permits=(*task.metric_permits, of_metric))
+            # The last step that may fail: what it charges stays charged.
+            return replace(task, drawn_weight=self._weight(plan) if drawn_weight is None else drawn_weight)
+        except BaseException:
+            self.give_up(task)
+            raise
+
+    def give_up(self, task: Assignment) -> None:
+        """Take back what was set aside for a task that has not begun and never will."""
+        for permits in (*task.metric_permits, task.permits):
+            self.accounts.void(permits)
+
+    def _weight(self, plan: RunPlan) -> int | None:
+        """w̃, for the whole run; None where weights are not private."""
+        if plan.secagg.weights != "private":
+            return None
+        permits: Permits | None = None
+        for event in weight_events(plan):
+            permits = self.accounts.reserve(event, ring_figures.UNIT_SENSITIVITY, WEIGHT)
+        try:
+            num_units = self.trainer.count_units()
+        except BaseException:
+            self.accounts.void(permits)
+            raise
+        noisy = ring_figures.count_steps(
+            num_units, permit=None if permits is None else permits[0], entropy=self.entropy_for(_NO_ROUND, 0)
+        )
+        self.accounts.charge(permits)
+        return min(max(noisy, 1), largest_weight(plan))
 
     def carry_out(self, task: Assignment) -> Contribution:
         """Read the records, and charge. A failure leaves the reservation standing: counted, never refunded."""
@@ -105,9 +178,31 @@ class Duties:
         if task.round_number == PROBE_ROUND:
             update, weight = self._counts(task, entropy), 1.0  # counts carry no weight
         else:
-            update, weight = self._movement(task, entropy), site_weight(task.plan, self.site_id)
-        self.accounts.charge(task.permits)
-        return Contribution(update=update, weight=weight, dither_key=dither_key)
+            update, weight = self._movement(task, entropy), self._share(task)
+        tail = self._tail(task, entropy)
+        for permits in (task.permits, *task.metric_permits):
+            self.accounts.charge(permits)
+        return Contribution(update=update, weight=weight, dither_key=dither_key, tail=tail)
+
+    def _share(self, task: Assignment) -> float:
+        """The site's weight over the largest: a public constant, or what was drawn."""
+        if task.drawn_weight is None:
+            return site_weight(task.plan, self.site_id)
+        return task.drawn_weight / largest_weight(task.plan)
+
+    def _tail(self, task: Assignment, entropy: Entropy) -> tuple[int, ...]:
+        """The auxiliary coordinates, in their order."""
+        if task.round_number == PROBE_ROUND:
+            return ()
+        by_name = {coordinate.name: coordinate for coordinate in coordinates(task.plan)}
+        words = {} if task.drawn_weight is None else {WEIGHT: task.drawn_weight}
+        for metric, permits in zip(task.plan.secagg.metrics, task.metric_permits, strict=True):
+            permit = None if permits is None else permits[0]
+            losses = self.trainer.unit_losses(task.plan, task.adapter, permit=permit, entropy=entropy)
+            words[metric.name] = ring_figures.noisy_loss_steps(
+                losses, clamp=metric.clamp, steps=by_name[metric.name].steps, permit=permit, entropy=entropy
+            )
+        return tuple(coordinate.clamped(words[name]) for name, coordinate in by_name.items())
 
     def _counts(self, task: Assignment, entropy: Entropy) -> NDArray[np.float32]:
         if task.permits is None:

@@ -19,6 +19,7 @@ from fedward.common.identity import Identity, Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.run_terms import run_terms, site_floors
+from fedward.common.secagg.auxiliary import with_tail
 from fedward.common.secagg.journal import JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.participant import Participant, Step
@@ -138,11 +139,13 @@ class MaskedRun:
         if engagement is None:
             raise ProtocolError("ATTEMPT_CLOSED", "no cohort waits for a vector")
         vector = np.empty(engagement.facts.num_coordinates, "<u4")
-        if contribution.update.shape != vector.shape:
-            raise ConfigError(f"an update of {contribution.update.size} for {vector.size} coordinates")
+        num_model = vector.size - len(contribution.tail)
+        if contribution.update.shape != (num_model,):
+            raise ConfigError(f"an update of {contribution.update.size} for {num_model} coordinates")
         writer = quantiser_of(engagement.facts).writer(
             contribution.update, dither_key=contribution.dither_key, weight=contribution.weight
         )
+        writer = with_tail(writer, contribution.tail, num_model=num_model)
         return participant.send(self.memory.state, vector, writer=writer)
 
     def _keep(self, step: Step, *, parked: Contribution | None = None) -> bytes:

@@ -63,6 +63,14 @@ def _floors_hold(plan: RunPlan, policy: SitePolicy, roster: Roster) -> bool:
     return True
 
 
+def _auxiliary_noise_holds(plan: RunPlan, policy: SitePolicy) -> bool:
+    """Whether all that rides beside the updates has the noise that a step must have."""
+    multipliers = [metric.noise_multiplier for metric in plan.secagg.metrics]
+    if plan.secagg.weights == "private":
+        multipliers.append(plan.secagg.weight_noise_multiplier)
+    return all(multiplier >= policy.min_noise_multiplier for multiplier in multipliers)
+
+
 def _is_patient(plan: RunPlan, policy: SitePolicy) -> bool:
     """Whether the site's secrets live as long as the plan's coordinator may wait."""
     secagg = plan.secagg
@@ -107,6 +115,16 @@ RULES: tuple[Rule, ...] = (
         name="noise",
         code="POLICY_REFUSED",
         holds=lambda p, s: not p.plan.is_private or (p.plan.privacy.noise_multiplier or 0.0) >= s.min_noise_multiplier,
+    ),
+    Rule(
+        name="auxiliary_noise",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: not p.plan.is_private or _auxiliary_noise_holds(p.plan, s),
+    ),
+    Rule(
+        name="metrics",
+        code="POLICY_REFUSED",
+        holds=lambda p, s: {metric.name for metric in p.plan.secagg.metrics} <= set(s.allowed_metrics),
     ),
     Rule(
         name="account_delta",

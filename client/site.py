@@ -34,6 +34,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
+from fedward.common.secagg.auxiliary import appended
 from fedward.common.secagg.journal import JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.ring import to_bytes
@@ -46,6 +47,8 @@ STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
 PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
 """The same for the ``Train`` of round 0, which finds the clip norm."""
+WEIGHT_STEPS = ("reserve", "draw_weight", "charge", *STEPS[1:])
+"""The same for the first round of a plan with private weights: the weight is drawn once, and paid for."""
 
 _LOG = logging.getLogger("fedward.site")
 _OF_MASKED_ROUNDS = (pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
@@ -198,7 +201,7 @@ class SiteAgent:
             return self._duties.carry_out(tasks[0])
 
         def give_up() -> None:
-            self.accounts.void(tasks[0].permits)
+            self._duties.give_up(tasks[0])
 
         return masked.handle(request, begin=begin, carry_out=carry_out, give_up=give_up)
 
@@ -216,10 +219,11 @@ class SiteAgent:
         part = self._duties.carry_out(task)
         self._commit()
         facts = cohort_facts(position, body)
-        if part.update.shape != (facts.num_coordinates,):
+        if part.update.shape != (facts.num_coordinates - len(part.tail),):
             raise ConfigError("the trainer's vector has another length than the plan's")
         participant = self._aggregator.participant(self.site_id)
-        raw = to_bytes(participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key))
+        vector = participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key)
+        raw = to_bytes(appended(vector, part.tail))
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -240,7 +244,11 @@ class SiteAgent:
             clip_norm=run.clip_norm if clip_norm is None else clip_norm,
         )
         plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
-        return self._duties.assign(plan, position.round_number, position.attempt, adapter)
+        task = self._duties.assign(
+            plan, position.round_number, position.attempt, adapter, drawn_weight=run.drawn_weight
+        )
+        self._run = replace(self._run, drawn_weight=task.drawn_weight)
+        return task
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
@@ -288,6 +296,7 @@ class SiteAgent:
             "plan": base64.b64encode(self._run.plan_bytes).decode(),
             "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
             "clip_norm": self._run.clip_norm,
+            "drawn_weight": self._run.drawn_weight,
             "transport": None if self._masked is None else self._masked.transport.secret.hex(),
             **self.accounts.to_document(),
         }
@@ -307,6 +316,7 @@ class SiteAgent:
             last_round=last_round,
             last_attempt=last_attempt,
             clip_norm=document["clip_norm"],
+            drawn_weight=document["drawn_weight"],
             is_over=is_over,
         )
         self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])

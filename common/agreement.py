@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedward.common.auxiliary_terms import coordinates, largest_weight, metric_events, opened_figures, weight_events
 from fedward.common.config import AUTO, COORDINATOR, RunPlan, digest_of
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
@@ -17,7 +18,8 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.codec import Position
 from fedward.common.privacy import clip_probe
 from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent, epsilon
-from fedward.common.secagg import ring
+from fedward.common.secagg import auxiliary, ring
+from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.plain import PROFILE as PLAIN_RING
 from fedward.common.secagg.terms import RingTerms
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts, digest
@@ -63,19 +65,23 @@ def planned_train(
 def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: float, profile: str) -> RingTerms:
     """The ring and layout values that the plan prescribes for a cohort of ``num_sites``.
 
+    Behind the model's coordinates stand the auxiliary ones, in rounds but not in the probe; the layout digest covers
+    both.
+
     In masked profiles the clip norm goes into the layout digest, and so into the cohort's: sites that were told two
     clips have masks that do not cancel.
     """
     is_probe = round_number == PROBE_ROUND
     # The probe takes the gradients that the first round will clip.
     trained = trained_layout(plan.lora.aggregation, plan.layout, 1 if is_probe else round_number)
-    layout_digest = adapters.layout_digest(trained)
+    riding = () if is_probe else coordinates(plan)
+    layout_digest = auxiliary.layout_digest(adapters.layout_digest(trained), riding)
     if profile != PLAIN_RING:
         layout_digest = digest("fedward/secagg/v1/layout", layout_digest, float(clip_norm).hex())
     clamp_log2 = ring.default_clamp_log2(num_sites)
     return RingTerms(
         layout_digest=layout_digest,
-        num_coordinates=clip_probe.NUM_BINS if is_probe else adapters.num_coordinates(trained),
+        num_coordinates=clip_probe.NUM_BINS if is_probe else adapters.num_coordinates(trained) + len(riding),
         # k = b: one unit of the update is the clamp
         scale_log2=clip_probe.SCALE_LOG2 if is_probe else clamp_log2,
         clamp_log2=clamp_log2,
@@ -173,8 +179,23 @@ def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
     return max(by_rank, plan.secagg.min_survivors or 0)
 
 
+def mean_divisors(plan: RunPlan, opened: CohortSum) -> NDArray[np.float64]:
+    """What to divide a round's sum by, for each column: (r,) float64, from the plan and the sum itself.
+
+    Raises:
+        ProtocolError: ``SUM_OUT_OF_RANGE`` for private weights that no honest sites have.
+    """
+    total = opened_figures(plan, opened).total_weight
+    if total is None:
+        return column_weights(plan, opened.survivors)
+    return np.full(plan.lora.rank, total / largest_weight(plan))
+
+
 def column_weights(plan: RunPlan, site_ids: Collection[str]) -> NDArray[np.float64]:
-    """Sum of the weights of the sites that train each column: (r,) float64, from public constants alone."""
+    """Sum of the weights of the sites that train each column: (r,) float64, from public constants alone.
+
+    With private weights it is the number of sites; see ``mean_divisors``.
+    """
     weights = np.zeros(plan.lora.rank)
     for share in site_shares(plan, site_ids):
         weights[: share.rank] += share.weight
@@ -188,7 +209,7 @@ class SiteShare:
     rank: int
     """Columns of B (rows of A) that it trains."""
     weight: float
-    """Its share of the largest weight, in (0, 1]."""
+    """Its share of the largest weight, in (0, 1]; 1 where weights are not declared."""
     nominal_units: int
 
 
@@ -204,13 +225,13 @@ def site_shares(plan: RunPlan, site_ids: Collection[str]) -> Iterator[SiteShare]
         site = by_id.get(site_id) or plan.site(site_id)
         yield SiteShare(
             rank=plan.lora.rank if site.rank is None else site.rank,
-            weight=1.0 if plan.secagg.weights == "uniform" else site.nominal_units / largest,
+            weight=site.nominal_units / largest if plan.secagg.weights == "declared" else 1.0,
             nominal_units=site.nominal_units,
         )
 
 
 def round_event(plan: RunPlan) -> PoissonGaussian:
-    """What one round costs a site.
+    """What the training of one round costs a site; its metrics cost ``metric_events`` besides.
 
     Raises:
         ConfigError: the plan's noise is not calibrated yet.
@@ -245,13 +266,18 @@ def probe_events(plan: RunPlan) -> tuple[PrivacyEvent, ...]:
     return (clip_probe.EVENT,) if plan.privacy.needs_probe else ()
 
 
+def events_beside_training(plan: RunPlan, num_rounds: int) -> tuple[PrivacyEvent, ...]:
+    """What a run of so many rounds costs a site beside its training: the probe, its weight, the metrics."""
+    return (*probe_events(plan), *weight_events(plan), *metric_events(plan) * num_rounds)
+
+
 def run_events(plan: RunPlan) -> tuple[PrivacyEvent, ...]:
     """What the whole run costs a site, one attempt each.
 
     Raises:
         ConfigError: the plan's noise or sample rate is not a number yet.
     """
-    return (*probe_events(plan), *[round_event(plan)] * plan.rounds)
+    return (*probe_events(plan), *weight_events(plan), *(round_event(plan), *metric_events(plan)) * plan.rounds)
 
 
 def is_resolved(plan: RunPlan) -> bool:

@@ -210,6 +210,22 @@ class ServerPlan(Settings):
         return 1.0 if self.optimizer == "fedavg" else 0.01
 
 
+MetricName = Literal["unit_loss"]
+"""All metrics that there are. Each depends on data, so each has noise of its own and is charged."""
+
+
+class MetricPlan(Settings):
+    """A figure of every round that rides in the ring beside the updates; only its sum over the sites is opened."""
+
+    name: MetricName
+    """``unit_loss``: the loss of the round's starting model on a fresh Poisson draw of the patients that are trained
+    on, with ``training.sample_rate``; a patient counts with the mean over the records drawn of it."""
+    clamp: float = Field(default=8.0, ge=1e-3, le=1e3, allow_inf_nan=False)
+    """Most that one patient counts, in nats a token; a loss that is not a number counts as this."""
+    noise_multiplier: float = Field(default=4.0, ge=0.01, le=1e6, allow_inf_nan=False)
+    """Standard deviation of each site's noise divided by ``clamp``. Every round is charged for it."""
+
+
 class SecAggPlan(Settings):
     """How the updates are added up."""
 
@@ -231,8 +247,14 @@ class SecAggPlan(Settings):
     late_cohort: bool = False
     """``strict`` only: the cohort is told to those sites that have trained already, so that a site lost in training
     costs nothing. One more trip."""
-    weights: Literal["uniform", "declared"] = "uniform"
-    """``declared`` weighs a site by its ``nominal_units``."""
+    weights: Literal["uniform", "declared", "private", "fixed_denominator"] = "uniform"
+    """``declared`` weighs a site by its ``nominal_units``. ``private``: by its own number of patients; only the sum
+    over the sites is opened; with privacy each site adds noise to it, once, and is charged for that. A weight is at
+    least 1 and at most the largest ``nominal_units``. ``fixed_denominator`` is the rule of the mode ``distributed``."""
+    weight_noise_multiplier: float = Field(default=20.0, ge=0.01, le=1e6, allow_inf_nan=False)
+    """``private`` weights: standard deviation of the noise in a site's number of patients."""
+    metrics: tuple[MetricPlan, ...] = ()
+    """What rides beside the updates. None by default; a site takes part only if its policy allows each of them."""
     max_attempts: int = Field(default=2, ge=1, le=5)
     """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all. Every
     attempt is charged, so it takes budget that ``spare_attempts`` must have left."""
@@ -344,6 +366,7 @@ class RunPlan(Settings):
         self._check_ranks()
         self._check_start()
         self._check_profile()
+        self._check_auxiliary()
         return self
 
     def _check_batch(self) -> None:
@@ -408,6 +431,40 @@ class RunPlan(Settings):
             )
         except ProtocolError as error:
             raise ValueError(f"secagg.profile {secagg.profile} with {count} sites: {error.message}. {hint}") from error
+
+    def _check_auxiliary(self) -> None:
+        """Whether weights and metrics can ride in the ring."""
+        secagg, mode = self.secagg, self.privacy.mode.value
+        if len({metric.name for metric in secagg.metrics}) < len(secagg.metrics):
+            raise ValueError("secagg.metrics: a metric is named twice")
+        if secagg.weights == "fixed_denominator" and mode != "distributed":
+            raise ValueError(
+                f"secagg.weights fixed_denominator is the rule of the privacy mode distributed, not of {mode}. "
+                "Set it to uniform, declared or private"
+            )
+        if secagg.weights == "private":
+            self._check_private_weights()
+        if secagg.metrics and self.training.sample_rate == AUTO:
+            return  # a metric's scale needs it; the final plan is checked again
+        if secagg.weights == "private" or secagg.metrics:
+            from fedward.common.auxiliary_terms import coordinates  # it reads plans, so it comes after this module
+
+            try:
+                coordinates(self)
+            except ConfigError as error:
+                raise ValueError(f"{error.message}. {error.advice}") from error
+
+    def _check_private_weights(self) -> None:
+        if self.privacy.mode.value == "distributed":
+            raise ValueError(
+                "secagg.weights private cannot be had in the privacy mode distributed, whose divisor is public. "
+                "Set it to fixed_denominator"
+            )
+        if any(site.rank not in (None, self.lora.rank) for site in self.sites):
+            raise ValueError(
+                "secagg.weights private with sites of different ranks: a column is divided by the weights of those who "
+                "train it, and only the weight of all is opened. Set it to declared, or leave sites[].rank out"
+            )
 
     def to_bytes(self) -> bytes:
         """The JSON that travels; its SHA-256 is the plan's digest."""
@@ -478,6 +535,9 @@ class SitePolicy(Settings):
     """Sites that may work together with the coordinator, if this site fears more than the plan does."""
     min_honest: int = Field(default=MIN_HONEST, ge=MIN_HONEST)
     """Honest sites in any sum that a hostile coordinator can open."""
+    allowed_metrics: tuple[MetricName, ...] = ()
+    """Metrics that may ride beside this site's updates. Each depends on its records and costs budget, so none is
+    allowed by default."""
     allow_two_sites: bool = False
     """Take part in a sum of two under ``strict``: each of the two learns the other's update."""
     max_attempts: int = Field(default=2, ge=1)

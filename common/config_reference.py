@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from fedward.common.config import RunPlan, Settings, SitePlan, SitePolicy
+from fedward.common.config import MetricPlan, RunPlan, Settings, SitePlan, SitePolicy
 
 _HEAD = """\
 # Plan and policy
@@ -34,6 +34,7 @@ def markdown() -> str:
     for name, field in RunPlan.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
             parts.append(_table(f"`[{name}]`", field.annotation))
+    parts.append(_table("`[[secagg.metrics]]`", MetricPlan))
     parts.append(_table("`[[sites]]`", SitePlan))
     parts.append(_table("The site's policy", SitePolicy))
     return "\n".join(parts).replace("``", "`")

@@ -13,10 +13,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.common.agreement import column_weights, num_full_rank, site_shares
+from fedward.common.agreement import column_weights, mean_divisors, num_full_rank, site_shares
 from fedward.common.config import PrivacyMode, RunPlan
 from fedward.common.errors import ProtocolError, RunError
-from fedward.common.lora.adapters import Adapter, unflatten
+from fedward.common.lora.adapters import Adapter, num_coordinates, unflatten
 from fedward.common.lora.aggregation import Rotations, after_round, along_rank, starting_adapter, trained_layout
 from fedward.common.lora.orthogonal import turn_mean, turn_variance
 from fedward.common.secagg.aggregator import CohortSum
@@ -33,7 +33,8 @@ _NOISE_FLOOR = 0.1
 def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
     """The weighted mean of the survivors' updates, each column over the sites that train it.
 
-    The divisors are made of public constants: the survivors' declared weights and ranks.
+    The divisors are made of public constants, the survivors' declared weights and ranks, or of the sum's own coordinate
+    of private weights.
 
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have; ``ROUND_VOID`` if a column has fewer
@@ -43,8 +44,8 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
     if num_full_rank(plan, opened.survivors) < plan.secagg.min_cohort:
         raise ProtocolError("ROUND_VOID", "too few survivors train the adapter's last column")
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
-    weights = column_weights(plan, opened.survivors)
-    total = unflatten(trained, values)
+    weights = mean_divisors(plan, opened)
+    total = unflatten(trained, values[: num_coordinates(trained)])
     return {name: part / along_rank(name, weights) for name, part in total.items()}
 
 
@@ -54,10 +55,11 @@ def clamped_share(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> float
     for share in site_shares(plan, opened.survivors):
         num_sites[: share.rank] += 1
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
-    sums = unflatten(trained, opened.total.view(np.int32).astype(np.float64))
+    num_model = num_coordinates(trained)
+    sums = unflatten(trained, opened.total[:num_model].view(np.int32).astype(np.float64))
     bound = num_sites * 2.0**facts.clamp_log2
     at_bound = sum(int((np.abs(part) >= along_rank(name, bound)).sum()) for name, part in sums.items())
-    return at_bound / max(1, opened.total.size)
+    return at_bound / max(1, num_model)
 
 
 def update_norm(mean: Update) -> float:
@@ -70,10 +72,13 @@ def round_noise_variance(plan: RunPlan, survivors: tuple[str, ...]) -> NDArray[n
 
     In mode ``local`` a site makes K steps of plain SGD with rate η/C, each with noise σC/L on the gradient, so its
     update carries η²·K·(σ/L)²; the clip C cancels, also if it is chosen during the run. Zero where the variance is not
-    known: in a run without privacy, with another local optimiser, or if the plan switches the correction off.
+    known: in a run without privacy, with another local optimiser, with private weights, or if the plan switches the
+    correction off.
     """
     training, noise = plan.training, plan.privacy.noise_multiplier
     known = plan.privacy.mode is PrivacyMode.LOCAL and training.optimizer == "sgd" and plan.server.noise_correction
+    # Of private weights the sum alone is known; the variance needs each.
+    known = known and plan.secagg.weights != "private"
     variance = np.zeros(plan.lora.rank)
     if noise is None or not known:
         return variance

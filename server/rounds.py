@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from fedward.common.agreement import PROBE_ROUND, num_full_rank, plan_position
+from fedward.common.auxiliary_terms import OpenedFigures, opened_figures
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
@@ -60,6 +61,8 @@ class RoundRecord:
     """Numbers that a site of full rank trained and sent."""
     clamped_share: float
     """Share of the sum's coordinates that stand at the ring's clamp: above zero, the updates are too long for it."""
+    figures: OpenedFigures = field(default_factory=OpenedFigures)
+    """What the sum opened to besides the model: the total of private weights, the plan's metrics."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -261,8 +264,9 @@ class RoundLoop:
                 faults=gathered.faults,
                 seconds=self._clock.now_s() - started_s,
                 update_norm=update_norm(mean),
-                trained_parameters=gathered.facts.num_coordinates,
+                trained_parameters=sum(part.size for part in mean.values()),
                 clamped_share=clamped_share(self._plan, gathered.facts, gathered.opened),
+                figures=opened_figures(self._plan, gathered.opened),
             )
             return state.advanced(self._plan, mean, gathered.opened.survivors), record
 

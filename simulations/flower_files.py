@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fedward.common.atomic import write_atomically
+from fedward.common.auxiliary_terms import OpenedFigures, OpenedMetric
 from fedward.common.errors import FedwardError, RunError
 from fedward.server.rounds import Observer, RoundRecord, RunResult
 
@@ -155,4 +156,7 @@ class RunFolder:
 
 
 def _record(raw: dict[str, Any]) -> RoundRecord:
-    return RoundRecord(**raw | {name: tuple(raw[name]) for name in ("cohort", "survivors", "faults")})
+    lists = {name: tuple(raw[name]) for name in ("cohort", "survivors", "faults")}
+    metrics = tuple(OpenedMetric(**metric) for metric in raw["figures"]["metrics"])
+    figures = OpenedFigures(total_weight=raw["figures"]["total_weight"], metrics=metrics)
+    return RoundRecord(**raw | lists | {"figures": figures})

@@ -17,6 +17,7 @@ from pydantic import Field
 from fedward.common.config import (
     COORDINATOR,
     Aggregation,
+    MetricName,
     PrivacyMode,
     PrivacyUnit,
     RunPlan,
@@ -45,6 +46,7 @@ SIMULATION_POLICY = SitePolicy(
     max_steps_per_round=100_000,
     max_lora_rank=256,
     aggregations=get_args(Aggregation),
+    allowed_metrics=get_args(MetricName),
     profiles=(*(profile.value for profile in Profile), PROFILE),
     min_cohort=1,
     allow_two_sites=True,

@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from fedward.common.agreement import probe_events, round_event
+from fedward.common.auxiliary_terms import metric_events, weight_events
 from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.errors import FedwardError
 from fedward.common.privacy import accounting, clip_probe
 from fedward.common.privacy.accounting import PrivacyEvent
 from fedward.common.privacy.patients import PatientBound, patient_epsilon
+from fedward.simulations import auxiliary_report
 
 _RECOMMENDED_EPSILON = (1.0, 5.0)
 
@@ -34,6 +36,9 @@ def stated(plan: RunPlan, statement: bytes | None) -> History | None:
         return None
     most: Counter[PrivacyEvent] = Counter({round_event(plan): plan.rounds * plan.secagg.max_attempts})
     most.update(dict.fromkeys(probe_events(plan), plan.secagg.max_attempts))
+    # The weight is drawn once, and charged with it in one transaction: never twice.
+    most.update(weight_events(plan))
+    most.update(metric_events(plan) * plan.rounds * plan.secagg.max_attempts)
     return history if history and Counter(history) <= most else None
 
 
@@ -48,8 +53,15 @@ def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection
     return {
         site: statements[site]
         for site, history in known.items()
-        if history is not None and history.count(round_event(plan)) >= added[site]
+        if history is not None and _least(plan, added[site]) <= Counter(history)
     }
+
+
+def _least(plan: RunPlan, num_sums: int) -> Counter[PrivacyEvent]:
+    """What a site must have been charged for its part in so many sums; its probe's sum is not among them."""
+    least: Counter[PrivacyEvent] = Counter((round_event(plan), *metric_events(plan)) * num_sums)
+    least.update(weight_events(plan) if num_sums else ())
+    return least
 
 
 def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
@@ -98,8 +110,9 @@ def run_figures(plan: RunPlan, statements: Statements) -> dict[str, Any]:
 def plan_warnings(plan: RunPlan) -> list[str]:
     """What can be said before a run begins."""
     if not plan.is_private:
-        return ["privacy: none. The plan's privacy.mode is 'none'; the adapter may hold its training records."]
-    found = []
+        none = "privacy: none. The plan's privacy.mode is 'none'; the adapter may hold its training records."
+        return [none, *auxiliary_report.warnings(plan)]
+    found = auxiliary_report.warnings(plan)
     low, high = _RECOMMENDED_EPSILON
     if not low <= plan.privacy.epsilon <= high:
         found.append(f"epsilon {plan.privacy.epsilon:g} is outside the recommended range {low:g} to {high:g}.")

@@ -173,7 +173,8 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
         "many sites sent. Not what further sites hold of the same person, not earlier runs on the same patients, and "
         "not the counts and perplexities under `sites`, which the simulation measured on the sites' records",
         "patient_ids_at_several_sites": outcome.shared_patients,
-        "accountant": "PLD of Poisson-subsampled Gaussian steps, composed over all rounds (dp-accounting); its "
+        "accountant": "PLD of Poisson-subsampled Gaussian steps, composed over all rounds with the probe, private "
+        "weights and metrics, where the plan has them (dp-accounting); its "
         f"Rényi bound above {accounting.MAX_PLD_EPSILON:g}",
         "noise_multiplier": plan.privacy.noise_multiplier,
         "clip_norm": outcome.result.clip_norm if plan.privacy.needs_probe else plan.privacy.clip_norm,

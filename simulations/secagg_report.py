@@ -10,6 +10,7 @@ from fedward.common.agreement import required_survivors
 from fedward.common.config import RunPlan
 from fedward.common.secagg.floors import honest_sites
 from fedward.server.rounds import RoundRecord, RunResult
+from fedward.simulations import auxiliary_report
 
 _NOT_COVERED = (
     "the sum itself, and the differences between sums of rounds with other survivors: only the privacy noise covers "
@@ -38,6 +39,7 @@ def figures(plan: RunPlan, result: RunResult) -> dict[str, Any]:
         "left_out": left_out(result.rounds),
         "void_attempts": sum(record.attempt for record in result.rounds),
         "faults": [fault for record in result.rounds for fault in record.faults],
+        **auxiliary_report.figures(plan, result.rounds),
     }
     return found | (_promise(plan, result) if plan.secagg.is_masked else {})
 
@@ -77,7 +79,7 @@ def lines(plan: RunPlan, result: RunResult) -> str:
     for number, sites in found["left_out"].items():
         named = ", ".join(f"{site} ({code})" for site, code in sorted(sites.items()))
         text += f"\nRound {number} without {named}"
-    return text + "\n"
+    return text + "\n" + auxiliary_report.lines(plan, result.rounds)
 
 
 __all__ = ["figures", "left_out", "lines", "warning"]

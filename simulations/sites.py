@@ -11,7 +11,7 @@ from fedward.client.intake import Patients, Record, load_records, split_patients
 from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
 from fedward.client.store import SiteStore
-from fedward.common.agreement import probe_events, run_epsilon, with_sample_rate
+from fedward.common.agreement import events_beside_training, probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.errors import DataError, EmptyDataError, PlanError
 from fedward.common.privacy.accounting import epsilon
@@ -158,13 +158,13 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
     draft = with_sample_rate(draft)
     noise = draft.privacy.noise_multiplier
     if draft.is_private and noise is None:
-        _check_probe(draft)
+        _check_room(draft)
         noise = calibrate(
             target_epsilon=draft.privacy.epsilon,
             delta=draft.privacy.delta,
             sample_rate=draft.training.resolved_sample_rate,
             num_steps=draft.training.steps_per_round * (draft.rounds + draft.secagg.spare_attempts),
-            history=probe_events(draft),
+            history=events_beside_training(draft, draft.rounds + draft.secagg.spare_attempts),
         )
     plan = draft.model_copy(
         update={
@@ -178,13 +178,20 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
     return RunPlan.from_bytes(plan.to_bytes())
 
 
-def _check_probe(plan: RunPlan) -> None:
-    """A probe that leaves nothing for the training, told in words that name it."""
+def _check_room(plan: RunPlan) -> None:
+    """A probe, weights or metrics that leave nothing for the training, told in words that name them."""
     cost = epsilon(probe_events(plan), plan.privacy.delta)
     if not cost <= plan.privacy.epsilon:
         raise PlanError(
             f"privacy.clip_norm auto: its probe alone costs epsilon {cost:.3f}, the plan says {plan.privacy.epsilon}",
             hint="Set privacy.clip_norm to a number, or raise epsilon.",
+        )
+    beside = epsilon(events_beside_training(plan, plan.rounds + plan.secagg.spare_attempts), plan.privacy.delta)
+    if not beside <= plan.privacy.epsilon:
+        raise PlanError(
+            f"private weights and metrics alone, with the probe if there is one, cost epsilon {beside:.3f}, the plan "
+            f"says {plan.privacy.epsilon}",
+            hint="Raise secagg.weight_noise_multiplier or the metrics' noise_multiplier, or leave them out.",
         )
 
 

@@ -78,6 +78,11 @@ class FakeTrainer:
     """What to return in a round, from its number and the adapter; None: ``movement``."""
     norms: NDArray[np.float64] = field(default_factory=lambda: np.full(1000, 0.5))
     """Of its patients' gradients, for a probe."""
+    num_units: int = 1000
+    losses: NDArray[np.float64] = field(default_factory=lambda: np.array([2.0, 3.0]))
+    """Of the units that a metric draws."""
+    counted: int = 0
+    metric_permits: list[Permit | None] = field(default_factory=list)
     checked: int = 0
     probes: list[Permit] = field(default_factory=list)
     calls: list[tuple[adapters.Adapter, Permit | None]] = field(default_factory=list)
@@ -107,6 +112,18 @@ class FakeTrainer:
         if self.error is not None:
             raise self.error
         return clip_probe.release(self.norms, permit=permit, entropy=entropy)
+
+    def count_units(self) -> int:
+        self.counted += 1
+        return self.num_units
+
+    def unit_losses(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        self.metric_permits.append(permit)
+        if permit is not None:
+            permit.claim()
+        return self.losses
 
 
 @dataclass

@@ -88,6 +88,16 @@ class LocalTrainer:
         spec = self._spec(with_clip(plan, 1.0))
         return self._session.noisy_norms(adapter, self._units, spec, permit=permit, entropy=entropy)
 
+    def count_units(self) -> int:
+        """See ``Trainer.count_units``."""
+        return len(self._units)
+
+    def unit_losses(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """See ``Trainer.unit_losses``."""
+        return self._session.unit_losses(adapter, self._units, self._spec(plan), permit=permit, entropy=entropy)
+
     def _spec(self, plan: RunPlan) -> TrainingSpec:
         pad = self._session.tokenizer.pad_token_id
         rank = site_rank(plan, self._site_id)

@@ -23,6 +23,18 @@ def training_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Every module in evaluation mode; afterwards each is in the mode it was in."""
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
 def without_dropout(model: nn.Module) -> Iterator[None]:
     """All dropout rates at zero: those of dropout modules and those that attention code reads from an attribute."""
     before = [
@@ -78,4 +90,4 @@ def compute_precision(model: nn.Module) -> AbstractContextManager[object]:
     return torch.autocast(next(model.parameters()).device.type, torch.bfloat16)
 
 
-__all__ = ["checkpointing", "compute_precision", "is_bfloat16", "training_mode", "without_dropout"]
+__all__ = ["checkpointing", "compute_precision", "evaluation_mode", "is_bfloat16", "training_mode", "without_dropout"]

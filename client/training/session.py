@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from fedward.client.training.base_model import require_device
 from fedward.client.training.norms import noisy_norms
 from fedward.client.training.probe import parity_probe
 from fedward.client.training.trainer import TrainingSpec, Units, train
+from fedward.client.training.unit_losses import unit_losses
 from fedward.common.config import BasePlan, RunPlan, TensorSpec
 from fedward.common.errors import ConfigError, UnsupportedModelError
 from fedward.common.ledger.budget import Permit
@@ -173,6 +175,13 @@ class AdapterSession:
         self._train_only(trained_layout(self._aggregation, self.layout, 1))
         self.load(adapter)
         return noisy_norms(self.model, units, spec, permit=permit, entropy=entropy)
+
+    def unit_losses(
+        self, adapter: adapters.Adapter, units: Units, spec: TrainingSpec, *, permit: Permit | None, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """Draw units and give the loss of each under ``adapter``: (U,) float64, private data."""
+        self.load(adapter)
+        return unit_losses(self.model, units, spec, permit=permit, entropy=entropy)
 
 
 def training_spec(

@@ -327,7 +327,8 @@ class _Run:
 
     def _draw(self, units: Units) -> list[PackedBatch]:
         """A Poisson draw of units, with their records drawn, cut and packed. It comes before the noise."""
-        chosen = [self._usable(units[index]) for index in draw_units(len(units), self._sample_rate, self._entropy)]
+        drawn = draw_units(len(units), self._sample_rate, self._entropy)
+        chosen = [usable_records(units[index], self._spec, self._vocabulary, self._entropy) for index in drawn]
         return pack(
             [unit for unit in chosen if unit],
             max_batch_tokens=self._spec.max_batch_tokens,
@@ -349,11 +350,14 @@ class _Run:
         with quiet_backward() if self._spec.gradients == "hooks" else nullcontext():
             loss.backward()  # type: ignore[no-untyped-call]
 
-    def _usable(self, unit: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-        """A draw of the unit's records, cut. What the model could not read is left out rather than an error."""
-        drawn = draw_records(len(unit), self._spec.max_records_per_unit, self._entropy)
-        cut = [unit[index][: self._spec.max_length_tokens] for index in drawn]
-        return [ids for ids in cut if len(ids) >= _MIN_TOKENS and min(ids) >= 0 and max(ids) < self._vocabulary]
+
+def usable_records(
+    unit: Sequence[Sequence[int]], spec: TrainingSpec, vocabulary: int, entropy: Entropy
+) -> list[Sequence[int]]:
+    """A draw of the unit's records, cut. What the model could not read is left out rather than an error."""
+    drawn = draw_records(len(unit), spec.max_records_per_unit, entropy)
+    cut = [unit[index][: spec.max_length_tokens] for index in drawn]
+    return [ids for ids in cut if len(ids) >= _MIN_TOKENS and min(ids) >= 0 and max(ids) < vocabulary]
 
 
-__all__ = ["clipped_sum", "gradient_norms", "train", "TrainingOutcome", "TrainingSpec", "Units"]
+__all__ = ["clipped_sum", "gradient_norms", "train", "TrainingOutcome", "TrainingSpec", "Units", "usable_records"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fedward.simulations.attacks import (
+    auxiliary_rows,
     bundle_rows,
     cohort_rows,
     coordinator_rows,
@@ -18,6 +19,7 @@ from fedward.simulations.console import Interface, Silent
 
 ATTACKS: tuple[Attack, ...] = (
     *cohort_rows.ATTACKS,
+    *auxiliary_rows.ATTACKS,
     *bundle_rows.ATTACKS,
     *survivor_rows.ATTACKS,
     *round_rows.ATTACKS,

@@ -42,6 +42,10 @@ def masked_policy(**changes: Any) -> SitePolicy:  # noqa: ANN401
     return SitePolicy(min_cohort=2, **changes)
 
 
+METRIC = judged(plan=make_plan(secagg={"metrics": [{"name": "unit_loss", "noise_multiplier": 1.5}]}))
+WEIGHTS = judged(plan=make_plan(secagg={"weights": "private", "weight_noise_multiplier": 1.5}))
+MEASURED = {"allowed_metrics": ("unit_loss",)}
+NOISY = {"min_noise_multiplier": 1.6}
 MASKED, TWO = masked("resilient", 5), masked("strict", 2)
 
 
@@ -71,6 +75,9 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", 0.299), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", None), POLICY)),
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", "auto"), POLICY)),
+    ("metrics", "POLICY_REFUSED", lambda: (METRIC, POLICY)),
+    ("auxiliary_noise", "POLICY_REFUSED", lambda: (METRIC, POLICY.model_copy(update={**MEASURED, **NOISY}))),
+    ("auxiliary_noise", "POLICY_REFUSED", lambda: (WEIGHTS, POLICY.model_copy(update=NOISY))),
     ("account_delta", "POLICY_REFUSED", lambda: (replace(FINE, nominal_units=1_000_001), POLICY)),
     ("account_delta", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"account_delta": math.nan}))),
     ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=5.001), POLICY)),

@@ -90,6 +90,7 @@ FLOATS = [
     "server.beta2",
     "secagg.reply_timeout_s",
     "secagg.trip_timeout_s",
+    "secagg.weight_noise_multiplier",
     "evaluation.heldout_share",
 ]
 NOT_NUMBERS = {"nan": math.nan, "inf": math.inf, "minus inf": -math.inf, "true": True, "text": "1", "list": [1]}
