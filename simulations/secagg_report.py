@@ -13,8 +13,8 @@ from fedward.server.rounds import RoundRecord, RunResult
 
 _NOT_COVERED = (
     "the sum itself, and the differences between sums of rounds with other survivors: only the privacy noise covers "
-    "what they show; who takes part and when; false values from a member; a false sum that the coordinator publishes to "
-    "all sites alike and that is no longer than an honest one may be"
+    "what they show; who takes part and when; false values from a member; a false sum that the coordinator publishes "
+    "to all sites alike and that is no longer than an honest one may be"
 )
 
 

@@ -64,7 +64,10 @@ def faults(draw: st.DrawFn) -> dict[str, Wrap]:
         st.sampled_from([0, 1, None]),
     )
     by_site = draw(st.dictionaries(st.sampled_from(NAMES[:5]), st.lists(drawn, min_size=1, max_size=4), max_size=4))
-    return {site: both(*(make(*what) for make, *what in found)) for site, found in by_site.items()}
+    return {
+        site: both(*(make(kind, number, attempt) for make, kind, number, attempt in found))
+        for site, found in by_site.items()
+    }
 
 
 ANY_RUN = {
