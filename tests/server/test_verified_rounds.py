@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.model_bytes import state_num_bytes
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, type_of
-from tests.masked_federation import MASKED, NAMES, WITHOUT_DP, agent_of, lost, masked_federation
+from tests.masked_federation import MASKED, NAMES, WITHOUT_DP, agent_of, at_position, lost, masked_federation
 from tests.verified_federation import VerifiedRun, answer_lost, both
 
 METHODS = ("ffa", "fedsvd", "alternate", "naive")
@@ -210,6 +212,30 @@ def test_a_restart_that_loses_a_round_needs_no_state_from_others(tmp_path: Path)
     result = run.run({"alpha": restarting})
     assert run.is_sound(result)
     assert result.apart == {}
+
+
+def test_a_site_whose_stored_copy_is_spoiled_refuses_and_goes_on_with_the_others_word(tmp_path: Path) -> None:
+    federation = federation_of("resilient", "ffa", "fedadam", num_sites=5, rounds=6)
+    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=SqliteStore(tmp_path / f"{s}.sqlite")))
+
+    def spoiling(honest: Handler) -> Handler:
+        def handle(request: bytes) -> bytes:
+            if type_of(request) == pb.TRAIN and at_position(3)(request):
+                with closing(sqlite3.connect(tmp_path / "alpha.sqlite")) as file, file:
+                    file.execute("UPDATE site_model SET model = zeroblob(length(model))")
+                memory = run.agents["alpha"].memory
+                run.restart("alpha")
+                assert memory is not None
+                run.agents["alpha"].memory = memory
+            return honest(request)
+
+        return handle
+
+    result = run.run({"alpha": spoiling})
+    assert result.rounds[2].dropped == {"alpha": "MODEL_MISMATCH"}
+    assert run.is_sound(result)
+    assert result.apart == {}
+    assert ("alpha", 6, True) in run.compared
 
 
 # ---------------------------------------------------------------------------------------------------- bytes
