@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import struct
 from dataclasses import replace
 from typing import Any
 
@@ -175,6 +177,51 @@ def test_three_rounds_give_the_known_state(vector: dict[str, Any]) -> None:
         digests.append(hashlib.sha256(state_to_bytes(plan, state)).hexdigest())
     assert digests == vector["sha256_of_state"]
     assert state_digest(plan, state).hex() == vector["state_digest"]
+
+
+def single(value: float) -> float:
+    """Rounded to float32, by the standard library."""
+    rounded: float = struct.unpack("<f", struct.pack("<f", value))[0]
+    return rounded
+
+
+@pytest.mark.parametrize("optimizer", ["fedavg", "fedadam"])
+def test_the_state_is_that_of_plain_arithmetic_one_number_at_a_time(optimizer: str) -> None:
+    """Three sites of weights ⅓, ⅔ and 1; no array library is asked for anything but the sum's words."""
+    plan = plan_of("ffa", optimizer, seed=7, secagg={"weights": "declared"})
+    value, m, v, nu, beta1, beta2 = [0.0] * 6, [0.0] * 6, [0.0] * 6, 0.0, 0.9, 0.99
+    decay1 = decay2 = 1.0
+    for number in (1, 2, 3):
+        facts, opened = round_of(plan, number)
+        weights = [(i + 1) * 100 / 300 for i in range(3)][3 - len(opened.survivors) :]
+        total_weight = variance = 0.0
+        for weight in weights:
+            total_weight += weight
+        for weight in weights:
+            part = weight / (total_weight * (0.05 * (weight * 300)))
+            variance += part * part
+        noise = variance * 2 * (0.5 * 2.0 * (0.5 * 2.0))
+        decay1, decay2, nu = decay1 * beta1, decay2 * beta2, beta2 * nu + (1 - beta2) * noise
+        for place, word in enumerate(opened.total.view(np.int32).tolist()):
+            mean = math.ldexp(word, -facts.scale_log2) / total_weight
+            if optimizer == "fedavg":
+                value[place] = single(value[place] + 1.0 * mean)
+                continue
+            m[place] = beta1 * m[place] + (1 - beta1) * mean
+            v[place] = beta2 * v[place] + (1 - beta2) * mean * mean
+            floor = max(1e-16, 0.1 * (nu / (1 - decay2)))
+            scale = math.sqrt(max(v[place] / (1 - decay2) - nu / (1 - decay2), floor))
+            value[place] = single(value[place] + 0.01 * (m[place] / (1 - decay1) / scale))
+    state = states_of(plan, 3)[-1]
+    name = next(spec.name for spec in plan.layout if ".lora_B." in spec.name)
+    assert state.adapter[name].reshape(-1).tolist() == value
+    if optimizer == "fedadam":
+        assert state.moments[name].first.reshape(-1).tolist() == m
+        assert state.moments[name].second.reshape(-1).tolist() == v
+        assert state.moments[name].noise.tolist() == [nu, nu]
+    raw = hashlib.sha256(state_to_bytes(plan, state)).hexdigest()
+    known = next(x for x in model_state_vectors() if (x["method"], x["optimizer"]) == ("ffa", optimizer))
+    assert raw == known["sha256_of_state"][-1]
 
 
 @given(st.floats(0, 0.9999), st.integers(0, 60))
