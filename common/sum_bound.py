@@ -4,11 +4,12 @@ Nobody signs a sum, so a coordinator could publish a false one to all sites alik
 the survivors could have sent. Under DP-SGD in mode ``local``, of K steps with rate η/C and noise σC on the summed
 gradients of a batch, divided by L = q·N₀, a site's update is at most ::
 
-    K·η·m/L + (η·σ·√K/L)·(√D + 10)        m = μ + 10·√μ + 34,  μ = 4·q·N₀
+    K·η·m/L + (η·σ·√K/L)·(√D + 10)        m = μ + 10·√μ + 34,  μ = 4·q·N₀·c
 
-long: m units in a step, whose gradients all point one way, and Gaussian noise in D coordinates. m is passed by a
-Poisson draw from up to four times N₀ units, and the noise by its norm, with a probability below 2^−60 each (Bernstein's
-inequality; concentration of a Lipschitz function). Noises of several sites are independent and add in squares, what
+long: m units in a step, whose gradients all point one way, and Gaussian noise in D coordinates. c is 1 where the unit is
+a patient, else the records that a patient may have. m is passed by a Poisson draw from up to four times N₀·c units, and
+the noise by its norm, with a probability below 2^−70 each (Bernstein's inequality; concentration of a Lipschitz
+function). Noises of several sites are independent and add in squares, what
 they carry adds at worst in lengths; the clamp shortens both. Rounding adds less than a step a coordinate. A site's
 weight, at most 1, shortens all of its part.
 
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
 from fedward.common.agreement import site_shares
-from fedward.common.config import PrivacyMode, RunPlan
+from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan
 from fedward.common.errors import ProtocolError
 from fedward.common.lora.adapters import num_coordinates
 from fedward.common.lora.aggregation import trained_layout
@@ -71,10 +72,12 @@ def norm_bound(plan: RunPlan, size: int, ring: RingTerms, survivors: Collection[
     noise, training = plan.privacy.noise_multiplier, plan.training
     if plan.privacy.mode is not PrivacyMode.LOCAL or training.optimizer != "sgd" or noise is None:
         return of_ring
+    by_record = plan.privacy.unit is PrivacyUnit.RECORD
+    records = training.max_records_per_unit if by_record else 1
     signal = variance = 0.0
     for share in site_shares(plan, survivors):
         batch = training.resolved_sample_rate * share.nominal_units
-        most = _MORE_UNITS * batch
+        most = _MORE_UNITS * batch * records
         most += _TAIL * math.sqrt(most) + _LEAST_TAIL
         step = share.weight * training.learning_rate / batch
         signal += step * training.steps_per_round * most

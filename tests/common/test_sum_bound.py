@@ -87,6 +87,16 @@ def test_the_bound_is_near_what_noise_alone_gives() -> None:
     assert bound_of(plan) < 0.1 * len(SITES) * np.sqrt(SIZE)
 
 
+def test_where_the_unit_is_a_record_a_patient_counts_as_often_as_it_may() -> None:
+    kept = {"noise_multiplier": 0.01, "unit": "record"}
+    one, eight = (
+        bound_of(plan_of(privacy=kept, training={"max_records_per_unit": n, "learning_rate": 1e-3})) for n in (1, 8)
+    )
+    patients = bound_of(plan_of(privacy={**kept, "unit": "patient"}, training={"learning_rate": 1e-3}))
+    assert one == patients
+    assert 6 * one < eight < 8 * one
+
+
 UNKNOWN: dict[str, dict[str, Any]] = {
     "no privacy": {"privacy": {"mode": "none", "noise_multiplier": None}},
     "another local optimiser": {"training": {"optimizer": "adamw"}},
