@@ -6,12 +6,11 @@ gradients of a batch, divided by L = q·N₀, a site's update is at most ::
 
     K·η·m/L + (η·σ·√K/L)·(√D + 10)        m = μ + 10·√μ + 34,  μ = 4·q·N₀·c
 
-long: m units in a step, whose gradients all point one way, and Gaussian noise in D coordinates. c is 1 where the unit is
-a patient, else the records that a patient may have. m is passed by a Poisson draw from up to four times N₀·c units, and
-the noise by its norm, with a probability below 2^−70 each (Bernstein's inequality; concentration of a Lipschitz
-function). Noises of several sites are independent and add in squares, what
-they carry adds at worst in lengths; the clamp shortens both. Rounding adds less than a step a coordinate. A site's
-weight, at most 1, shortens all of its part.
+long: m units in a step, whose gradients all point one way, and Gaussian noise in D coordinates. c is 1 where the unit
+is a patient, else the records that a patient may have. m is passed by a Poisson draw from up to four times N₀·c units,
+and the noise by its norm, with a probability below 2^−70 each (Bernstein's inequality; concentration of a Lipschitz
+function). Noises of several sites are independent and add in squares, what they carry adds at worst in lengths; the
+clamp shortens both. Rounding adds less than a step a coordinate. A site's weight, at most 1, shortens all of its part.
 
 Where nothing of that is known (no privacy, another local optimiser) only the ring's own clamp bounds a sum: set
 ``secagg.sum_norm_bound`` to have more.

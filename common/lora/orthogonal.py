@@ -108,6 +108,9 @@ class Turned:
 
 def exact_product(left: Matrix, right: Matrix) -> Matrix:
     """The matrix product, summed in order, one exactly rounded operation after the other: no BLAS, no fused steps."""
+    if left.shape[0] > right.shape[1]:
+        # The same sums in the same order; long rows are several times as fast as long columns.
+        return np.ascontiguousarray(exact_product(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T)).T)
     total = left[:, :1] * right[:1]
     for index in range(1, right.shape[0]):
         total += left[:, index, np.newaxis] * right[index]
