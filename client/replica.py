@@ -126,6 +126,8 @@ class Replica:
 
     def _after(self, wire: pb.OpenedRound, vector: bytes) -> Copy:
         own, terms = self.copy, self.terms(wire.clip_norm)
+        if not set(wire.cohort) <= {site.id for site in self.plan.sites}:
+            raise ProtocolError("UNKNOWN_SITE", "the last cohort has a site that is not in the plan")
         opened = OpenedRound.from_wire(terms, wire)
         published = self._read(opened, vector)
         sum_hash = opened.sum_hash(published.published_hash)

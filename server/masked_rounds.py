@@ -195,11 +195,10 @@ class MaskedRounds:
             yield from self.exchange.poll()
 
     def _send_model(self, sites: Iterable[str], body: pb.Train | pb.RunEnd, timeout_s: float, *, tag: str) -> None:
-        having, lacking = self._last.split(sites)
-        for group, vector in ((having, self._last.vector()), (lacking, self._last.vector_with_state())):
-            if group:
-                body.vector_hash = codec.vector_hash(vector) if vector else b""
-                self.exchange.send(group, self.exchange.seal(body, vector=vector), timeout_s=timeout_s, tag=tag)
+        for group, parcel in self._last.parcels(sites):
+            body.vector_hash = parcel.vector_hash
+            raw = self.exchange.seal(body, vector=parcel.vector)
+            self.exchange.send(group, raw, timeout_s=timeout_s, tag=tag)
 
     def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""

@@ -6,7 +6,7 @@ sum, with the survivors' signatures as its evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from fedward.common.config import RunPlan
@@ -18,17 +18,30 @@ from fedward.common.secagg.opened_round import OpenedRound
 from fedward.common.secagg.ring import RingVector
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Parcel:
+    """A vector and its hash, which is worked out once for all sites; both empty before the first sum."""
+
+    vector: bytes = field(repr=False)
+    vector_hash: bytes
+
+    @classmethod
+    def of(cls, vector: bytes) -> Parcel:
+        """With its hash."""
+        return cls(vector, codec.vector_hash(vector))
+
+
+NOTHING = Parcel(b"", b"")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Sum:
     """The last one that was applied."""
 
-    opened: OpenedRound
     wire: pb.OpenedRound
-    vector: bytes = field(repr=False)
+    sum_hash: bytes
+    parcel: Parcel
     before: ServerState = field(repr=False)
-
-    def sum_hash(self) -> bytes:
-        return self.opened.sum_hash(codec.vector_hash(self.vector))
 
 
 @dataclass(kw_only=True, slots=True)
@@ -37,7 +50,7 @@ class LastSum:
 
     plan: RunPlan = field(repr=False)
     _sum: _Sum | None = field(init=False, default=None, repr=False)
-    _checkpoint: bytes = field(init=False, default=b"", repr=False)
+    _with_state: Parcel = field(init=False, default=NOTHING, repr=False)
     _known: dict[str, int] = field(init=False, default_factory=dict)
     """Site to the last round for which it sent a vector: it had the state that the round began with."""
 
@@ -45,9 +58,10 @@ class LastSum:
         self, opened: OpenedRound, total: RingVector, clip_norm: float, before: ServerState, step: RoundStep
     ) -> None:
         """A round's sum has become the next state. The sum is copied, for its array is used again."""
-        vector = published_bytes(self.plan, total, step.turns)
-        self._sum = _Sum(opened=opened, wire=opened.to_wire(clip_norm), vector=vector, before=before)
-        self._checkpoint = b""
+        parcel = Parcel.of(published_bytes(self.plan, total, step.turns))
+        sum_hash = opened.sum_hash(parcel.vector_hash)
+        self._sum = _Sum(wire=opened.to_wire(clip_norm), sum_hash=sum_hash, parcel=parcel, before=before)
+        self._with_state = NOTHING
 
     def sent_vector(self, site_id: str, round_number: int) -> None:
         """A site has taken part, whatever became of the attempt."""
@@ -58,32 +72,30 @@ class LastSum:
         return state_digest(self.plan, state)
 
     def fill(self, body: pb.Train | pb.RunEnd) -> None:
-        """Say whose sum travels beside the message."""
-        vector = b"" if self._sum is None else self._sum.vector
-        body.vector_hash = codec.vector_hash(vector) if vector else b""
+        """Say whose sum travels beside the message; which bytes exactly, ``parcels`` says."""
         if self._sum is not None:
             body.previous.CopyFrom(self._sum.wire)
             if isinstance(body, pb.Train):
-                body.previous_sum_hash = self._sum.sum_hash()
+                body.previous_sum_hash = self._sum.sum_hash
 
-    def vector(self) -> bytes:
-        """For a site that has the state before."""
-        return b"" if self._sum is None else self._sum.vector
+    def parcels(self, sites: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Parcel]]:
+        """What goes to whom: the sum alone, or the state before it too, to sites that may lack that.
 
-    def vector_with_state(self) -> bytes:
-        """For one that may not have it."""
-        if self._sum is None:
-            return b""
-        if not self._checkpoint:
-            self._checkpoint = self._sum.vector + state_to_bytes(self.plan, self._sum.before)
-        return self._checkpoint
-
-    def split(self, sites: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Those that have the state before the last sum, and those that may lack it; the first state all can draw."""
-        given = tuple(sites)
-        began = 0 if self._sum is None else self._sum.opened.facts.round_number
+        The state before the first sum all can draw from the seed.
+        """
+        given, found = tuple(sites), self._sum
+        if found is None:
+            yield given, NOTHING
+            return
+        began = found.wire.round
         lacking = tuple(site for site in given if began > 1 and self._known.get(site, 0) < began)
-        return tuple(site for site in given if site not in lacking), lacking
+        having = tuple(site for site in given if site not in lacking)
+        if having:
+            yield having, found.parcel
+        if lacking:
+            if self._with_state is NOTHING:
+                self._with_state = Parcel.of(found.parcel.vector + state_to_bytes(self.plan, found.before))
+            yield lacking, self._with_state
 
 
-__all__ = ["LastSum"]
+__all__ = ["LastSum", "Parcel"]
