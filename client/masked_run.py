@@ -26,6 +26,7 @@ from fedward.common.secagg.participant import Participant, Step
 from fedward.common.secagg.plain import quantiser_of
 from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import State
+from fedward.common.secagg.terms import Terms
 
 Commit = Callable[[Sequence[JournalEntry]], None]
 """Makes entries durable, together with the site's accounts."""
@@ -167,14 +168,7 @@ class MaskedRun:
         self.memory = Memory(state=self.memory.state.closed(), heard_s=self.now_s())
 
     def _participant(self, clip_norm: float) -> Participant:
-        terms = run_terms(
-            self.plan,
-            self.position,
-            self.roster,
-            floors=site_floors(self.plan, self.policy, self.roster),
-            max_attempts=self.policy.max_attempts,
-            clip_norm=clip_norm,
-        )
+        terms = site_terms(self.plan, self.policy, self.position, self.roster, clip_norm)
         return Participant(
             site_id=self.site_id,
             identity=self.identity,
@@ -184,4 +178,16 @@ class MaskedRun:
         )
 
 
-__all__ = ["Commit", "MaskedRun", "Memory"]
+def site_terms(plan: RunPlan, policy: SitePolicy, position: codec.Position, roster: Roster, clip_norm: float) -> Terms:
+    """The terms of a run as a site sees them: the stricter of plan and policy binds."""
+    return run_terms(
+        plan,
+        position,
+        roster,
+        floors=site_floors(plan, policy, roster),
+        max_attempts=policy.max_attempts,
+        clip_norm=clip_norm,
+    )
+
+
+__all__ = ["Commit", "MaskedRun", "Memory", "site_terms"]

@@ -16,12 +16,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
 from fedward.client.duties import Assignment, Contribution, Duties, Trainer, adapter_of
-from fedward.client.masked_run import MaskedRun, Memory
+from fedward.client.masked_run import MaskedRun, Memory, site_terms
 from fedward.client.policy import Proposal, require
+from fedward.client.replica import Copy, Replica
 from fedward.client.store import MemoryStore, SiteStore
 from fedward.common.agreement import check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
@@ -31,6 +33,7 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import ServerState
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
@@ -96,6 +99,9 @@ class SiteAgent:
         self._now_s = now_s
         self._run: AcceptedRun | None = None
         self._masked: MaskedRun | None = None
+        self._replica: Replica | None = None
+        self._coming: Copy | None = None
+        """The next copy of the model, until it is written down."""
         self.accounts = Accounts(policy)
         self._duties = Duties(site_id=site_id, trainer=trainer, accounts=self.accounts, entropy_for=entropy_for)
         self._left: frozenset[bytes] = frozenset()
@@ -129,7 +135,7 @@ class SiteAgent:
         if isinstance(body, pb.PlanOffer):
             return self.on_plan_offer(opened, body)
         if isinstance(body, pb.RunEnd):
-            return self.on_run_end(opened)
+            return self.on_run_end(opened, body)
         if isinstance(body, _OF_MASKED_ROUNDS) and self._run is not None and self._run.plan.secagg.is_masked:
             return self.on_masked(opened)
         if isinstance(body, pb.Train):
@@ -184,23 +190,29 @@ class SiteAgent:
         self.accounts.open_run(plan)
         transport = AgreementKey.generate(self._random_bytes) if plan.secagg.is_masked else None
         self._masked = self._masked_run(self._run, transport)
+        self._replica = self._replica_of(self._run)
         self._commit()
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
-        run, masked = self._require_run(request.position), self._masked
-        if masked is None or run.is_over:
+        run, masked, replica = self._require_run(request.position), self._masked, self._replica
+        if masked is None or replica is None or run.is_over:
             raise ProtocolError("ATTEMPT_CLOSED", "the run has ended")
         tasks: list[Assignment] = []
 
         def begin(opened: codec.Opened[codec.Body], body: pb.Train) -> None:
             check_clip(run.plan, opened.position.round_number, body.clip_norm)
-            tasks.append(self._assignment(run, opened, body))
+            run.require_new(opened.position)
+            # Nothing that the coordinator says of the model is believed: the site works it out.
+            coming = replica.follow(opened.position.round_number - 1, body, opened.vector)
+            tasks.append(self._assignment(run, opened, body, coming.state.adapter))
+            self._coming = coming
 
         def carry_out() -> Contribution:
             return self._duties.carry_out(tasks[0])
 
         def give_up() -> None:
+            self._coming = None
             self._duties.give_up(tasks[0])
 
         return masked.handle(request, begin=begin, carry_out=carry_out, give_up=give_up)
@@ -214,7 +226,7 @@ class SiteAgent:
             raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs")
         run.require_new(position)
         check_train(run.plan, position, body, site_id=self.site_id)
-        task = self._assignment(run, request, body)
+        task = self._assignment(run, request, body, adapter_of(run.plan, body, request.vector))
         self._commit()
         part = self._duties.carry_out(task)
         self._commit()
@@ -231,12 +243,12 @@ class SiteAgent:
         self._answered = (request.body_hash, sealed)
         return sealed
 
-    def _assignment(self, run: AcceptedRun, request: codec.Opened[codec.Body], body: pb.Train) -> Assignment:
+    def _assignment(
+        self, run: AcceptedRun, request: codec.Opened[codec.Body], body: pb.Train, adapter: adapters.Adapter
+    ) -> Assignment:
         """What an acceptable ``Train`` asks for; its position is used up, whatever becomes of it, and so is budget."""
         position = request.position
-        run.require_new(position)
         clip_norm = run.clip_norm_of(position, body.clip_norm)
-        adapter = adapter_of(run.plan, body, request.vector)
         self._run = replace(
             run,
             last_round=position.round_number,
@@ -250,16 +262,32 @@ class SiteAgent:
         self._run = replace(self._run, drawn_weight=task.drawn_weight)
         return task
 
-    def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
-        """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""
-        self._run = replace(self._require_run(request.position), is_over=True)
+    def on_run_end(self, request: codec.Opened[codec.Body], body: pb.RunEnd) -> bytes:
+        """Close the run; state what it was charged, and which model the site has come to itself.
+
+        The events are parameters of the plan, not of the data.
+        """
+        run = self._require_run(request.position)
+        reply = pb.RunEndReply(header=request.position.header(self.site_id))
+        if self._replica is not None:
+            reply.code, reply.model_digest = self._concluded(self._replica, body, request.vector)
+        self._run = replace(run, is_over=True)
         self._answered = None
         if self._masked is not None:
             self._masked.close()
             self._masked = self._masked_run(self._run, None)
         self._commit()
-        events = history_to_json(self.history)
-        return codec.seal(self._identity, pb.RunEndReply(header=request.position.header(self.site_id), events=events))
+        reply.events = history_to_json(self.history)
+        return codec.seal(self._identity, reply)
+
+    def _concluded(self, replica: Replica, body: pb.RunEnd, vector: bytes) -> tuple[str, bytes]:
+        """Why the site's last state is not the stated one, or nothing; and that state's digest."""
+        try:
+            self._coming = replica.follow(body.previous.round if body.HasField("previous") else 0, body, vector)
+        except ProtocolError as error:
+            _LOG.warning("holds another final model: %s", error.code)
+            return error.code, replica.copy.digest
+        return "", self._coming.digest
 
     # ------------------------------------------------------------------------------------------------ state
 
@@ -267,6 +295,11 @@ class SiteAgent:
     def history(self) -> tuple[PrivacyEvent, ...]:
         """All events reserved or charged in this run."""
         return self.accounts.history
+
+    @property
+    def model(self) -> ServerState | None:
+        """The state of the model that this site has worked out itself; None without masks."""
+        return None if self._replica is None else self._replica.copy.state
 
     @property
     def memory(self) -> Memory | None:
@@ -324,20 +357,42 @@ class SiteAgent:
         secret = document["transport"]
         transport = None if secret is None else AgreementKey.from_secret(bytes.fromhex(secret))
         self._masked = self._masked_run(self._run, transport)
+        self._replica = self._replica_of(self._run)
 
     def _commit(self, entries: Sequence[JournalEntry] = ()) -> None:
-        self._store.commit(entries, self.export_state)
+        run, replica, coming = self._run, self._replica, self._coming
+        if run is None or replica is None or coming is None or coming is replica.copy:
+            self._store.commit(entries, self.export_state)
+        else:
+            self._store.commit(entries, self.export_state, model=lambda: coming.to_bytes(run.plan, run.run_id))
+            replica.keep(coming)
+        self._coming = None
 
-    def _masked_run(self, run: AcceptedRun, transport: AgreementKey | None) -> MaskedRun | None:
-        """The masked rounds of a run that goes on; after a restart only the positions that were used are known."""
-        if transport is None:
+    def _replica_of(self, run: AcceptedRun) -> Replica | None:
+        """The site's own model; None without masks, where the coordinator sends it."""
+        if not run.plan.secagg.is_masked:
             return None
-        position = codec.Position(
+        return Replica(
+            plan=run.plan,
+            run_id=run.run_id,
+            terms=partial(site_terms, run.plan, self._policy, self._position_of(run), self._roster),
+            load=self._store.load_model,
+            entries=partial(self._store.entries, run.run_id),
+        )
+
+    def _position_of(self, run: AcceptedRun) -> codec.Position:
+        """Of messages outside rounds."""
+        return codec.Position(
             run_id=run.run_id,
             roster_hash=self._roster.hash,
             plan_digest=digest_of(run.plan_bytes),
             profile=run.plan.secagg.profile,
         )
+
+    def _masked_run(self, run: AcceptedRun, transport: AgreementKey | None) -> MaskedRun | None:
+        """The masked rounds of a run that goes on; after a restart only the positions that were used are known."""
+        if transport is None:
+            return None
         memory = Memory(state=restored(self._store.entries(run.run_id)), heard_s=self._now_s())
         return MaskedRun(
             site_id=self.site_id,
@@ -345,7 +400,7 @@ class SiteAgent:
             roster=self._roster,
             policy=self._policy,
             plan=run.plan,
-            position=position,
+            position=self._position_of(run),
             transport=transport,
             random_bytes=self._random_bytes,
             now_s=self._now_s,

@@ -255,6 +255,10 @@ class SecAggPlan(Settings):
     """``private`` weights: standard deviation of the noise in a site's number of patients."""
     metrics: tuple[MetricPlan, ...] = ()
     """What rides beside the updates. None by default; a site takes part only if its policy allows each of them."""
+    sum_norm_bound: PositiveFloat | None = None
+    """Masked profiles: the largest L2 norm that one site's weighted update of a round may have. A sum that is longer
+    than the survivors' bounds together is not applied, by the coordinator or by any site. None: what sites with four
+    times their ``nominal_units`` can send under DP-SGD, noise included; without privacy, what the ring can hold."""
     max_attempts: int = Field(default=2, ge=1, le=5)
     """A round that loses too many sites is tried again, with new batches and new noise, at most so often in all. Every
     attempt is charged, so it takes budget that ``spare_attempts`` must have left."""

@@ -159,7 +159,7 @@ class Exchange:
                 refusal = codec.open_message(answer.payload, pb.Refusal, sender=answer.site_id, public_key=key)
                 if refusal.body.request_hash not in answer.request.hashes:
                     return None, "REPLAY_CONFLICT"  # an old refusal, played again
-                return None, _printable("/".join(filter(None, (refusal.body.code, refusal.body.rule))))
+                return None, printable("/".join(filter(None, (refusal.body.code, refusal.body.rule)))) or "REFUSED"
             opened = codec.open_message(answer.payload, kind, sender=answer.site_id, public_key=key)
         except ProtocolError as error:
             return None, error.code
@@ -172,9 +172,9 @@ def _transport_failure(delivery: Delivery) -> str:
     return "" if delivery.error is None else f"{_TRANSPORT}:{delivery.error.name.lower()}"
 
 
-def _printable(code: str) -> str:
-    """A stranger's text, cut to what may stand in a log line."""
-    return "".join(c for c in code if c.isascii() and (c.isalnum() or c in "_/:-"))[:80] or "REFUSED"
+def printable(code: str) -> str:
+    """A stranger's text, cut to what may stand in a log line; maybe nothing."""
+    return "".join(c for c in code if c.isascii() and (c.isalnum() or c in "_/:-"))[:80]
 
 
-__all__ = ["Answer", "Exchange", "LATE", "Reply", "Request", "Traffic"]
+__all__ = ["Answer", "Exchange", "LATE", "printable", "Reply", "Request", "Traffic"]

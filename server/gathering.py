@@ -5,19 +5,25 @@ Not handled here: masks (``masked_rounds``), the model and what its next state i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from fedward.common.agreement import cohort_facts, planned_train
-from fedward.common.config import RunPlan
+from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError
+from fedward.common.lora import adapters
+from fedward.common.lora.aggregation import sent_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.secagg import ring
 from fedward.common.secagg.aggregator import Aggregator, CohortSum, Coordinator
+from fedward.common.secagg.statements import Survivor
 from fedward.common.secagg.transcript import CohortFacts
 from fedward.server.exchange import Answer, Exchange
+
+END_TIMEOUT_S = 600.0
 
 
 class AnswerObserver(Protocol):
@@ -36,9 +42,8 @@ class Attempt:
     number: int
     sites: tuple[str, ...]
     """That take part in the run, in bytewise order."""
-    model: bytes = field(repr=False)
-    """What travels to them, little-endian float32."""
-    model_digest: bytes
+    state: ServerState = field(repr=False)
+    """Of the model, that they shall train on."""
     clip_norm: float | None
     dropped: dict[str, str]
     """Filled in: who is not in the sum, and why; also if there is none."""
@@ -52,6 +57,8 @@ class Gathered:
     opened: CohortSum
     faults: tuple[str, ...] = ()
     """Shares that were not what their dealer signed: code, dealer, holder."""
+    survivors: tuple[Survivor, ...] = ()
+    """With their word for their vectors; under masks."""
 
 
 class Gatherer(Protocol):
@@ -81,6 +88,14 @@ class Gatherer(Protocol):
         """
         ...
 
+    def applied(self, gathered: Gathered, attempt: Attempt, step: RoundStep) -> None:
+        """Take note of what a sum has made of the attempt's state."""
+        ...
+
+    def end(self, sites: tuple[str, ...], state: ServerState) -> Iterator[tuple[str, pb.RunEndReply, str]]:
+        """Close the run at the sites: each one's reply, and why it holds another model than this one, or nothing."""
+        ...
+
 
 @dataclass(kw_only=True, slots=True)
 class PlainRounds:
@@ -101,11 +116,11 @@ class PlainRounds:
     def gather(self, attempt: Attempt) -> Gathered:
         """See ``Gatherer.gather``."""
         position = replace(self.position, round_number=attempt.round_number, attempt=attempt.number)
-        message = planned_train(
-            self.plan, position, attempt.sites, attempt.model_digest, found_clip=attempt.clip_norm or 0.0
-        )
-        message.vector_hash = codec.vector_hash(attempt.model)
-        request = self.exchange.seal(message, vector=attempt.model)
+        model = adapters.vector_to_bytes(adapters.flatten(self._sent, attempt.state.adapter))
+        digest = adapters.adapter_digest(self.plan.layout, attempt.state.adapter)
+        message = planned_train(self.plan, position, attempt.sites, digest, found_clip=attempt.clip_norm or 0.0)
+        message.vector_hash = codec.vector_hash(model)
+        request = self.exchange.seal(message, vector=model)
         facts = cohort_facts(position, message)
         coordinator = self.aggregator.coordinator(facts)
         for answer in self.exchange.ask(attempt.sites, request, self.plan.secagg.reply_timeout_s):
@@ -114,6 +129,22 @@ class PlainRounds:
                 attempt.dropped[answer.site_id] = failure
             self.observer.site_answered(attempt.round_number, answer.site_id, failure or "ok")
         return Gathered(facts=facts, opened=coordinator.open())
+
+    @property
+    def _sent(self) -> adapters.Layout:
+        return sent_layout(self.plan.lora.aggregation, self.plan.layout)
+
+    def applied(self, gathered: Gathered, attempt: Attempt, step: RoundStep) -> None:
+        """See ``Gatherer.applied``. The next ``Train`` carries the adapter itself."""
+
+    def end(self, sites: tuple[str, ...], state: ServerState) -> Iterator[tuple[str, pb.RunEndReply, str]]:
+        """See ``Gatherer.end``. Sites keep no model of their own."""
+        digest = adapters.adapter_digest(self.plan.layout, state.adapter)
+        body = pb.RunEnd(header=self.position.header(COORDINATOR), model_digest=digest)
+        for answer in self.exchange.ask(sites, self.exchange.seal(body), END_TIMEOUT_S):
+            opened, _ = self.exchange.opened(answer, pb.RunEndReply, self.position)
+            if opened is not None:
+                yield answer.site_id, opened.body, ""
 
     def _take(self, answer: Answer, facts: CohortFacts, position: codec.Position, coordinator: Coordinator) -> str:
         """Add one reply to the sum; the code of the failure, or nothing."""
@@ -136,4 +167,4 @@ def codes(dropped: Mapping[str, str]) -> str:
     return ", ".join(f"{site}: {code}" for site, code in sorted(dropped.items()))
 
 
-__all__ = ["AnswerObserver", "Attempt", "codes", "Gathered", "Gatherer", "PlainRounds"]
+__all__ = ["AnswerObserver", "Attempt", "codes", "END_TIMEOUT_S", "Gathered", "Gatherer", "PlainRounds"]

@@ -8,16 +8,17 @@ next one beside the others' ``Train``; a retry asks all of them anew, for positi
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from fedward.common.agreement import planned_train, stated_clip
+from fedward.common.agreement import PROBE_ROUND, planned_train, stated_clip
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.run_terms import run_terms
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
 from fedward.common.secagg.aggregator import CohortSum
@@ -25,12 +26,15 @@ from fedward.common.secagg.cohort_checks import check_transport_key
 from fedward.common.secagg.coordinator import CoordinatorPhase, Deadlines, RoundCoordinator
 from fedward.common.secagg.journal import Journal
 from fedward.common.secagg.keys import AgreementKey
+from fedward.common.secagg.opened_round import OpenedRound
 from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RoundPosition, Terms
-from fedward.server.exchange import LATE, Answer, Exchange
-from fedward.server.gathering import AnswerObserver, Attempt, Gathered
+from fedward.common.sum_bound import check_sum
+from fedward.server.exchange import LATE, Answer, Exchange, printable
+from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
+from fedward.server.published import LastSum
 
 _GRACE_S = 5.0
 """A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
@@ -90,7 +94,11 @@ class MaskedRounds:
     """Sites that did not answer the last time, and why."""
     _accused: set[str] = field(init=False, default_factory=set)
     """Dealers whose shares did not open in this round."""
+    _last: LastSum = field(init=False, repr=False)
     _total: RingVector = field(init=False, default_factory=lambda: np.empty(0, "<u4"), repr=False)
+
+    def __post_init__(self) -> None:
+        self._last = LastSum(plan=self.plan)
 
     # ------------------------------------------------------------------------------------------------ members
 
@@ -154,8 +162,48 @@ class MaskedRounds:
         attempt.dropped.update(play.codes)
         if play.opened is None:
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
+        self._check_sum(play)
         faults = tuple(" ".join(filter(None, (fault.code, fault.dealer, fault.holder))) for fault in play.faults)
-        return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults)
+        survivors = play.coordinator.survivors
+        return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults, survivors=survivors)
+
+    def _check_sum(self, play: _Play) -> None:
+        """No site would apply a sum that is too long: better the attempt is void."""
+        facts = play.coordinator.facts
+        if facts.round_number != PROBE_ROUND and play.opened is not None:
+            ring = play.terms.ring(facts.round_number, len(facts.bundles))
+            check_sum(self.plan, facts.round_number, ring, play.opened)
+
+    def applied(self, gathered: Gathered, attempt: Attempt, step: RoundStep) -> None:
+        """See ``Gatherer.applied``."""
+        opened = OpenedRound(facts=gathered.facts, survivors=gathered.survivors)
+        clip_norm = stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0)
+        self._last.applied(opened, gathered.opened.total, clip_norm, attempt.state, step)
+
+    def end(self, sites: tuple[str, ...], state: ServerState) -> Iterator[tuple[str, pb.RunEndReply, str]]:
+        """See ``Gatherer.end``: each site applies the last sum and says what it has come to."""
+        digest = self._last.state_digest(state)
+        body = pb.RunEnd(header=self.position.header(COORDINATOR), model_digest=digest)
+        self._last.fill(body)
+        for answer in self._ask_all(sites, body, END_TIMEOUT_S):
+            opened, _ = self.exchange.opened(answer, pb.RunEndReply, self.position)
+            if opened is not None:
+                reply = opened.body
+                agrees = not reply.code and reply.model_digest == digest
+                yield answer.site_id, reply, "" if agrees else printable(reply.code) or "MODEL_MISMATCH"
+
+    def _ask_all(self, sites: Iterable[str], body: pb.Train | pb.RunEnd, timeout_s: float) -> Iterator[Answer]:
+        """One trip to all, with the last sum; those that may lack the state before it get that too."""
+        self.exchange.traffic.trips += 1
+        self._send_model(sites, body, timeout_s, tag="")
+        while self.exchange.is_waiting:
+            yield from self.exchange.poll()
+
+    def _send_model(self, sites: Iterable[str], body: pb.Train | pb.RunEnd, timeout_s: float, *, tag: str) -> None:
+        for group, parcel in self._last.parcels(sites):
+            body.vector_hash = parcel.vector_hash
+            raw = self.exchange.seal(body, vector=parcel.vector)
+            self.exchange.send(group, raw, timeout_s=timeout_s, tag=tag)
 
     def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
@@ -167,8 +215,7 @@ class MaskedRounds:
         self.exchange.traffic.trips += 1
         timeout_s = self.plan.secagg.reply_timeout_s
         for site in cohort:
-            raw = self.exchange.seal(coordinator.train_for(site), vector=attempt.model)
-            self.exchange.send([site], raw, timeout_s=timeout_s, tag=_TRAIN)
+            self._send_model([site], coordinator.train_for(site), timeout_s, tag=_TRAIN)
         if upcoming is not None:
             self._ask_for_bundles(upcoming, set(upcoming.holders.ids) - set(cohort))
         return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming)
@@ -180,8 +227,7 @@ class MaskedRounds:
         message = self._message(attempt, terms, attempt.sites)
         del message.cohort[:]
         message.next.CopyFrom(shelf.target)
-        raw = self.exchange.seal(message, vector=attempt.model)
-        for answer in self.exchange.ask(shelf.holders.ids, raw, self.plan.secagg.reply_timeout_s):
+        for answer in self._ask_all(shelf.holders.ids, message, self.plan.secagg.reply_timeout_s):
             opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
             failure = self._lay_in(shelf, answer.site_id, None if opened is None else opened.body.dealing, failure)
             if failure:
@@ -202,8 +248,8 @@ class MaskedRounds:
     def _message(self, attempt: Attempt, terms: Terms, cohort: tuple[str, ...]) -> pb.Train:
         position = terms.position((attempt.round_number, attempt.number))
         found = attempt.clip_norm or 0.0
-        message = planned_train(self.plan, position, cohort, attempt.model_digest, found_clip=found)
-        message.vector_hash = codec.vector_hash(attempt.model)
+        message = planned_train(self.plan, position, cohort, self._last.state_digest(attempt.state), found_clip=found)
+        self._last.fill(message)
         return message
 
     def _coordinator(
@@ -309,6 +355,8 @@ class MaskedRounds:
             self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
             if rejected:
                 play.codes[site] = rejected
+            else:
+                self._last.sent_vector(site, play.attempt.round_number)
         self._act(play, actions)
 
     def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:

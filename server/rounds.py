@@ -20,11 +20,12 @@ from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import check_layout, sent_layout
+from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import ServerState, next_state
 from fedward.common.secagg.aggregator import Aggregator
 from fedward.common.secagg.journal import Journal
-from fedward.server.aggregate import ServerState, clamped_share, mean_update, update_norm
+from fedward.server.aggregate import clamped_share, update_norm
 from fedward.server.clip import cohort_clip
 from fedward.server.exchange import Exchange
 from fedward.server.gathering import Attempt, Gathered, Gatherer, PlainRounds, codes
@@ -76,6 +77,8 @@ class RunResult:
     """Sites that did not accept the plan: code, with the rule behind a slash."""
     events: Mapping[str, bytes] = field(repr=False)
     """Site id to its signed statement of the privacy events it was charged, as JSON."""
+    apart: Mapping[str, str] = field(default_factory=dict)
+    """Under masks, sites that do not hold the same final state by their own reckoning: site id to why."""
     clip_norm: float | None = None
     """L2 bound of one unit's gradient: the plan's, or what the probe found; None without privacy."""
     ended_early: str = ""
@@ -145,7 +148,6 @@ class RoundLoop:
             raise ConfigError("the plan has no adapter layout, or not in order", hint="Finalise the plan first.")
         check_layout(layout, self._plan.lora.rank)
         self._start = ServerState.start(self._plan)
-        self._sent = sent_layout(self._plan.lora.aggregation, layout)
 
     def _new_gatherer(self, aggregator: Aggregator | None, journal: Journal | None) -> Gatherer:
         if self._plan.secagg.is_masked:
@@ -192,13 +194,14 @@ class RoundLoop:
             records.append(record)
             self._observer.round_finished(record)
         digest = adapters.adapter_digest(self._plan.layout, state.adapter)
-        events = self._end(accepted, digest)
+        events, apart = self._end(accepted, state)
         return RunResult(
             adapter=state.adapter,
             model_digest=digest,
             rounds=tuple(records),
             refusals=refusals,
             events=events,
+            apart=apart,
             clip_norm=clip_norm,
             ended_early=ended_early,
         )
@@ -251,7 +254,8 @@ class RoundLoop:
         started_s = self._clock.now_s()
 
         def applied(gathered: Gathered, attempt: Attempt) -> tuple[ServerState, RoundRecord]:
-            mean, traffic = mean_update(self._plan, gathered.facts, gathered.opened), self._exchange.traffic
+            step, traffic = next_state(self._plan, state, gathered.facts, gathered.opened), self._exchange.traffic
+            self._gatherer.applied(gathered, attempt, step)
             record = RoundRecord(
                 round_number=number,
                 attempt=gathered.facts.attempt,
@@ -263,12 +267,12 @@ class RoundLoop:
                 trips=traffic.trips,
                 faults=gathered.faults,
                 seconds=self._clock.now_s() - started_s,
-                update_norm=update_norm(mean),
-                trained_parameters=sum(part.size for part in mean.values()),
+                update_norm=update_norm(step.mean),
+                trained_parameters=sum(part.size for part in step.mean.values()),
                 clamped_share=clamped_share(self._plan, gathered.facts, gathered.opened),
                 figures=opened_figures(self._plan, gathered.opened),
             )
-            return state.advanced(self._plan, mean, gathered.opened.survivors), record
+            return step.state, record
 
         return self._until_not_void(number, accepted, state, clip_norm, applied)
 
@@ -286,8 +290,6 @@ class RoundLoop:
             RunError: every attempt was void: too few survivors, or a sum that no honest vectors have.
         """
         self._exchange.new_round()
-        model = adapters.vector_to_bytes(adapters.flatten(self._sent, state.adapter))
-        model_digest = adapters.adapter_digest(self._plan.layout, state.adapter)
         # Of all attempts: the last one's codes may be but the consequence of the first one's.
         causes: dict[str, dict[str, None]] = {}
         for attempt_number in range(self._plan.secagg.max_attempts):
@@ -296,8 +298,7 @@ class RoundLoop:
                 round_number=number,
                 number=attempt_number,
                 sites=sites,
-                model=model,
-                model_digest=model_digest,
+                state=state,
                 clip_norm=clip_norm,
                 dropped=dropped,
             )
@@ -310,14 +311,15 @@ class RoundLoop:
         what = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
         raise RunError(f"{what} was void {self._plan.secagg.max_attempts} times: {said}")
 
-    def _end(self, accepted: tuple[str, ...], digest: bytes) -> dict[str, bytes]:
-        end = pb.RunEnd(header=self._position.header(COORDINATOR), model_digest=digest)
+    def _end(self, accepted: tuple[str, ...], state: ServerState) -> tuple[dict[str, bytes], dict[str, str]]:
+        """Each site's statement of its events, and why a site holds another final model."""
         events: dict[str, bytes] = {}
-        for answer in self._exchange.ask(accepted, self._exchange.seal(end), _OFFER_TIMEOUT_S):
-            opened, _ = self._exchange.opened(answer, pb.RunEndReply, self._position)
-            if opened is not None:
-                events[answer.site_id] = opened.body.events
-        return events
+        apart: dict[str, str] = {}
+        for site_id, reply, code in self._gatherer.end(accepted, state):
+            events[site_id] = reply.events
+            if code:
+                apart[site_id] = code
+        return events, apart
 
     # ------------------------------------------------------------------------------------------------ parts
 

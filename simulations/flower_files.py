@@ -120,6 +120,7 @@ class RunFolder:
             "refusals": dict(result.refusals),
             # A statement is a site's own bytes; what is no text is no statement either, as the report will find.
             "events": {site: events.decode("utf-8", "replace") for site, events in result.events.items()},
+            "apart": dict(result.apart),
             "clip_norm": result.clip_norm,
             "ended_early": result.ended_early,
         }
@@ -136,6 +137,7 @@ class RunFolder:
             rounds=tuple(_record(record) for record in document["rounds"]),
             refusals=document["refusals"],
             events={site: events.encode() for site, events in document["events"].items()},
+            apart=document["apart"],
             clip_norm=document["clip_norm"],
             ended_early=document["ended_early"],
         )

@@ -14,7 +14,8 @@ from fedward.simulations import auxiliary_report
 
 _NOT_COVERED = (
     "the sum itself, and the differences between sums of rounds with other survivors: only the privacy noise covers "
-    "what they show; who takes part and when; false values from a member; a sum that the coordinator publishes falsely"
+    "what they show; who takes part and when; false values from a member; a false sum that the coordinator publishes "
+    "to all sites alike and that is no longer than an honest one may be"
 )
 
 
@@ -57,6 +58,7 @@ def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
         "min_survivors": survivors,
         "assumed_colluders": colluders,
         "honest_sites_in_any_sum": honest,
+        "sites_with_another_model": dict(result.apart),
         "not_covered": _NOT_COVERED,
     }
 
@@ -79,6 +81,8 @@ def lines(plan: RunPlan, result: RunResult) -> str:
     for number, sites in found["left_out"].items():
         named = ", ".join(f"{site} ({code})" for site, code in sorted(sites.items()))
         text += f"\nRound {number} without {named}"
+    for site, code in sorted(result.apart.items()):
+        text += f"\nBy its own reckoning {site} holds another final model ({code})"
     return text + "\n" + auxiliary_report.lines(plan, result.rounds)
 
 

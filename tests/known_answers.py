@@ -18,3 +18,9 @@ def secagg_vectors(kind: str) -> list[dict[str, Any]]:
     found = [vector for vector in _document("secagg_v1.json")["vectors"] if vector["kind"] == kind]
     assert found, f"no known answer of kind {kind!r}"
     return found
+
+
+def model_state_vectors() -> list[dict[str, Any]]:
+    """States after three rounds, by method and optimiser."""
+    found: list[dict[str, Any]] = _document("model_state_v1.json")["vectors"]
+    return found

@@ -36,10 +36,10 @@ from fedward.common.lora.adapters import (
     initial_adapter,
     unflatten,
 )
-from fedward.common.lora.orthogonal import Matrix, turn
+from fedward.common.lora.orthogonal import Turn, check_turn, turn
 
-Rotations = Mapping[str, Matrix]
-"""Name of a tensor B to the (r, r) rotation of its columns."""
+Turns = Mapping[str, Turn]
+"""Name of a tensor B to the turn of its pair."""
 
 
 def trained_layout(method: Aggregation, layout: Layout, round_number: int) -> tuple[TensorSpec, ...]:
@@ -130,19 +130,40 @@ def only_prefix(layout: Layout, vector: Vector, rank: int) -> Vector:
     return flatten(layout, parts)
 
 
-def after_round(method: Aggregation, layout: Layout, adapter: Adapter) -> tuple[Adapter, Rotations]:
-    """What the server does once the mean is added: ``fedsvd`` turns every pair, the others nothing.
-
-    Returns:
-        The adapter, of the same product but for rounding to float32, and what became of the columns of each B.
-    """
+def find_turns(method: Aggregation, layout: Layout, adapter: Adapter) -> Turns:
+    """How ``fedsvd`` turns every pair once the mean is added; nothing for the others."""
     if method != "fedsvd":
-        return adapter, {}
+        return {}
+    return {
+        spec_b.name: turn(adapter[spec_b.name].astype(np.float64), adapter[spec_a.name].astype(np.float64)).turn
+        for spec_a, spec_b in pairs(layout)
+    }
+
+
+def apply_turns(layout: Layout, adapter: Adapter, turns: Turns) -> Adapter:
+    """The adapter, of the same product but for rounding to float32; the same bits on every machine."""
+    if not turns:
+        return adapter
     turned: dict[str, Vector] = {}
-    rotations: dict[str, Matrix] = {}
     for spec_a, spec_b in pairs(layout):
-        found = turn(adapter[spec_b.name].astype(np.float64), adapter[spec_a.name].astype(np.float64))
-        with np.errstate(over="ignore"):  # an infinite value is found and refused by the server
-            turned[spec_a.name], turned[spec_b.name] = found.a.astype(np.float32), found.b.astype(np.float32)
-        rotations[spec_b.name] = found.rotation
-    return turned, rotations
+        found = turns[spec_b.name]
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found and refused afterwards
+            turned[spec_a.name] = found.turned_a(adapter[spec_a.name].astype(np.float64)).astype(np.float32)
+            turned[spec_b.name] = found.turned_b(adapter[spec_b.name].astype(np.float64)).astype(np.float32)
+    return turned
+
+
+def check_turns(layout: Layout, adapter: Adapter, turns: Turns) -> None:
+    """Refuse turns that somebody else found if they are none; see ``orthogonal.check_turn``.
+
+    Args:
+        layout: of the whole adapter.
+        adapter: after ``apply_turns``, finite.
+        turns: that were applied.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    for spec_a, spec_b in pairs(layout) if turns else ():
+        factors = adapter[spec_b.name].astype(np.float64), adapter[spec_a.name].astype(np.float64)
+        check_turn(turns[spec_b.name], *factors)

@@ -3,6 +3,9 @@
 With thin QR of B = Q_B R_B and Aᵀ = Q_A R_A, and the SVD of R_B R_Aᵀ = U Σ Vᵀ (r × r), B* = Q_B U Σ and A* = Vᵀ Q_Aᵀ
 have the product of B and A (method of "FedSVD", arXiv 2505.12805). The rows of A* span the same space as those of A: a
 turn orders and conditions directions, it finds no new ones.
+
+Factorisations differ in their last bits from machine to machine. So a turn is also two small matrices, B* = B·N and
+A* = M·A with N·M = I: whoever has them gets the same B* and A* to the bit, by products that are elementwise.
 """
 
 from __future__ import annotations
@@ -15,6 +18,11 @@ from numpy.typing import NDArray
 from fedward.common.errors import ConfigError
 
 Matrix = NDArray[np.float64]
+
+_SAME_PRODUCT = 1e-9
+_ORTHONORMAL = 1e-5
+"""A row of A* in float32 is off by about 1e-7."""
+_ORTHOGONAL = 1e-4
 
 _DEPENDENT = 1e-6
 """A row of which less than this is new beside the rows before it cannot be made orthonormal."""
@@ -64,6 +72,24 @@ def _folded_sum(values: Matrix) -> Matrix:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Turn:
+    """What turns a pair of factors: B* = B·N and A* = M·A."""
+
+    of_b: Matrix = field(repr=False)
+    """(r, r) N."""
+    of_a: Matrix = field(repr=False)
+    """(r, r) M = N⁻¹; N is its transpose if the rows of A were orthonormal."""
+
+    def turned_b(self, b: Matrix) -> Matrix:
+        """B·N, the same bits on every machine: (d_out, r) float64."""
+        return exact_product(b, self.of_b)
+
+    def turned_a(self, a: Matrix) -> Matrix:
+        """M·A, the same bits on every machine: (r, d_in) float64."""
+        return exact_product(self.of_a, a)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Turned:
     """Factors with the product that they had before."""
 
@@ -71,8 +97,24 @@ class Turned:
     """(d_out, r); the columns are orthogonal, and their lengths, the singular values of B·A, descend."""
     a: Matrix = field(repr=False)
     """(r, d_in); the rows are orthonormal, the largest entry of each is positive."""
-    rotation: Matrix = field(repr=False)
-    """(r, r) R = A*Aᵀ, orthogonal if the rows of A were orthonormal; then B* = B Rᵀ."""
+    turn: Turn
+    """How they came about."""
+
+    @property
+    def rotation(self) -> Matrix:
+        """(r, r) R with B* = B Rᵀ; orthogonal, and A* = R·A, if the rows of A were orthonormal."""
+        return np.asarray(self.turn.of_b.T)
+
+
+def exact_product(left: Matrix, right: Matrix) -> Matrix:
+    """The matrix product, summed in order, one exactly rounded operation after the other: no BLAS, no fused steps."""
+    if left.shape[0] > right.shape[1]:
+        # The same sums in the same order; long rows are several times as fast as long columns.
+        return np.ascontiguousarray(exact_product(np.ascontiguousarray(right.T), np.ascontiguousarray(left.T)).T)
+    total = left[:, :1] * right[:1]
+    for index in range(1, right.shape[0]):
+        total += left[:, index, np.newaxis] * right[index]
+    return np.asarray(total)
 
 
 def turn(b: Matrix, a: Matrix) -> Turned:
@@ -83,10 +125,10 @@ def turn(b: Matrix, a: Matrix) -> Turned:
 
     Args:
         b: (d_out, r) float64.
-        a: (r, d_in) float64, r ≤ d_in.
+        a: (r, d_in) float64, r ≤ d_in, with rows that do not depend on one another.
 
     Raises:
-        ConfigError: r > d_in, or a value that is not finite.
+        ConfigError: r > d_in, dependent rows, or a value that is not finite.
     """
     rank, num_inputs = a.shape
     if rank > num_inputs:
@@ -94,23 +136,52 @@ def turn(b: Matrix, a: Matrix) -> Turned:
     if not (np.isfinite(b).all() and np.isfinite(a).all()):
         raise ConfigError("the adapter is not finite", hint="Lower training.learning_rate or server.learning_rate.")
     if not b.any():
-        return Turned(b=b, a=a, rotation=np.eye(rank))
-    q_b, r_b = np.linalg.qr(b)
+        return Turned(b=b, a=a, turn=Turn(of_b=np.eye(rank), of_a=np.eye(rank)))
+    _, r_b = np.linalg.qr(b)
     q_a, r_a = np.linalg.qr(a.T)
-    left, values, right = np.linalg.svd(r_b @ r_a.T)
-    # Fewer outputs than ranks: the columns of B* beyond them stay zero.
-    turned_b = np.zeros_like(b)
-    turned_b[:, : values.size] = (q_b @ left) * values
+    _, _, right = np.linalg.svd(r_b @ r_a.T)
+    # A = R_Aᵀ Q_Aᵀ, so A* = Vᵀ Q_Aᵀ = (Vᵀ R_A⁻ᵀ) A and B* = B (R_Aᵀ V).
     turned_a = right @ q_a.T
     largest = np.abs(turned_a).argmax(axis=1)
-    signs = np.where(turned_a[np.arange(rank), largest] < 0, -1.0, 1.0)
-    turned_a *= signs[:, np.newaxis]
-    return Turned(b=turned_b * signs, a=turned_a, rotation=turned_a @ a.T)
+    right *= np.where(turned_a[np.arange(rank), largest] < 0, -1.0, 1.0)[:, np.newaxis]
+    try:
+        found = Turn(of_b=r_a.T @ right.T, of_a=np.linalg.solve(r_a, right.T).T)
+    except np.linalg.LinAlgError as error:
+        raise ConfigError("the rows of A depend on one another") from error
+    return Turned(b=found.turned_b(b), a=found.turned_a(a), turn=found)
+
+
+def check_turn(found: Turn, b: Matrix, a: Matrix) -> None:
+    """Refuse a turn that changes the product, or whose factors are not what a turn gives. For one who cannot redo it.
+
+    N·M = I to 1e-9 an entry, so B*·A* = B·A to rounding; the rows of A* are orthonormal to 1e-5; the columns of B* are
+    orthogonal to 1e-4 of the longest one's square. An honest turn is off by 1e-14 and, rounded to float32, 1e-6.
+
+    Args:
+        found: as somebody else states it.
+        b: (d_out, r) float64, B*.
+        a: (r, d_in) float64, A*.
+
+    Raises:
+        ConfigError: so it is.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        same = _off_identity(found.of_b @ found.of_a) <= _SAME_PRODUCT  # this way round NaN is refused
+        orthonormal = _off_identity(a @ a.T) <= _ORTHONORMAL
+        columns = b.T @ b
+        longest = float(columns.diagonal().max())
+        orthogonal = np.abs(columns - np.diag(columns.diagonal())).max() <= _ORTHOGONAL * longest
+    if not (same and orthonormal and orthogonal):
+        raise ConfigError("not a turn of the factors that this site has")
+
+
+def _off_identity(matrix: Matrix) -> float:
+    return float(np.abs(matrix - np.eye(len(matrix))).max())
 
 
 def turn_mean(first_moment: Matrix, rotation: Matrix) -> Matrix:
     """A running mean of movements of B, in the turned columns: m* = m Rᵀ."""
-    return first_moment @ rotation.T
+    return exact_product(first_moment, rotation.T)
 
 
 def turn_variance(second_moment: Matrix, rotation: Matrix) -> Matrix:
@@ -118,4 +189,5 @@ def turn_variance(second_moment: Matrix, rotation: Matrix) -> Matrix:
 
     Exact for columns that are uncorrelated; squares alone cannot be turned otherwise.
     """
-    return second_moment @ (rotation * rotation).T
+    squared = (rotation * rotation).T
+    return exact_product(second_moment.reshape(-1, len(squared)), squared).reshape(second_moment.shape)

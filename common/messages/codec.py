@@ -22,7 +22,7 @@ from fedward.common.identity import Identity, verify
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages import shapes
 
-VERSION = 1
+VERSION = 2
 RUN_ID_BYTES = 16
 HASH_BYTES = 32
 SIGNATURE_BYTES = 64
@@ -225,8 +225,8 @@ def _strict(kind: type[M], raw: bytes) -> M:
 
 def _check_vector(body: Body, vector: bytes) -> None:
     """A body that names a vector has it, and no other body has one."""
-    stated = getattr(body, "vector_hash", None)
-    if stated is None:
+    stated = getattr(body, "vector_hash", b"")
+    if not stated:
         if vector:
             raise _bad_encoding("a vector beside a message that names none")
         return

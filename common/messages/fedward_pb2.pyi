@@ -107,7 +107,7 @@ class Refusal(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class Train(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next", "previous")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -124,6 +124,7 @@ class Train(_message.Message):
     BUNDLES_FIELD_NUMBER: _ClassVar[int]
     PACKETS_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -140,7 +141,8 @@ class Train(_message.Message):
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
     packets: _containers.RepeatedScalarFieldContainer[bytes]
     next: Target
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+    previous: OpenedRound
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ..., previous: _Optional[_Union[OpenedRound, _Mapping]] = ...) -> None: ...
 
 class TrainReply(_message.Message):
     __slots__ = ("header", "cohort_digest", "vector_hash", "proof", "complaints", "next")
@@ -159,20 +161,28 @@ class TrainReply(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., cohort_digest: _Optional[bytes] = ..., vector_hash: _Optional[bytes] = ..., proof: _Optional[bytes] = ..., complaints: _Optional[_Iterable[str]] = ..., next: _Optional[_Union[Dealing, _Mapping]] = ...) -> None: ...
 
 class RunEnd(_message.Message):
-    __slots__ = ("header", "model_digest")
+    __slots__ = ("header", "model_digest", "vector_hash", "previous")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    VECTOR_HASH_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ...) -> None: ...
+    vector_hash: bytes
+    previous: OpenedRound
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., vector_hash: _Optional[bytes] = ..., previous: _Optional[_Union[OpenedRound, _Mapping]] = ...) -> None: ...
 
 class RunEndReply(_message.Message):
-    __slots__ = ("header", "events")
+    __slots__ = ("header", "events", "model_digest", "code")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     EVENTS_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     header: Header
     events: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., events: _Optional[bytes] = ...) -> None: ...
+    model_digest: bytes
+    code: str
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., events: _Optional[bytes] = ..., model_digest: _Optional[bytes] = ..., code: _Optional[str] = ...) -> None: ...
 
 class Bundle(_message.Message):
     __slots__ = ("run_id", "round", "attempt", "roster_hash", "holders_hash", "mask_key", "commitment", "shares_hash", "signature")
@@ -253,6 +263,34 @@ class Survivor(_message.Message):
     vector_hash: bytes
     proof: bytes
     def __init__(self, site_id: _Optional[str] = ..., vector_hash: _Optional[bytes] = ..., proof: _Optional[bytes] = ...) -> None: ...
+
+class OpenedRound(_message.Message):
+    __slots__ = ("round", "attempt", "model_digest", "previous_sum_hash", "holders_hash", "min_survivors", "assumed_colluders", "graph_hash", "clip_norm", "cohort", "bundle_digests", "survivors")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PREVIOUS_SUM_HASH_FIELD_NUMBER: _ClassVar[int]
+    HOLDERS_HASH_FIELD_NUMBER: _ClassVar[int]
+    MIN_SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    ASSUMED_COLLUDERS_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_HASH_FIELD_NUMBER: _ClassVar[int]
+    CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    COHORT_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_DIGESTS_FIELD_NUMBER: _ClassVar[int]
+    SURVIVORS_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    attempt: int
+    model_digest: bytes
+    previous_sum_hash: bytes
+    holders_hash: bytes
+    min_survivors: int
+    assumed_colluders: int
+    graph_hash: bytes
+    clip_norm: float
+    cohort: _containers.RepeatedScalarFieldContainer[str]
+    bundle_digests: _containers.RepeatedScalarFieldContainer[bytes]
+    survivors: _containers.RepeatedCompositeFieldContainer[Survivor]
+    def __init__(self, round: _Optional[int] = ..., attempt: _Optional[int] = ..., model_digest: _Optional[bytes] = ..., previous_sum_hash: _Optional[bytes] = ..., holders_hash: _Optional[bytes] = ..., min_survivors: _Optional[int] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., cohort: _Optional[_Iterable[str]] = ..., bundle_digests: _Optional[_Iterable[bytes]] = ..., survivors: _Optional[_Iterable[_Union[Survivor, _Mapping]]] = ...) -> None: ...
 
 class Confirm(_message.Message):
     __slots__ = ("header", "cohort_digest", "survivors")

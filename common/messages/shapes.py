@@ -51,6 +51,15 @@ LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "Unmask": {"cohort_digest": _HASH},
     "UnmaskReply": {"survivors_hash": _HASH, "seed_shares": _SHARE, "key_shares": _SHARE},
     "Ready": {"request_hash": _HASH},
+    "OpenedRound": {
+        "model_digest": _HASH,
+        "previous_sum_hash": _HASH,
+        "holders_hash": _HASH,
+        "graph_hash": _HASH,
+        "cohort": _ID,
+        "bundle_digests": _HASH,
+    },
+    "RunEndReply": {"model_digest": _MAY_LACK_HASH, "code": (0, MAX_ID_BYTES)},
     "Mask": {
         "model_digest": _HASH,
         "layout_digest": _HASH,

@@ -217,6 +217,11 @@ class RoundCoordinator:
         """Sites whose reply to the present trip is missing."""
         return frozenset(self._waiting)
 
+    @property
+    def survivors(self) -> tuple[Survivor, ...]:
+        """Sites whose vector is in the sum, with their word for it."""
+        return self._survivors
+
     def train_for(self, site_id: str) -> pb.Train:
         """The ``Train`` of one site: the common one, with the packets that are for it."""
         body = pb.Train()

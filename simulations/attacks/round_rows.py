@@ -26,7 +26,6 @@ from fedward.common.secagg.transcript import CohortFacts
 from fedward.simulations.attacks.bundle_rows import MANY, NO_UNIQUENESS
 from fedward.simulations.attacks.cohort import (
     FIRST,
-    MODEL,
     PROFILES,
     Cohort,
     Outcome,
@@ -110,25 +109,6 @@ def attempt_after_attempt(scene: Scene) -> bool:
     """All attempts of two rounds, to average the noise away."""
     for at in itertools.product((1, 2), (0, 1)):
         scene.get_vector(scene.victim, scene.train(at))
-    return True
-
-
-def own_model(facts: CohortFacts) -> None:
-    """The check of a site that has computed the model itself, stood in for."""
-    if facts.model_digest != MODEL:
-        raise ProtocolError("MODEL_MISMATCH", "not the model that this site has")
-
-
-def with_model(profile: Profile) -> Scene:
-    """Sites that know which model comes next."""
-    return Scene(profile, Cohort(profile, COUNT, size=SIZE, check=lambda facts: own_model(facts)))
-
-
-def other_model(scene: Scene) -> bool:
-    """Another model for the victim alone."""
-    body = scene.train()
-    body.model_digest = b"\x66" * 32
-    scene.get_vector(scene.victim, body)
     return True
 
 
@@ -260,15 +240,6 @@ def extra_field(scene: Scene) -> bool:
 
 
 ATTACKS = (
-    Attack(
-        name="another model for the victim",
-        part=MODELS,
-        play=other_model,
-        expected="MODEL_MISMATCH",
-        holes=[instead(_HERE, "own_model", lambda _: None, "a site that takes any model")],
-        scene=with_model,
-        is_stand_in=True,
-    ),
     Attack(
         name="another model in Mask than in Train",
         part=MODELS,

@@ -11,6 +11,7 @@ from fedward.simulations.attacks import (
     cohort_rows,
     coordinator_rows,
     crash_rows,
+    model_rows,
     round_rows,
     survivor_rows,
 )
@@ -23,12 +24,11 @@ ATTACKS: tuple[Attack, ...] = (
     *bundle_rows.ATTACKS,
     *survivor_rows.ATTACKS,
     *round_rows.ATTACKS,
+    *model_rows.ATTACKS,
     *coordinator_rows.ATTACKS,
     *crash_rows.ATTACKS,
 )
-NOT_PLAYED: Mapping[str, str] = {
-    "a false common sum beyond the bound (SUM_IMPLAUSIBLE)": "sites do not apply the server's optimiser themselves yet",
-}
+NOT_PLAYED: Mapping[str, str] = {}
 """What the design's table has besides, and why it is not here."""
 DEFINITIONS: Mapping[str, str] = {
     "attacks": "rows: an attack in a profile",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from fedward.common.errors import FedwardError, ProtocolError
 from fedward.common.secagg.thresholds import Profile
@@ -14,9 +14,24 @@ from fedward.simulations.attacks.scene import Scene
 
 SHARED = (Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
 """The profiles with shares."""
-Play = Callable[[Scene], bool]
+Play = Callable[[Any], bool]
 """An attack. It tells whether the server got what it was after: a forged thing taken for good, say; the victim's vector
 is looked for in any case. A refusal ends it."""
+
+
+class Stage(Protocol):
+    """Where an attack is played: ``Scene``, or another that can say what came of it."""
+
+    code: str
+
+    @property
+    def num_charged(self) -> int:
+        """Vectors of the victim that its budget was charged for."""
+        ...
+
+    def is_recovered(self) -> bool:
+        """Whether the server can tell one vector of the victim from all it has."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +47,7 @@ class Attack:
     holes: Sequence[Hole] | Callable[[Profile], Sequence[Hole]]
     """Checks that the control plays without."""
     profiles: tuple[Profile, ...] = PROFILES
-    scene: Callable[[Profile], Scene] = Scene
+    scene: Callable[[Profile], Stage] = Scene
     attacker: str = "server"
     vector_in: tuple[Profile, ...] = ()
     """Profiles in which the control must give the victim's vector, and not only take what is forged."""
@@ -116,4 +131,4 @@ def summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-__all__ = ["Attack", "judge", "Play", "SHARED", "summary", "Trial", "try_out"]
+__all__ = ["Attack", "judge", "Play", "SHARED", "Stage", "summary", "Trial", "try_out"]

@@ -68,9 +68,9 @@ class Witness(MemoryStore):
         self.agent: SiteAgent | None = None
         self.seen: list[tuple[EntryKind, tuple[EntryState, ...]]] = []
 
-    def commit(self, entries: object, state: StateWriter) -> None:
+    def commit(self, entries: object, state: StateWriter, *, model: StateWriter | None = None) -> None:
         assert isinstance(entries, tuple | list)
-        super().commit(entries, state)
+        super().commit(entries, state, model=model)
         account = None if self.agent is None else self.agent.accounts.of_run
         states = () if account is None else tuple(entry.state for entry in account.entries)
         self.seen += [(entry.kind, states) for entry in entries if isinstance(entry, JournalEntry)]
@@ -140,11 +140,11 @@ def test_another_train_than_the_plans_is_refused_before_data_is_read(name: str) 
     assert reply_of(agent.handle(request), pb.TrainReply)
 
 
-def test_another_model_under_the_right_digest_is_refused() -> None:
+def test_a_vector_before_the_first_sum_is_refused() -> None:
     federation = masked_federation("resilient")
     agent = agent_of(federation)
     request = stopped_at(federation, pb.TRAIN, agent)
-    assert refusal_of(agent.handle(other_vector(federation, request))).code == "MODEL_MISMATCH"
+    assert refusal_of(agent.handle(other_vector(federation, request))).code == "BAD_ENCODING"
     assert agent.history == ()
 
 
@@ -331,10 +331,10 @@ request = stopped_at(federation, pb.TRAIN, agent)
 (folder / "train").write_bytes(request)
 commit, update = SqliteStore.commit, FakeTrainer.update
 
-def dying_commit(self, entries, state):
+def dying_commit(self, entries, state, **model):
     kinds = [entry.kind.value for entry in entries]
     if f"before {kinds}" == where: die()
-    commit(self, entries, state)
+    commit(self, entries, state, **model)
     if f"after {kinds}" == where: die()
 
 def dying_update(self, *args, **kwargs):
@@ -378,11 +378,11 @@ def test_a_state_that_cannot_be_written_lets_no_vector_leave(monkeypatch: pytest
     request = stopped_at(federation, pb.TRAIN, agent)
     original = MemoryStore.commit
 
-    def full(self: MemoryStore, entries: object, state: StateWriter) -> None:
+    def full(self: MemoryStore, entries: object, state: StateWriter, **model: StateWriter) -> None:
         assert isinstance(entries, tuple | list)
         if any(entry.kind is EntryKind.SENT for entry in entries):
             raise OSError("disk full")
-        original(self, entries, state)
+        original(self, entries, state, **model)
 
     monkeypatch.setattr(MemoryStore, "commit", full)
     assert refusal_of(agent.handle(request)).code == "ABSTAIN"

@@ -88,6 +88,7 @@ FLOATS = [
     "server.learning_rate",
     "server.beta1",
     "server.beta2",
+    "secagg.sum_norm_bound",
     "secagg.reply_timeout_s",
     "secagg.trip_timeout_s",
     "secagg.weight_noise_multiplier",

@@ -14,20 +14,19 @@ from fedward.common.agreement import cohort_facts, planned_train
 from fedward.common.config import RunPlan, TensorSpec
 from fedward.common.errors import ProtocolError, RunError
 from fedward.common.lora import adapters
-from fedward.common.secagg.aggregator import CohortSum
-from fedward.common.secagg.plain import quantiser_of
-from fedward.server.aggregate import (
+from fedward.common.model_state import (
     AllMoments,
     FedAdam,
     FedAvg,
     Moments,
     ServerState,
-    clamped_share,
     mean_update,
     round_noise_variance,
     server_optimizer,
-    update_norm,
 )
+from fedward.common.secagg.aggregator import CohortSum
+from fedward.common.secagg.plain import quantiser_of
+from fedward.server.aggregate import clamped_share, update_norm
 from tests.federation_simulator import Federation, make_plan
 
 Matrix = NDArray[np.float64]

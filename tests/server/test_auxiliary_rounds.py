@@ -12,10 +12,10 @@ from fedward.common.auxiliary_terms import coordinates, metric_events, weight_ev
 from fedward.common.errors import RunError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import round_noise_variance
 from fedward.common.privacy import accounting
 from fedward.common.privacy.accounting import history_from_json
 from fedward.common.privacy.ring_figures import loss_steps, sigma_steps
-from fedward.server.aggregate import round_noise_variance
 from fedward.server.rounds import RunResult
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, trained

@@ -251,6 +251,18 @@ def test_a_sum_that_no_honest_vectors_have_is_not_opened() -> None:
         masked_federation("resilient").run({"delta": resealed("delta", pb.TRAIN, garbage, 1)})
 
 
+def test_a_sum_that_is_too_long_voids_the_attempt_before_any_site_sees_it() -> None:
+    federation = masked_federation("resilient", secagg={"sum_norm_bound": 0.5}, privacy=WITHOUT_DP, rounds=2)
+    federation.trainers["delta"].move = lambda number, _: np.full(6, 0.9 if number == 2 else 0.01, np.float32)
+    for site in ("alpha", "beta", "gamma"):
+        federation.trainers[site].move = lambda *_: np.full(6, 0.01, np.float32)
+    result = federation.run()
+    assert len(result.rounds) == 1
+    assert "round 2 was void 2 times" in result.ended_early
+    assert "SUM_IMPLAUSIBLE" in result.ended_early
+    assert result.apart == {}
+
+
 def test_a_vector_without_its_sites_word_is_left_out() -> None:
     def unsigned(body: Any, vector: bytearray) -> None:  # noqa: ANN401
         body.proof = bytes(64)

@@ -10,9 +10,9 @@ from fedward.common.errors import BudgetExhaustedError, ConfigError, ProtocolErr
 from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.model_state import mean_update
 from fedward.common.privacy.accounting import history_from_json
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.server.aggregate import mean_update
 from fedward.simulations.memory_grid import Handler, MemoryGrid
 from tests.federation_simulator import (
     NUM_TRAINED,

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.simulations import secagg_report
 from tests.federation_simulator import on_train, silent
@@ -45,3 +47,10 @@ def test_lost_sites_of_a_plain_run_are_named_too() -> None:
     federation = masked_federation("plain_ring", rounds=1)
     result = federation.run({"delta": on_train(silent)})
     assert "Round 1 without delta" in secagg_report.lines(federation.plan, result)
+
+
+def test_sites_that_hold_another_final_model_are_named() -> None:
+    federation = masked_federation("resilient", rounds=1)
+    result = replace(federation.run(), apart={"beta": "MODEL_MISMATCH"})
+    assert secagg_report.figures(federation.plan, result)["sites_with_another_model"] == {"beta": "MODEL_MISMATCH"}
+    assert "beta holds another final model (MODEL_MISMATCH)" in secagg_report.lines(federation.plan, result)

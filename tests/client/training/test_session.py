@@ -19,8 +19,8 @@ from fedward.common.errors import ProtocolError
 from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import pairs, starting_adapter, trained_layout
+from fedward.common.model_state import ServerState, round_noise_variance
 from fedward.common.privacy.noise import Entropy
-from fedward.server.aggregate import ServerState, round_noise_variance
 from tests.client.training import tiny
 from tests.federation_simulator import make_plan
 

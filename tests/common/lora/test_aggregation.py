@@ -10,10 +10,12 @@ from fedward.common.config import Aggregation, TensorSpec
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import (
-    after_round,
     along_rank,
+    apply_turns,
     check_layout,
+    check_turns,
     ever_trained_layout,
+    find_turns,
     only_prefix,
     pairs,
     sent_layout,
@@ -191,17 +193,18 @@ def test_noise_on_both_factors_multiplies() -> None:
 @pytest.mark.parametrize("method", ["ffa", "alternate", "naive"])
 def test_most_methods_leave_the_adapter_as_it_is(method: Aggregation) -> None:
     adapter = adapter_of(1)
-    after, rotations = after_round(method, LAYOUT, adapter)
-    assert after is adapter
-    assert rotations == {}
+    turns = find_turns(method, LAYOUT, adapter)
+    assert turns == {}
+    assert apply_turns(LAYOUT, adapter, turns) is adapter
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e4])
 def test_fedsvd_keeps_every_product_within_float32(scale: float) -> None:
     adapter = adapter_of(1)
     adapter = {name: value * np.float32(scale) if ".lora_B." in name else value for name, value in adapter.items()}
-    after, rotations = after_round("fedsvd", LAYOUT, adapter)
-    assert set(rotations) == {Q_B.name, V_B.name}
+    turns = find_turns("fedsvd", LAYOUT, adapter)
+    after = apply_turns(LAYOUT, adapter, turns)
+    assert set(turns) == {Q_B.name, V_B.name}
     for spec_a, spec_b in pairs(LAYOUT):
         before = adapter[spec_b.name].astype(np.float64) @ adapter[spec_a.name]
         now = after[spec_b.name].astype(np.float64) @ after[spec_a.name]
@@ -209,18 +212,19 @@ def test_fedsvd_keeps_every_product_within_float32(scale: float) -> None:
         assert after[spec_a.name].dtype == after[spec_b.name].dtype == np.float32
         gram = after[spec_a.name].astype(np.float64) @ after[spec_a.name].T
         assert np.abs(gram - np.eye(3)).max() < 1e-6
+    check_turns(LAYOUT, after, turns)
 
 
 def test_fedsvd_keeps_the_start_as_long_as_b_is_zero() -> None:
     start = starting_adapter(make_plan(lora={"rank": 3, "aggregation": "fedsvd"}, layout=PLAN_LAYOUT))
-    after, _ = after_round("fedsvd", LAYOUT, start)
+    after = apply_turns(LAYOUT, start, find_turns("fedsvd", LAYOUT, start))
     assert adapters.adapter_digest(LAYOUT, after) == adapters.adapter_digest(LAYOUT, start)
 
 
 def test_adapter_that_diverged_is_refused() -> None:
     adapter = {**adapter_of(1), Q_B.name: np.full(Q_B.shape, np.inf, np.float32)}
     with pytest.raises(ConfigError, match="not finite"):
-        after_round("fedsvd", LAYOUT, adapter)
+        find_turns("fedsvd", LAYOUT, adapter)
 
 
 # ---------------------------------------------------------------------------------------------------- trajectories

@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from fedward.common.config import TensorSpec
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
-from fedward.common.lora.orthogonal import Turned, orthonormal_rows, turn, turn_mean, turn_variance
+from fedward.common.lora.orthogonal import (
+    Turn,
+    Turned,
+    check_turn,
+    exact_product,
+    orthonormal_rows,
+    turn,
+    turn_mean,
+    turn_variance,
+)
 
 Matrix = NDArray[np.float64]
 
@@ -172,6 +181,51 @@ def test_rotation_turns_b_and_is_orthogonal(pair: tuple[Matrix, Matrix]) -> None
     assert off_identity(turned.rotation @ turned.rotation.T) < 1e-12
     assert np.linalg.norm(b @ turned.rotation.T - turned.b) <= 1e-12 * np.linalg.norm(b)
     assert np.abs(turned.rotation @ a - turned.a).max() < 1e-12
+
+
+@given(factors())
+def test_two_small_matrices_are_the_whole_turn(pair: tuple[Matrix, Matrix]) -> None:
+    b, a = pair
+    turned = turn(b, a)
+    assert np.array_equal(turned.turn.turned_b(b), turned.b)
+    assert np.array_equal(turned.turn.turned_a(a), turned.a)
+    assert off_identity(turned.turn.of_b @ turned.turn.of_a) < 1e-12
+
+
+@given(factors())
+def test_an_honest_turn_passes_the_check_after_rounding(pair: tuple[Matrix, Matrix]) -> None:
+    b, a = (factor.astype(np.float32).astype(np.float64) for factor in pair)
+    turned = turn(b, a)
+    check_turn(turned.turn, *(factor.astype(np.float32).astype(np.float64) for factor in (turned.b, turned.a)))
+
+
+def test_a_turn_that_is_off_by_more_than_rounding_is_refused() -> None:
+    b, a = drawn(1, 12, 4), orthonormal_rows(drawn(2, 4, 20))
+    found = turn(b, a)
+    rotation = turn(drawn(3, 9, 4), orthonormal_rows(drawn(4, 4, 9))).rotation
+    changed = {
+        "a product off by a millionth": Turn(of_b=found.turn.of_b * (1 + 1e-6), of_a=found.turn.of_a),
+        "rows that are not of length one": Turn(of_b=found.turn.of_b / 1.001, of_a=found.turn.of_a * 1.001),
+        "columns that are not at right angles": Turn(
+            of_b=found.turn.of_b @ rotation.T, of_a=rotation @ found.turn.of_a
+        ),
+        "no number": Turn(of_b=found.turn.of_b * np.nan, of_a=found.turn.of_a),
+    }
+    check_turn(found.turn, found.b, found.a)
+    for other in changed.values():
+        with pytest.raises(ConfigError, match="not a turn"):
+            check_turn(other, other.turned_b(b), other.turned_a(a))
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
+def test_exact_product_adds_in_order(rows: int, inner: int, columns: int, seed: int) -> None:
+    left, right = drawn(seed, rows, inner), drawn(seed + 1, inner, columns)
+    for i in range(rows):
+        for j in range(columns):
+            total = float(left[i, 0]) * float(right[0, j])
+            for k in range(1, inner):
+                total += float(left[i, k]) * float(right[k, j])
+            assert exact_product(left, right)[i, j] == total
 
 
 def test_zero_b_keeps_both_factors() -> None:

@@ -45,7 +45,7 @@ BODIES: list[Body] = [
     pb.Train(header=HEADER, model_digest=b"m", cohort=["alpha", "beta"], scale_log2=-3, vector_hash=HASH),
     pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH),
     pb.RunEnd(header=HEADER, model_digest=b"m" * 32),
-    pb.RunEndReply(header=HEADER, events=b"[]"),
+    pb.RunEndReply(header=HEADER, events=b"[]", model_digest=b"m" * 32, code="MODEL_MISMATCH"),
     pb.Prekey(header=HEADER, target=pb.Target(round=3, attempt=1, threshold=3)),
     pb.PrekeyReply(header=HEADER, request_hash=b"\x01" * 32, dealing=DEALING),
     pb.Confirm(header=HEADER, cohort_digest=b"c" * 32),
@@ -66,7 +66,7 @@ REPLY = pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH)
 
 
 def sealed(body: Body) -> bytes:
-    return seal(IDENTITY, body, vector=VECTOR if hasattr(body, "vector_hash") else b"")
+    return seal(IDENTITY, body, vector=VECTOR if getattr(body, "vector_hash", b"") else b"")
 
 
 def seal_raw(kind: str, raw: bytes, *, vector: bytes = b"", version: int = codec.VERSION) -> bytes:
@@ -99,7 +99,7 @@ def test_opening_gives_back_what_was_sealed(body: Body) -> None:
     assert message.body == body
     assert message.position == POSITION
     assert message.body_hash == hashlib.sha256(body.SerializeToString(deterministic=True)).digest()
-    assert message.vector == (VECTOR if hasattr(body, "vector_hash") else b"")
+    assert message.vector == (VECTOR if getattr(body, "vector_hash", b"") else b"")
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).__name__)
@@ -193,7 +193,7 @@ ENVELOPE_TAILS = {
     "trailing zero": b"\x00",
     "trailing text": b"more",
     "unknown field": field(15, b"x"),
-    "repeated version": b"\x08\x01",
+    "repeated version": b"\x08\x02",
     "repeated type": b"\x10\x06",
     "repeated body": field(3, b"x"),
     "empty vector": field(5, b""),
@@ -205,14 +205,14 @@ def test_envelope_with_something_behind_it_is_refused(name: str) -> None:
     assert refusal_code(sealed(END) + ENVELOPE_TAILS[name]) == "BAD_ENCODING"
 
 
-@pytest.mark.parametrize("version", [0, 2, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 1, 3, 2**32 - 1])
 def test_another_version_is_refused(version: int) -> None:
     assert refusal_code(seal_raw("RUN_END", RAW_END, version=version)) == "BAD_ENCODING"
 
 
 @pytest.mark.parametrize("number", [0, 16, 1000, -1])
 def test_unknown_type_is_refused(number: int) -> None:
-    envelope = pb.Envelope(version=1, body=RAW_END, signature=bytes(64))
+    envelope = pb.Envelope(version=codec.VERSION, body=RAW_END, signature=bytes(64))
     envelope.type = number  # type: ignore[assignment]
     assert refusal_code(envelope.SerializeToString(deterministic=True)) == "BAD_ENCODING"
 
@@ -269,7 +269,7 @@ def test_vector_beside_a_message_that_names_none_is_refused(body: Body) -> None:
 
 @pytest.mark.parametrize("size", [0, 63, 65])
 def test_signature_of_another_length_is_refused(size: int) -> None:
-    envelope = pb.Envelope(version=1, type=pb.RUN_END, body=RAW_END, signature=bytes(size))
+    envelope = pb.Envelope(version=codec.VERSION, type=pb.RUN_END, body=RAW_END, signature=bytes(size))
     assert refusal_code(envelope.SerializeToString(deterministic=True)) == "BAD_ENCODING"
 
 

@@ -21,7 +21,20 @@ DEALING = pb.Dealing(bundle=BUNDLE, packets=[bytes(82)] * 3)
 HOLDER = pb.Holder(site_id="alpha", transport_key=bytes(32), signature=bytes(64))
 TARGET = pb.Target(round=1, threshold=3, holders=[HOLDER])
 SURVIVOR = pb.Survivor(site_id="alpha", vector_hash=bytes(32), proof=bytes(64))
+OPENED = pb.OpenedRound(
+    round=1,
+    model_digest=bytes(32),
+    previous_sum_hash=bytes(32),
+    holders_hash=bytes(32),
+    graph_hash=bytes(32),
+    cohort=["alpha"],
+    bundle_digests=[bytes(32)],
+    survivors=[SURVIVOR],
+)
 GOOD: list[Message] = [
+    OPENED,
+    pb.RunEnd(previous=OPENED),
+    pb.RunEndReply(model_digest=bytes(32), code="MODEL_MISMATCH"),
     pb.PlanAccept(request_hash=bytes(32), transport_key=bytes(32), signature=bytes(64)),
     pb.Train(graph_hash=bytes(32), bundles=[BUNDLE], packets=[b"", bytes(82)], next=TARGET),
     pb.TrainReply(proof=bytes(64), complaints=["beta"], next=DEALING),
@@ -134,5 +147,5 @@ def test_lengths_count_bytes_and_not_letters() -> None:
 
 
 def test_every_message_of_masked_profiles_has_its_lengths() -> None:
-    without = {"Envelope", "Header", "PlanOffer", "Refusal", "RunEnd", "RunEndReply"}
+    without = {"Envelope", "Header", "PlanOffer", "Refusal", "RunEnd"}
     assert set(pb.DESCRIPTOR.message_types_by_name) - without == set(shapes.LENGTHS)
