@@ -195,6 +195,9 @@ class MaskedRounds:
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort = tuple(site for site in shelf.ready if site not in self._accused)
+        if not self._would_do(cohort, len(shelf.holders.ids)):
+            # More are accused than a sum can spare: one site that lies about all others can bring that about.
+            cohort = shelf.ready
         left_out = set(attempt.sites) - set(cohort)
         attempt.dropped.update({site: self._absent.get(site, _NO_BUNDLE) for site in left_out})
         return cohort
