@@ -182,6 +182,7 @@ class SiteAgent:
         transport = AgreementKey.generate(self._random_bytes) if plan.secagg.is_masked else None
         self._masked = self._masked_run(self._run, transport)
         self._commit()
+        self._store.scrub()
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
@@ -250,6 +251,7 @@ class SiteAgent:
             self._masked.close()
             self._masked = self._masked_run(self._run, None)
         self._commit()
+        self._store.scrub()
         events = history_to_json(self.history)
         return codec.seal(self._identity, pb.RunEndReply(header=request.position.header(self.site_id), events=events))
 

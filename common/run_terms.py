@@ -65,6 +65,7 @@ def run_terms(
         ring=partial(_ring, plan, clip_norm),
         required_survivors=partial(required_survivors, plan),
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
+        named=frozenset(site.id for site in plan.sites) & frozenset(roster.members),
         late_cohort=plan.secagg.late_cohort,
     )
 
