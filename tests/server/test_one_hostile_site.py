@@ -1,19 +1,27 @@
-"""One site that means ill cannot end a run for the others where the protocol leaves them a way."""
+"""One site that means ill cannot end a run for the others where the protocol leaves them a way, and a coordinator that
+means ill cannot pick its cohort."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from fedward.common.config import RunPlan
+from fedward.common.errors import RunError
+from fedward.common.identity import Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.run_terms import agreed_floors, run_terms
 from fedward.common.secagg import statements
 from fedward.common.secagg.bundles import Bundle
+from fedward.common.secagg.terms import Terms
+from fedward.server import masked_rounds
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Wrap, identity_of, silent
-from tests.masked_federation import MASKED, WITHOUT_DP, masked_federation, on
+from tests.masked_federation import MASKED, NAMES, POLICY, WITHOUT_DP, masked_federation, on
 
 LOW_ORDER = [
     bytes(32),
@@ -90,3 +98,38 @@ def test_false_shares_that_cannot_be_told_from_true_ones_do_not_leave_their_deal
     federation = masked_federation("resilient", 4, rounds=1, privacy=WITHOUT_DP)
     (record,) = federation.run({"delta": changing(lie), "beta": on(pb.UNMASK, silent, at=first)}).rounds
     assert record.attempt == 1
+
+
+# ---------------------------------------------------------------------------------------------------- small cohorts
+
+
+def test_a_coordinator_cannot_pick_one_site_and_the_two_accomplices_that_ten_sites_reckon_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fifth of ten sites may collude: two, who with one more make a cohort of three."""
+
+    def careless(plan: RunPlan, position: codec.Position, roster: Roster, **parts: Any) -> Terms:  # noqa: ANN401
+        return run_terms(plan, position, roster, floors=replace(agreed_floors(plan, roster), num_sites=0), **parts)
+
+    monkeypatch.setattr(masked_rounds, "run_terms", careless)
+    federation = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    left_out = {site: on(pb.PREKEY, silent) for site in NAMES[3:]}
+    with pytest.raises(RunError, match=r"alpha: HONEST_FLOOR"):
+        federation.run(left_out)
+    assert not federation.trainers["alpha"].calls
+
+
+def test_an_honest_coordinator_does_not_ask_for_a_sum_of_too_few_honest_sites() -> None:
+    federation = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    with pytest.raises(RunError, match=r"the cohort: HONEST_FLOOR"):
+        federation.run({site: on(pb.PREKEY, silent) for site in NAMES[3:]})
+    again = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    assert len(again.run({site: on(pb.PREKEY, silent) for site in NAMES[4:]}).rounds[0].survivors) == 4
+
+
+def test_a_plan_that_reckons_with_fewer_accomplices_than_usual_needs_the_sites_consent() -> None:
+    careless: dict[str, Any] = {"secagg": {"assumed_colluders": 0}, "rounds": 1, "privacy": WITHOUT_DP}
+    with pytest.raises(RunError, match=r"0 sites accept.*HONEST_FLOOR/honest_floor"):
+        masked_federation("strict", 10, **careless).run()
+    consenting = POLICY.model_copy(update={"assumed_colluders": 0})
+    assert masked_federation("strict", 10, policy=consenting, **careless).run().rounds
