@@ -35,6 +35,8 @@ from fedward.server.gathering import AnswerObserver, Attempt, Gathered
 _GRACE_S = 5.0
 """A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
 _NO_BUNDLE = "NO_BUNDLE"
+_SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
+"""Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
 _TRAIN, _PREKEY, _CONFIRM, _UNMASK = "train", "prekey", "confirm", "unmask"
 _TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
     _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
@@ -89,7 +91,7 @@ class MaskedRounds:
     _absent: dict[str, str] = field(init=False, default_factory=dict)
     """Sites that did not answer the last time, and why."""
     _accused: set[str] = field(init=False, default_factory=set)
-    """Dealers whose shares did not open in this round."""
+    """In this round: dealers whose shares did not open, and sites that sent what is no vector."""
     _total: RingVector = field(init=False, default_factory=lambda: np.empty(0, "<u4"), repr=False)
 
     # ------------------------------------------------------------------------------------------------ members
@@ -312,6 +314,8 @@ class MaskedRounds:
             self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
             if rejected:
                 play.codes[site] = rejected
+            if rejected in _SPOILS:
+                self._accused.add(site)
         self._act(play, actions)
 
     def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:

@@ -133,3 +133,22 @@ def test_a_plan_that_reckons_with_fewer_accomplices_than_usual_needs_the_sites_c
         masked_federation("strict", 10, **careless).run()
     consenting = POLICY.model_copy(update={"assumed_colluders": 0})
     assert masked_federation("strict", 10, policy=consenting, **careless).run().rounds
+
+
+# ---------------------------------------------------------------------------------------------------- bad vectors
+
+
+@pytest.mark.parametrize("secagg", [{}, {"late_cohort": True}], ids=["strict", "strict, late cohort"])
+@pytest.mark.parametrize("code", ["BAD_VECTOR", "DIGEST_MISMATCH", "BAD_ENCODING"])
+def test_a_site_that_sends_what_is_no_vector_is_left_out_of_the_retry(code: str, secagg: dict[str, object]) -> None:
+    def spoil(body: Any) -> None:  # noqa: ANN401
+        if isinstance(body, pb.TrainReply) and code == "BAD_ENCODING":
+            body.vector_hash = bytes(32)
+        elif isinstance(body, pb.TrainReply) and code == "BAD_VECTOR":
+            body.proof = bytes(64)
+        elif isinstance(body, pb.TrainReply):
+            body.cohort_digest = bytes(32)
+
+    federation = masked_federation("strict", 4, rounds=1, secagg=secagg, privacy=WITHOUT_DP)
+    (record,) = federation.run({"delta": changing(spoil)}).rounds
+    assert (record.attempt, record.survivors) == (1, ("alpha", "beta", "gamma"))
