@@ -83,6 +83,7 @@ class SqliteStore:
         self._journal = SqliteJournal(path)
         with self._journal.transaction() as connection:
             connection.execute(_SCHEMA)
+            connection.execute("PRAGMA secure_delete = ON")
         self._seen = b""
         """Hash of the state that this process has read or written last."""
         self.load()

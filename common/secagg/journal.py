@@ -129,7 +129,6 @@ class SqliteJournal:
         self._connection = sqlite3.connect(path, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
-        self._connection.execute("PRAGMA secure_delete = ON")
         self._connection.execute(_SCHEMA)
 
     @contextmanager
