@@ -112,7 +112,9 @@ class MaskedRun:
 
         try:
             step = participant.handle(self.memory.state, opened, check=check)
-            self._keep(step, parked=self.memory.parked if isinstance(body, pb.Mask) else None)
+            # A request that comes once more is answered once more, and changes nothing.
+            is_replay = step.state is self.memory.state
+            self._keep(step, parked=self.memory.parked if is_replay or isinstance(body, pb.Mask) else None)
             self.memory = replace(self.memory, clip_norm=clip_norm)
         except BaseException:
             if is_begun:

@@ -192,6 +192,7 @@ class SiteAgent:
         self._masked = self._masked_run(self._run, transport)
         self._replica = self._replica_of(self._run)
         self._commit()
+        self._store.scrub()
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
@@ -277,6 +278,7 @@ class SiteAgent:
             self._masked.close()
             self._masked = self._masked_run(self._run, None)
         self._commit()
+        self._store.scrub()
         reply.events = history_to_json(self.history)
         return codec.seal(self._identity, reply)
 

@@ -243,7 +243,7 @@ class SecAggPlan(Settings):
     """Fewest sites whose sum is opened, where that is to be more than what the profile asks for: all under ``strict``,
     else max(t, n − max(1, ⌊n/10⌋)) of n, with the threshold t = ⌊2n/3⌋ + 1. A smaller number changes nothing."""
     assumed_colluders: int | None = Field(default=None, ge=0, le=10_000)
-    """Sites of a cohort that may work together with the coordinator. None: a fifth of them, at least one."""
+    """Sites that may work together with the coordinator, in any cohort. None: a fifth of the plan's, at least one."""
     late_cohort: bool = False
     """``strict`` only: the cohort is told to those sites that have trained already, so that a site lost in training
     costs nothing. One more trip."""
@@ -536,7 +536,8 @@ class SitePolicy(Settings):
     min_cohort: int = Field(default=3, ge=1)
     """Fewest sites in any sum."""
     assumed_colluders: int | None = Field(default=None, ge=0)
-    """Sites that may work together with the coordinator, if this site fears more than the plan does."""
+    """Sites that may work together with the coordinator: a plan that states fewer is refused. None: a fifth of the
+    plan's, at least one."""
     min_honest: int = Field(default=MIN_HONEST, ge=MIN_HONEST)
     """Honest sites in any sum that a hostile coordinator can open."""
     allowed_metrics: tuple[MetricName, ...] = ()

@@ -20,18 +20,25 @@ def agreed_floors(plan: RunPlan, roster: Roster) -> Floors:
         of_plan,
         min_cohort=max(of_plan.min_cohort, roster.min_cohort),
         least_colluders=roster.assumed_colluders,
+        num_sites=len(plan.sites),
         allow_two_sites=of_plan.allow_two_sites and roster.min_cohort <= TWO_SITES,
     )
 
 
 def site_floors(plan: RunPlan, policy: SitePolicy, roster: Roster) -> Floors:
-    """What a site demands of every cohort: the strictest of plan, roster and policy."""
+    """What a site demands of every cohort: the strictest of plan, roster and policy.
+
+    A policy that names no colluders means the usual number, for a plan that states fewer may be a hostile one.
+    """
     agreed = agreed_floors(plan, roster)
+    feared = policy.assumed_colluders
+    if feared is None:
+        feared = replace(agreed, assumed_colluders=None).colluders(len(plan.sites))
     return replace(
         agreed,
         min_cohort=max(agreed.min_cohort, policy.min_cohort),
         min_honest=max(agreed.min_honest, policy.min_honest),
-        least_colluders=max(agreed.least_colluders, policy.assumed_colluders or 0),
+        least_colluders=max(agreed.least_colluders, feared),
         allow_two_sites=agreed.allow_two_sites and policy.allow_two_sites,
     )
 
@@ -65,6 +72,7 @@ def run_terms(
         ring=partial(_ring, plan, clip_norm),
         required_survivors=partial(required_survivors, plan),
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
+        named=frozenset(site.id for site in plan.sites) & frozenset(roster.members),
         late_cohort=plan.secagg.late_cohort,
     )
 

@@ -39,6 +39,8 @@ from fedward.server.published import LastSum
 _GRACE_S = 5.0
 """A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
 _NO_BUNDLE = "NO_BUNDLE"
+_SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
+"""Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
 _TRAIN, _PREKEY, _CONFIRM, _UNMASK = "train", "prekey", "confirm", "unmask"
 _TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
     _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
@@ -93,7 +95,7 @@ class MaskedRounds:
     _absent: dict[str, str] = field(init=False, default_factory=dict)
     """Sites that did not answer the last time, and why."""
     _accused: set[str] = field(init=False, default_factory=set)
-    """Dealers whose shares did not open in this round."""
+    """In this round: dealers whose shares did not open, and sites that sent what is no vector."""
     _last: LastSum = field(init=False, repr=False)
     _total: RingVector = field(init=False, default_factory=lambda: np.empty(0, "<u4"), repr=False)
 
@@ -241,6 +243,9 @@ class MaskedRounds:
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort = tuple(site for site in shelf.ready if site not in self._accused)
+        if not self._would_do(cohort, len(shelf.holders.ids)):
+            # More are accused than a sum can spare: one site that lies about all others can bring that about.
+            cohort = shelf.ready
         left_out = set(attempt.sites) - set(cohort)
         attempt.dropped.update({site: self._absent.get(site, _NO_BUNDLE) for site in left_out})
         return cohort
@@ -357,6 +362,8 @@ class MaskedRounds:
                 play.codes[site] = rejected
             else:
                 self._last.sent_vector(site, play.attempt.round_number)
+            if rejected in _SPOILS:
+                self._accused.add(site)
         self._act(play, actions)
 
     def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:

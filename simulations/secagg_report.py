@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -48,7 +49,7 @@ def figures(plan: RunPlan, result: RunResult) -> dict[str, Any]:
 def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
     """For a cohort of all sites that took part."""
     sites = [site.id for site in plan.sites if site.id not in result.refusals]
-    floors, count = plan.secagg.floors(), len(sites)
+    floors, count = replace(plan.secagg.floors(), num_sites=len(plan.sites)), len(sites)
     survivors = max(floors.min_survivors(count, count), required_survivors(plan, sites))
     colluders = floors.colluders(count)
     honest = honest_sites(

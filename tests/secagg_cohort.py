@@ -13,6 +13,7 @@ from fedward.simulations.attacks.cohort import (
     Site,
     dither_of,
     play,
+    stream_of,
     unchecked,
     update_of,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "RUN_ID",
     "SECRET",
     "Site",
+    "stream_of",
     "unchecked",
     "update_of",
 ]

@@ -88,9 +88,11 @@ def check(message: Message) -> None:
     for field in message.DESCRIPTOR.fields:
         if field.name == "header":
             continue
-        values = _values(message, field.name, is_repeated=field.is_repeated, is_message=field.message_type is not None)
-        if len(values) > MAX_SITES and (kind, field.name) not in _UNCOUNTED:
+        # Counted where they lie: a list of four million empty bundles takes a gigabyte.
+        is_counted = field.is_repeated and (kind, field.name) not in _UNCOUNTED
+        if is_counted and len(getattr(message, field.name)) > MAX_SITES:
             raise ProtocolError("BAD_ENCODING", f"message refused: more than {MAX_SITES} of {field.name}")
+        values = _values(message, field.name, is_repeated=field.is_repeated, is_message=field.message_type is not None)
         if field.message_type is not None:
             for part in values:
                 check(part)

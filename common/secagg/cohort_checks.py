@@ -28,8 +28,8 @@ from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 def _check_ids(terms: Terms, site_ids: Sequence[str], own_id: str) -> None:
     if not is_ordered(site_ids) or own_id not in site_ids:
         raise ProtocolError("COHORT_MALFORMED", "sites unsorted or repeated, or this one is missing")
-    if not set(site_ids) <= set(terms.roster.members):
-        raise ProtocolError("UNKNOWN_SITE", "a site that is not in the roster")
+    if not set(site_ids) <= set(terms.roster.members if terms.named is None else terms.named):
+        raise ProtocolError("UNKNOWN_SITE", "a site that is not in the roster, or not in the plan")
 
 
 def _check_keys(keys: Sequence[bytes]) -> None:

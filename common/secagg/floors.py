@@ -25,11 +25,13 @@ class Floors:
     profile: Profile
     min_cohort: int = 3
     assumed_colluders: int | None = None
-    """None: a fifth of the cohort, at least one."""
+    """None: a fifth of the sites, at least one."""
     min_honest: int = MIN_HONEST
     allow_two_sites: bool = False
     least_colluders: int = 0
     """A site's own n_C, where it fears more than the plan does."""
+    num_sites: int = 0
+    """That the plan names. Whoever picks a cohort picks his accomplices first, so the fifth is one of all sites."""
 
     def colluders(self, num_cohort: int) -> int:
         """n_C that is reckoned with."""
@@ -40,7 +42,7 @@ class Floors:
             return self.assumed_colluders
         if self.allow_two_sites and num_cohort <= 2:
             return 0
-        return max(1, num_cohort // 5)
+        return max(1, max(num_cohort, self.num_sites) // 5)
 
     def min_survivors(self, num_cohort: int, num_holders: int) -> int:
         """u_min: max(t, n − max(1, ⌊n/10⌋)); all of them under ``strict``."""

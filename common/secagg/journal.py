@@ -137,10 +137,12 @@ class SqliteJournal:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield self._connection
+            self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            # A commit that fails may have ended the transaction or not; left open, it would refuse all that follow.
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
             raise
-        self._connection.execute("COMMIT")
 
     def append(self, entries: Sequence[JournalEntry]) -> None:
         """See ``Journal.append``."""
@@ -172,6 +174,10 @@ class SqliteJournal:
             )
             for number, attempt, kind, digest, detail in rows
         )
+
+    def scrub(self) -> None:
+        """Empty the write-ahead log: values that were replaced since stand in it, secrets among them."""
+        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Close the file."""

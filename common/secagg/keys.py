@@ -29,6 +29,7 @@ from fedward.common.secagg.transcript import transcript
 
 KEY_BYTES = 32
 PACKET_BYTES = 2 * SHARE_BYTES + 16
+_FIELD = (1 << 255) - 19
 _NONCE = bytes(12)
 """Zero, because each key seals one packet: the dealer's fresh mask key is part of how the key is derived."""
 
@@ -57,8 +58,12 @@ class AgreementKey:
         """The raw X25519 output with a peer's public key: 32 bytes.
 
         Raises:
-            ProtocolError: ``KEY_INVALID`` for a key of another length or of low order, whose output is all zero.
+            ProtocolError: ``KEY_INVALID`` for a key of another length, in another than its one encoding, or of low
+                order, whose output is all zero.
         """
+        # X25519 ignores the top bit and reduces the rest: without this, one key could stand for two sites.
+        if int.from_bytes(peer, "little") >= _FIELD:
+            raise ProtocolError("KEY_INVALID", "a public key in another than its one encoding")
         try:
             return self._private.exchange(X25519PublicKey.from_public_bytes(peer))
         except ValueError as error:

@@ -196,7 +196,8 @@ class Participant:
         if state.engagement is not None and state.engagement.position == at:
             raise ProtocolError("REPLAY_CONFLICT", "a second cohort for one position")
         own, pending = state.armed.get(at), state.pending
-        if state.phase is not Phase.READY or own is None or pending is None:
+        # Not for the bundle of another position, either: what is parked was trained, and paid, for this one.
+        if state.phase is not Phase.READY or own is None or pending is None or pending.bundle.position != at:
             raise ProtocolError("PREKEY_UNKNOWN", "no bundle of this site for this position, or its secrets are gone")
         facts, bundles = cohort_checks.checked_cohort(self.terms, at, body, own=own)
         stated = (facts.model_digest, facts.previous_sum_hash)

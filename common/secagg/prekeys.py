@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -10,6 +11,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import bundles as dealt
 from fedward.common.secagg.bundles import Bundle, Dealing, Holders
 from fedward.common.secagg.cohort_checks import check_bundles
+from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RoundPosition, Terms
 from fedward.common.secagg.thresholds import Profile, shamir_threshold
@@ -63,7 +65,8 @@ class PrekeyShelf:
         """Take a site's dealing.
 
         Raises:
-            ProtocolError: ``UNKNOWN_SITE``, ``PREKEY_EXISTS``, ``BAD_ENCODING``, or what ``check_bundles`` raises.
+            ProtocolError: ``UNKNOWN_SITE``, ``PREKEY_EXISTS``, ``BAD_ENCODING``, ``KEY_INVALID``, or what
+                ``check_bundles`` raises.
         """
         if site_id not in self.holders.transport_keys:
             raise ProtocolError("UNKNOWN_SITE", "a bundle of a site that was not asked")
@@ -77,6 +80,8 @@ class PrekeyShelf:
         if len(dealing.packets) != expected or dealing.bundle.shares_hash != dealt.shares_hash(dealing.packets):
             raise ProtocolError("BAD_ENCODING", "the packets are not those that the bundle names")
         check_bundles(self.terms, self.position, {site_id: dealing.bundle}, holders_hash=self.holders.hash)
+        # A key that no site can agree with: in a cohort all others would refuse it, round after round.
+        AgreementKey.generate(os.urandom).agree(dealing.bundle.mask_key)
         if any(dealing.bundle.mask_key == other.bundle.mask_key for other in self._dealings.values()):
             raise ProtocolError("KEY_INVALID", "two sites with one key")
         self._dealings[site_id] = dealing

@@ -1,7 +1,8 @@
 """Rebuilding secrets from shares of which some may be false, and naming who gave them.
 
-Every rebuilt secret is checked against what its dealer signed. If the first shares do not pass, others are tried,
-leaving out one holder, then two, and so on. Once a secret has passed, each share off its polynomial is known.
+Every rebuilt secret is checked against what its dealer signed. If the first shares do not pass, the polynomial that
+most of them lie on is computed, which up to half of the spare shares may be off; then others are tried, leaving out one
+holder, then two, and so on. Once a secret has passed, each share off its polynomial is known.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fedward.common.secagg.decoding import agreeing
 from fedward.common.secagg.shares import SHARE_BYTES, Basis
 
-MAX_TRIES = 2000
-"""Sets of shares that are tried for one secret."""
+MAX_TRIES = 4000
+"""Sets of shares that are tried for one secret, at most."""
+_MAX_WORK = 800_000
+"""Tries times threshold squared, which is what a new set costs: a second or two, so that lies cannot take hours."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -31,6 +35,8 @@ class Recovery:
     """Holders that gave a false share; theirs are tried last."""
     faults: set[tuple[str, str]] = field(init=False, default_factory=set)
     """Dealer and holder of each share that is not on the polynomial of a secret that passed."""
+    _known: dict[str, tuple[dict[str, bytes], bytes | None]] = field(init=False, default_factory=dict, repr=False)
+    """By dealer, what came of which shares: as long as no more have come, they are not tried again."""
     _bases: dict[tuple[tuple[int, ...], int], Basis] = field(init=False, default_factory=dict)
 
     def rebuild(self, dealer: str, shares: Mapping[str, bytes], is_right: Callable[[bytes], bool]) -> bytes | None:
@@ -41,16 +47,32 @@ class Recovery:
             shares: by holder.
             is_right: whether a candidate is what the dealer committed to.
         """
+        tried, secret = self._known.get(dealer, ({}, None))
+        if tried != shares:
+            secret = self._rebuilt(dealer, shares, is_right)
+            self._known[dealer] = dict(shares), secret
+        return secret
+
+    def _rebuilt(self, dealer: str, shares: Mapping[str, bytes], is_right: Callable[[bytes], bool]) -> bytes | None:
         given = sorted(shares, key=lambda holder: (holder in self.suspects, self.places[holder]))
-        for number, chosen in enumerate(self._sets(given)):
-            if number == MAX_TRIES:
-                break
+        most = max(1, min(MAX_TRIES, _MAX_WORK // self.threshold**2))
+        for number, chosen in enumerate(itertools.islice(self._candidates(given, shares), most)):
             secret = self._basis(chosen).join([shares[holder] for holder in chosen])
             if secret is not None and is_right(secret):
                 if number:
                     self._name(dealer, shares, chosen)
                 return secret
         return None
+
+    def _candidates(self, given: Sequence[str], shares: Mapping[str, bytes]) -> Iterator[tuple[str, ...]]:
+        """Sets of holders to try, the likeliest first."""
+        sets = self._sets(given)
+        yield from itertools.islice(sets, 1)
+        values = {self.places[holder]: int.from_bytes(shares[holder], "big") for holder in given}
+        right = agreeing(values, self.threshold)
+        if right:
+            yield tuple([holder for holder in given if self.places[holder] in right][: self.threshold])
+        yield from sets
 
     def _sets(self, given: Sequence[str]) -> Iterator[tuple[str, ...]]:
         """Sets of as many holders as are needed, the most trusted first."""

@@ -19,6 +19,10 @@ from fedward.common.secagg.transcript import CohortFacts
 MAX_ARMED = 4
 """Bundles that are kept for positions to come; a coordinator that asks for more loses the earliest."""
 
+MAX_ANSWERS = 16
+"""Replies that are kept for the same requests, the newest: an attempt has a handful, and whoever asks for the same in
+ever new words must not fill the memory."""
+
 
 class Phase(StrEnum):
     """Where a site stands in the attempt it is in."""
@@ -113,7 +117,8 @@ class State:
 
     def answered(self, request: tuple[str, bytes], reply: bytes) -> State:
         """With the reply kept for the same request."""
-        return replace(self, answers={**self.answers, request: reply})
+        answers = {**self.answers, request: reply}
+        return replace(self, answers=dict(list(answers.items())[-MAX_ANSWERS:]))
 
     def engage(self, engagement: Engagement) -> State:
         """In a new attempt: everything of earlier ones is gone."""
@@ -158,4 +163,4 @@ def restored(entries: Iterable[JournalEntry]) -> State:
     return State(last=last, prekeyed=frozenset(at for at in made if at > last))
 
 
-__all__ = ["Engagement", "MAX_ARMED", "NextBundle", "Pending", "Phase", "restored", "Secrets", "State"]
+__all__ = ["Engagement", "MAX_ANSWERS", "MAX_ARMED", "NextBundle", "Pending", "Phase", "restored", "Secrets", "State"]

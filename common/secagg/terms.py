@@ -57,6 +57,8 @@ class Terms:
     """Of a cohort, besides the floors: sites that train a part of the adapter need company in every part."""
     first_round: int = 1
     """0 where a probe comes before the rounds."""
+    named: frozenset[str] | None = None
+    """Sites that the plan names; None: all of the roster. Others cannot be in a cohort, nor hold shares."""
     late_cohort: bool = False
     """``strict`` only: the cohort is told to those who have trained already."""
 

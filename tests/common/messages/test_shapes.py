@@ -149,3 +149,17 @@ def test_lengths_count_bytes_and_not_letters() -> None:
 def test_every_message_of_masked_profiles_has_its_lengths() -> None:
     without = {"Envelope", "Header", "PlanOffer", "Refusal", "RunEnd"}
     assert set(pb.DESCRIPTOR.message_types_by_name) - without == set(shapes.LENGTHS)
+
+
+def test_parts_are_counted_before_a_list_is_made_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Millions of empty parts fit into a message; as Python objects they take a gigabyte."""
+    listed: list[str] = []
+    original = shapes._values
+
+    def note(message: Message, name: str, **kinds: bool) -> list[Any]:
+        listed.append(name)
+        return original(message, name, **kinds)
+
+    monkeypatch.setattr(shapes, "_values", note)
+    assert refused(pb.Train(bundles=[pb.Bundle()] * 65))
+    assert "bundles" not in listed

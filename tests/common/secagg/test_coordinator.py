@@ -538,7 +538,7 @@ def test_search_for_the_right_shares_ends() -> None:
         return False
 
     assert recovery.rebuild("dealer", shares, never) is None
-    assert 1000 < len(tries) <= 2000
+    assert 1000 < len(tries) <= 4000
     assert len(set(tries)) == len(tries)
 
 

@@ -130,3 +130,23 @@ def test_file_that_is_no_database_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(sqlite3.DatabaseError):
         SqliteJournal(path)
     assert path.read_text("utf-8").startswith("not a database")
+
+
+def test_commit_that_fails_leaves_the_journal_fit_for_use(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / "journal.db")
+    with journal.transaction() as connection:
+        connection.execute("CREATE TABLE parents (id INTEGER PRIMARY KEY)")
+        connection.execute("CREATE TABLE children (id REFERENCES parents DEFERRABLE INITIALLY DEFERRED)")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+    def write_orphan() -> None:
+        with journal.transaction() as connection:
+            journal.write([ENTRY])
+            connection.execute("INSERT INTO children VALUES (7)")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        write_orphan()
+    assert journal.entries(RUN) == ()
+    journal.append([ENTRY])
+    assert journal.entries(RUN) == (ENTRY,)
+    journal.close()

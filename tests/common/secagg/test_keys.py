@@ -192,3 +192,15 @@ def test_the_same_measure_finds_a_folded_seed() -> None:
     """A generator that keeps 28 bits, as the one of Flower 1.41 does, would be caught."""
     folded = [(int.from_bytes(os.urandom(32), "big") & (1 << 28) - 1).to_bytes(32, "big") for _ in range(64)]
     assert constant_bits(folded) == 228
+
+
+@pytest.mark.parametrize("spelling", ["top bit", "plus p"])
+def test_second_spelling_of_a_key_is_refused(spelling: str) -> None:
+    # X25519 takes both for the key that they spell, so two sites could have one key under two names.
+    small = (3).to_bytes(32, "little")
+    peer = (3 | 1 << 255) if spelling == "top bit" else 3 + (1 << 255) - 19
+    own = AgreementKey.from_secret(bytes(range(32)))
+    assert len(own.agree(small)) == 32
+    with pytest.raises(ProtocolError) as caught:
+        own.agree(peer.to_bytes(32, "little"))
+    assert caught.value.code == "KEY_INVALID"

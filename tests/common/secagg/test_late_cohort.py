@@ -253,3 +253,12 @@ def test_late_cohort_is_for_strict_alone() -> None:
             ring=terms.ring,
             late_cohort=True,
         )
+
+
+def test_cohort_at_a_position_that_was_not_trained_for_is_refused() -> None:
+    cohort = late()
+    names = cohort.names
+    shelf = cohort.shelf((2, 0))  # laid in ahead, by the ordinary trip
+    train_all(cohort, names)
+    body = cohort.coordinator(shelf).mask_for()
+    assert refusal_code(lambda: receive(cohort, names[0], body)) == "PREKEY_UNKNOWN"

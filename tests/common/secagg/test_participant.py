@@ -22,7 +22,7 @@ from fedward.common.secagg.frozen import to_wire
 from fedward.common.secagg.journal import EntryKind, SqliteJournal
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.participant import Participant, Step
-from fedward.common.secagg.state import MAX_ARMED, Phase, State, restored
+from fedward.common.secagg.state import MAX_ANSWERS, MAX_ARMED, Phase, State, restored
 from fedward.common.secagg.statements import Survivor
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import CohortFacts
@@ -578,6 +578,17 @@ def test_confirming_again_signs_the_same() -> None:
     first = stage.receive(stage.sent[stage.victim], stage.confirm())
     again = stage.receive(replace(first.state, answers={}), stage.confirm())
     assert (again.reply, again.entries) == (first.reply, ())
+
+
+def test_survivors_confirmed_in_ever_new_words_do_not_fill_the_memory() -> None:
+    stage = scene(Profile.RESILIENT_MALICIOUS)
+    state, body = stage.sent[stage.victim], stage.confirm()
+    own = next(survivor for survivor in body.survivors if survivor.site_id == stage.victim)
+    for number in range(2 * MAX_ANSWERS):
+        own.proof = number.to_bytes(64, "big")  # the site knows its own vector without its proof
+        state = stage.receive(state, body).state
+    assert len(state.answers) == MAX_ANSWERS
+    assert stage.receive(state, body).state is state
 
 
 def test_unmask_that_is_a_confirm_by_its_bytes_gets_no_confirm_for_an_answer() -> None:

@@ -1,0 +1,154 @@
+"""One site that means ill cannot end a run for the others where the protocol leaves them a way, and a coordinator that
+means ill cannot pick its cohort."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from fedward.common.config import RunPlan
+from fedward.common.errors import RunError
+from fedward.common.identity import Roster
+from fedward.common.messages import codec
+from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.run_terms import agreed_floors, run_terms
+from fedward.common.secagg import statements
+from fedward.common.secagg.bundles import Bundle
+from fedward.common.secagg.terms import Terms
+from fedward.server import masked_rounds
+from fedward.simulations.memory_grid import Handler
+from tests.federation_simulator import Wrap, identity_of, silent
+from tests.masked_federation import MASKED, NAMES, POLICY, WITHOUT_DP, masked_federation, on
+
+LOW_ORDER = [
+    bytes(32),
+    b"\x01" + bytes(31),
+    bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
+    bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    b"\xec" + b"\xff" * 30 + b"\x7f",
+]
+
+
+def redealt(change: Callable[[pb.Bundle], object], site: str = "delta") -> Wrap:
+    """The site's bundles, changed and signed again by itself."""
+
+    def spoil(body: Any) -> None:  # noqa: ANN401 - each reply that holds a dealing
+        part = body.dealing if isinstance(body, pb.PrekeyReply) else body.next
+        if body.HasField("dealing" if isinstance(body, pb.PrekeyReply) else "next"):
+            change(part.bundle)
+            bundle = Bundle.from_wire(site, part.bundle)
+            part.bundle.signature = statements.sign(identity_of(site), "BUNDLE", bundle.digest())
+
+    return changing(spoil, site)
+
+
+def changing(spoil: Callable[[Any], object], site: str = "delta") -> Wrap:
+    """The site's replies of masked rounds, changed and signed again by itself."""
+
+    def wrap(honest: Handler) -> Handler:
+        def handle(request: bytes) -> bytes:
+            envelope = pb.Envelope.FromString(honest(request))
+            if envelope.type not in (pb.PREKEY_REPLY, pb.TRAIN_REPLY, pb.CONFIRM_REPLY, pb.UNMASK_REPLY):
+                return envelope.SerializeToString(deterministic=True)
+            body: Any = codec.TYPES[envelope.type].FromString(envelope.body)
+            spoil(body)
+            return codec.seal(identity_of(site), body, vector=envelope.vector)
+
+        return handle
+
+    return wrap
+
+
+def set_key(key: bytes) -> Callable[[pb.Bundle], object]:
+    return lambda bundle: setattr(bundle, "mask_key", key)
+
+
+@pytest.mark.parametrize("profile", MASKED)
+def test_a_mask_key_of_low_order_costs_its_site_its_place_and_nobody_else_a_round(profile: str) -> None:
+    federation = masked_federation(profile, 5, rounds=2, privacy=WITHOUT_DP)
+    result = federation.run({"delta": redealt(set_key(LOW_ORDER[2]))})
+    assert [record.dropped.get("delta") for record in result.rounds] == ["KEY_INVALID"] * 2
+    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 4), (0, 4)]
+
+
+def test_complaints_about_everybody_do_not_leave_everybody_out_of_the_retry() -> None:
+    def complain(body: Any) -> None:  # noqa: ANN401
+        if isinstance(body, pb.TrainReply) and body.header.attempt == 0:
+            body.complaints[:] = sorted({"alpha", "beta", "gamma", "epsilon"})
+
+    federation = masked_federation("resilient", 5, rounds=1, privacy=WITHOUT_DP)
+    lost = on(
+        pb.TRAIN, silent, at=lambda raw: pb.Train.FromString(pb.Envelope.FromString(raw).body).header.attempt == 0
+    )
+    (record,) = federation.run({"delta": changing(complain), "beta": lost}).rounds
+    assert record.attempt == 1
+
+
+def test_false_shares_that_cannot_be_told_from_true_ones_do_not_leave_their_dealers_out() -> None:
+    def lie(body: Any) -> None:  # noqa: ANN401
+        if isinstance(body, pb.UnmaskReply) and body.header.attempt == 0:
+            body.seed_shares[:] = [bytes(33)] * len(body.seed_shares)
+
+    def first(raw: bytes) -> bool:
+        return pb.Unmask.FromString(pb.Envelope.FromString(raw).body).header.attempt == 0
+
+    federation = masked_federation("resilient", 4, rounds=1, privacy=WITHOUT_DP)
+    (record,) = federation.run({"delta": changing(lie), "beta": on(pb.UNMASK, silent, at=first)}).rounds
+    assert record.attempt == 1
+
+
+# ---------------------------------------------------------------------------------------------------- small cohorts
+
+
+def test_a_coordinator_cannot_pick_one_site_and_the_two_accomplices_that_ten_sites_reckon_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fifth of ten sites may collude: two, who with one more make a cohort of three."""
+
+    def careless(plan: RunPlan, position: codec.Position, roster: Roster, **parts: Any) -> Terms:  # noqa: ANN401
+        return run_terms(plan, position, roster, floors=replace(agreed_floors(plan, roster), num_sites=0), **parts)
+
+    monkeypatch.setattr(masked_rounds, "run_terms", careless)
+    federation = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    left_out = {site: on(pb.PREKEY, silent) for site in NAMES[3:]}
+    with pytest.raises(RunError, match=r"alpha: HONEST_FLOOR"):
+        federation.run(left_out)
+    assert not federation.trainers["alpha"].calls
+
+
+def test_an_honest_coordinator_does_not_ask_for_a_sum_of_too_few_honest_sites() -> None:
+    federation = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    with pytest.raises(RunError, match=r"the cohort: HONEST_FLOOR"):
+        federation.run({site: on(pb.PREKEY, silent) for site in NAMES[3:]})
+    again = masked_federation("strict", 10, rounds=1, privacy=WITHOUT_DP)
+    assert len(again.run({site: on(pb.PREKEY, silent) for site in NAMES[4:]}).rounds[0].survivors) == 4
+
+
+def test_a_plan_that_reckons_with_fewer_accomplices_than_usual_needs_the_sites_consent() -> None:
+    careless: dict[str, Any] = {"secagg": {"assumed_colluders": 0}, "rounds": 1, "privacy": WITHOUT_DP}
+    with pytest.raises(RunError, match=r"0 sites accept.*HONEST_FLOOR/honest_floor"):
+        masked_federation("strict", 10, **careless).run()
+    consenting = POLICY.model_copy(update={"assumed_colluders": 0})
+    assert masked_federation("strict", 10, policy=consenting, **careless).run().rounds
+
+
+# ---------------------------------------------------------------------------------------------------- bad vectors
+
+
+@pytest.mark.parametrize("secagg", [{}, {"late_cohort": True}], ids=["strict", "strict, late cohort"])
+@pytest.mark.parametrize("code", ["BAD_VECTOR", "DIGEST_MISMATCH", "BAD_ENCODING"])
+def test_a_site_that_sends_what_is_no_vector_is_left_out_of_the_retry(code: str, secagg: dict[str, object]) -> None:
+    def spoil(body: Any) -> None:  # noqa: ANN401
+        if isinstance(body, pb.TrainReply) and code == "BAD_ENCODING":
+            body.vector_hash = bytes(32)
+        elif isinstance(body, pb.TrainReply) and code == "BAD_VECTOR":
+            body.proof = bytes(64)
+        elif isinstance(body, pb.TrainReply):
+            body.cohort_digest = bytes(32)
+
+    federation = masked_federation("strict", 4, rounds=1, secagg=secagg, privacy=WITHOUT_DP)
+    (record,) = federation.run({"delta": changing(spoil)}).rounds
+    assert (record.attempt, record.survivors) == (1, ("alpha", "beta", "gamma"))
