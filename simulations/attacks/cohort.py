@@ -39,8 +39,6 @@ RUN_ID = b"\x11" * 16
 LAYOUT, MODEL = b"\x77" * 32, b"\x55" * 32
 PROFILES = (Profile.STRICT, Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
 FIRST: RoundPosition = (1, 0)
-
-
 DEADLINES = Deadlines(train_s=100.0, reply_s=10.0)
 T = TypeVar("T")
 
@@ -359,16 +357,8 @@ def play(
             sends += outcome.note(coordinator.on_reply(name, cohort.opened(name, vectors[name]), now_s=1.0))
         else:
             sends += outcome.note(coordinator.on_failure(name, now_s=1.0))
-    return conclude(
-        cohort,
-        coordinator,
-        outcome,
-        sends,
-        silent=silent,
-        unmask_silent=unmask_silent,
-        states=states,
-        forge=forge,
-    )
+    quiet = {"silent": silent, "unmask_silent": unmask_silent}
+    return conclude(cohort, coordinator, outcome, sends, states=states, forge=forge, **quiet)
 
 
 def conclude(

@@ -7,32 +7,23 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import bundles, coordinator, statements
+from fedward.common.secagg import coordinator, statements
 from fedward.common.secagg.actions import Rejected
-from fedward.common.secagg.bundles import Bundle, Dealing
 from fedward.common.secagg.coordinator import RoundCoordinator
-from fedward.common.secagg.keys import AgreementKey, SharePair
-from fedward.common.secagg.opening import Opening
-from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.ring import Quantiser, RingVector, from_bytes
-from fedward.common.secagg.shares import SHARE_BYTES
-from fedward.simulations.attacks.bundle_rows import LOWERED, lowered_shelf
-from fedward.simulations.attacks.cohort import DEADLINES, FIRST, Outcome, conclude, play
+from fedward.simulations.attacks.cohort import DEADLINES, Outcome, conclude, play
 from fedward.simulations.attacks.cohort_rows import UNPROVEN, accomplice, keep, set_field, site, victim
 from fedward.simulations.attacks.holes import Hole, instead, opened, without
 from fedward.simulations.attacks.scene import COUNT, Change, Scene
-from fedward.simulations.attacks.table import SHARED, Attack, Play
+from fedward.simulations.attacks.table import Attack, Play
 
-STORIES, PACKETS = "two stories, each validly signed", "share packets swapped between sites"
+STORIES = "two stories, each validly signed"
 ABSTAINS, VECTORS = "NaN in an update, too few shares", "a wrong, a second, a late vector"
-SHARES, GARBAGE = "a false share, a false dealer", "garbage in range from a member"
+GARBAGE = "garbage in range from a member"
 TAKE, ENCODING = "_take_vector", "BAD_ENCODING"
-_split = bundles._split
 
 
 def judged(scene: Scene, name: str, reply: codec.Opened[Any], asked: RoundCoordinator | None = None) -> bool:
@@ -91,107 +82,6 @@ def story_forced(scene: Scene) -> bool:
     with opened([without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"), UNPROVEN]):
         outcome = play(scene.cohort, scene.coordinator(), scene.sealed)
     return note(scene, outcome).total is not None and not is_right(scene, outcome)
-
-
-# ------------------------------------------------------------------------------------------------ packets, shares
-
-
-def unauthenticated(packet: bytes, key: bytes) -> SharePair | None:
-    """A packet decrypted by the cipher alone, without its tag."""
-    nonce = (1).to_bytes(4, "little") + bytes(12)
-    plain = Cipher(algorithms.ChaCha20(key, nonce), mode=None).decryptor().update(packet[: 2 * SHARE_BYTES])
-    return SharePair(plain[:SHARE_BYTES], plain[SHARE_BYTES:])
-
-
-def packets_swapped(scene: Scene) -> bool:
-    """Two packets change places on the way; passed if the victim does not notice, or the sum is another."""
-
-    def change(scene: Scene, body: pb.Train) -> None:
-        packets = list(body.packets)
-        packets[2], packets[3] = packets[3], packets[2]
-        body.packets[:] = packets
-
-    scene.get_vectors(scene.peers)
-    scene.get_vectors([scene.victim], change=change)
-    complaints = list(scene.vectors[scene.victim].body.complaints)
-    if complaints == [scene.names[2], scene.names[3]]:
-        scene.code = "SHARE_UNREADABLE"
-    return not scene.code or not is_right(scene, play(scene.cohort, scene.coordinator(), scene.sealed))
-
-
-def false_share(scene: Scene) -> bool:
-    """A holder gives shares of its own making; passed if it is not named or the sum is another."""
-    liar = scene.names[0]
-
-    def lie(name: str, raw: bytes) -> bytes:
-        body = scene.cohort.opened(name, raw).body
-        if name != liar or not isinstance(body, pb.UnmaskReply):
-            return raw
-        body.seed_shares[:] = [bytes(32) + b"\x07" for _ in body.seed_shares]
-        return codec.seal(scene.cohort.identity(name), body)
-
-    scene.get_vectors()
-    outcome = play(scene.cohort, scene.coordinator(), scene.sealed, forge=lie)
-    is_named = {holder for _, holder in outcome.faults} == {liar}
-    scene.code = "SHARE_INCONSISTENT" if is_named else ""
-    return not is_named or not is_right(scene, outcome)
-
-
-def lie_in_bundle(scene: Scene, commitment: bytes) -> None:
-    """The accomplice deals as it should and signs a bundle that commits to something else."""
-    honest, dealer = scene.cohort.shelf(), scene.accomplice
-    site = scene.cohort.sites[dealer]
-    own = site.state.armed[FIRST]
-    draft = replace(own.bundle, commitment=commitment)
-    signature = statements.sign(scene.cohort.identity(dealer), "BUNDLE", draft.digest())
-    false = replace(draft, signature=signature)
-    shelf = PrekeyShelf(terms=scene.cohort.terms, target=honest.target)
-    for name in honest.ready:
-        packets = tuple(honest.packet(name, holder) for holder in honest.ready if holder != name)
-        bundle = false if name == dealer else honest.bundle(name)
-        shelf.put(name, Dealing(bundle=bundle, packets=packets).to_wire())
-    site.state = replace(site.state, armed={FIRST: replace(own, bundle=false)})
-    scene.keep(shelf)
-
-
-def false_dealer(scene: Scene) -> bool:
-    """A dealer commits to another seed than it has dealt; passed if it is not named."""
-    lie_in_bundle(scene, scene.random_bytes(32))
-    scene.get_vectors()
-    return is_unnamed(scene, play(scene.cohort, scene.coordinator(), scene.sealed))
-
-
-def false_key(scene: Scene) -> bool:
-    """A dealer deals another mask key than its own and sends no vector; passed if it is not named."""
-
-    def split(bundle: Bundle, mask: AgreementKey, *others: Any) -> Any:  # noqa: ANN401
-        lie = AgreementKey.generate(scene.random_bytes)
-        return _split(bundle, lie if bundle.site_id == scene.accomplice else mask, *others)
-
-    with opened([instead(bundles, "_split", split, "a dealer that deals another key")]):
-        scene.keep(scene.cohort.shelf())
-    scene.get_vectors()
-    arrived = {name: scene.sealed[name] for name in scene.names if name != scene.accomplice}
-    return is_unnamed(scene, play(scene.cohort, scene.coordinator(), arrived))
-
-
-def is_unnamed(scene: Scene, outcome: Outcome) -> bool:
-    """Whether nobody knows that the accomplice has lied."""
-    is_named = outcome.faults == [(scene.accomplice, "")]
-    scene.code = "SHARE_INCONSISTENT" if is_named else ""
-    return not is_named
-
-
-def too_few_shares(scene: Scene) -> bool:
-    """Three of five sites answer at the end, after the server asked for a threshold of three in the beginning."""
-    try:
-        scene.keep(lowered_shelf(scene, 3))
-    except ProtocolError as error:
-        if error.code != "THRESHOLD_MISMATCH":
-            raise
-    scene.get_vectors()
-    outcome = play(scene.cohort, scene.coordinator(), scene.sealed, unmask_silent=scene.names[3:])
-    return note(scene, outcome).total is not None
 
 
 # ------------------------------------------------------------------------------------------------ vectors
@@ -279,9 +169,10 @@ def garbage(scene: Scene) -> bool:
 LOST, WRONG_SUM = "a round spoilt or void", "a wrong sum that opens"
 
 
-def _site(
+def by_site(
     name: str, part: str, act: Play, expected: str, *holes: Hole, attacker: str = "site", gain: str = LOST
 ) -> Attack:
+    """A row that the coordinator must see through; ``gain`` is what ``act`` measures."""
     return Attack(
         name=name,
         part=part,
@@ -295,19 +186,10 @@ def _site(
     )
 
 
-def _shared(
-    name: str, part: str, act: Play, expected: str, *holes: Hole, attacker: str = "site", gain: str = LOST
-) -> Attack:
-    return replace(_site(name, part, act, expected, *holes, attacker=attacker, gain=gain), profiles=SHARED)
-
-
-ANY_SEED = instead(Opening, "_is_seed_of", lambda self, dealer: lambda seed: True, "a coordinator that checks no seed")
-ANY_KEY = instead(Opening, "_is_key_of", lambda self, dealer: lambda secret: True, "a coordinator that checks no key")
-UNNAMED = "a false share that nobody is named for"
 ANY_LENGTH = instead(coordinator, "from_bytes", lenient, "a coordinator that takes any length")
 
 ATTACKS = (
-    _site(
+    by_site(
         "another model for the victim, seen by an honest coordinator",
         STORIES,
         story_told(other_model),
@@ -315,7 +197,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    _site(
+    by_site(
         "another cohort for the victim, seen by an honest coordinator",
         STORIES,
         story_told(keep(site(0), victim, site(2), accomplice)),
@@ -323,7 +205,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    _site(
+    by_site(
         "another number of colluders for the victim, seen by an honest coordinator",
         STORIES,
         story_told(set_field("assumed_colluders", 2)),
@@ -331,7 +213,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    _site(
+    by_site(
         "a vector under another model forced into the sum",
         STORIES,
         story_forced,
@@ -340,27 +222,9 @@ ATTACKS = (
         attacker="server",
         gain=WRONG_SUM,
     ),
-    _shared(
-        "share packets swapped on their way to the victim",
-        PACKETS,
-        packets_swapped,
-        "SHARE_UNREADABLE",
-        instead(bundles, "open_packet", unauthenticated, "packets without authentication"),
-        attacker="server",
-        gain="swapped shares that nobody complains of",
-    ),
-    _shared(
-        "fewer than t sites answer Unmask",
-        ABSTAINS,
-        too_few_shares,
-        "ROUND_VOID",
-        LOWERED,
-        attacker="server",
-        gain="a sum that fewer than t sites opened",
-    ),
-    _site("a vector too short", VECTORS, of_length(lambda raw: raw[:-4]), "BAD_VECTOR", ANY_LENGTH),
-    _site("a vector too long", VECTORS, of_length(lambda raw: bytes(4) + raw), "BAD_VECTOR", ANY_LENGTH),
-    _site(
+    by_site("a vector too short", VECTORS, of_length(lambda raw: raw[:-4]), "BAD_VECTOR", ANY_LENGTH),
+    by_site("a vector too long", VECTORS, of_length(lambda raw: bytes(4) + raw), "BAD_VECTOR", ANY_LENGTH),
+    by_site(
         "a vector without its site's word for it",
         VECTORS,
         unproven,
@@ -368,7 +232,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "BAD_VECTOR"),
         gain="a vector in the sum that nobody answers for",
     ),
-    _site(
+    by_site(
         "a vector changed on its way",
         VECTORS,
         changed_on_its_way,
@@ -376,14 +240,14 @@ ATTACKS = (
         without(codec, "_check_vector", ENCODING),
         attacker="network",
     ),
-    _site(
+    by_site(
         "a second vector",
         VECTORS,
         second_vector,
         "DUPLICATE_VECTOR",
         without(RoundCoordinator, TAKE, "DUPLICATE_VECTOR", "LATE"),
     ),
-    _site(
+    by_site(
         "a late vector",
         VECTORS,
         late_vector,
@@ -391,17 +255,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "LATE"),
         gain="a vector after the survivors were frozen",
     ),
-    _shared("a holder gives false shares", SHARES, false_share, "SHARE_INCONSISTENT", ANY_SEED, gain=UNNAMED),
-    _shared("a dealer commits to another seed", SHARES, false_dealer, "SHARE_INCONSISTENT", ANY_SEED, gain=UNNAMED),
-    _shared(
-        "a dealer deals another mask key and drops out",
-        SHARES,
-        false_key,
-        "SHARE_INCONSISTENT",
-        ANY_KEY,
-        gain=UNNAMED,
-    ),
-    replace(_site("garbage within the clamp", GARBAGE, garbage, "", gain=WRONG_SUM), is_known_limit=True),
+    replace(by_site("garbage within the clamp", GARBAGE, garbage, "", gain=WRONG_SUM), is_known_limit=True),
 )
 
-__all__ = ["ATTACKS"]
+__all__ = ["ABSTAINS", "ATTACKS", "by_site", "is_right", "LOST", "note"]
