@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,8 @@ import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_PIPED_COLUMNS = 180
 
 attack_app = typer.Typer(help="Hostile servers and lying sites against the real protocol.", no_args_is_help=True)
 
@@ -42,7 +46,9 @@ def attack_secagg(
     if not chosen:
         raise ConfigError(f"no attack has {only!r} in its name", hint="Run it without --only to see all names.")
     figures = measure(chosen, flower=flower and not only, ui=RichInterface())
-    _show(figures, Console(stderr=as_json, highlight=False))
+    # Piped into a file, a table of sentences wants more than the 80 columns that are assumed there.
+    width = None if (sys.stderr if as_json else sys.stdout).isatty() else _PIPED_COLUMNS
+    _show(figures, Console(stderr=as_json, highlight=False, width=width))
     if as_json:
         typer.echo(json.dumps(figures))
     if not figures["passed"]:
@@ -52,30 +58,50 @@ def attack_secagg(
 def _show(figures: Mapping[str, Any], console: Console) -> None:
     from rich.table import Table
 
-    profiles = sorted({row["profile"] for row in figures["rows"]}, key=len)
-    table = Table("attack", "profiles", title="Against Fedward: what the attack met")
+    table = Table("attack", "against", "profiles", title="Against Fedward: what the attack met")
     table.add_column("met", overflow="fold")
-    table.add_column("control")
-    alike: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    table.add_column("charged", justify="right")
+    table.add_column("the control got")
+    parts: dict[str, dict[tuple[str, ...], list[Mapping[str, Any]]]] = {}
     for row in figures["rows"]:
-        alike.setdefault((row["attack"], _met(row)), []).append(row)
-    for (name, met), rows in alike.items():
-        found = [row["profile"] for row in rows]
-        shown = "all" if set(found) == set(profiles) else ", ".join(found)
-        table.add_row(name, shown, met, _control([row["control"] for row in rows]))
+        alike = (row["attack"], row["against"], _met(row), str(row["charged"]))
+        parts.setdefault(row["part"], {}).setdefault(alike, []).append(row)
+    for part, groups in parts.items():
+        table.add_section()
+        table.add_row(f"[bold]{part}[/]")
+        for (name, against, met, charged), rows in groups.items():
+            shown = _profiles([row["profile"] for row in rows])
+            table.add_row(f"  {name}", against, shown, met, charged, _control([row["control"] for row in rows]))
     console.print(table)
     if "flower" in figures:
         _show_flower(figures["flower"], figures["seed_entropy"], console)
+    _show_summary(figures, console)
+
+
+def _show_summary(figures: Mapping[str, Any], console: Console) -> None:
+    rows = figures["rows"]
+    parties = Counter(row["against"] for row in rows)
+    gains = Counter(row["control"]["vector_recovered"] for row in rows)
     for what, why in figures["not_played"].items():
         console.print(f"Not played: {what}: {why}.")
+    console.print(f"Attacked: {', '.join(f'{party} {count}' for party, count in parties.items())}.")
+    others = gains[False]
+    console.print(f"The controls got the victim's vector {gains[True]} times, and {others} times what the table says.")
     style = "green" if figures["passed"] else "red"
     console.print(
         f"[{style}]{figures['attacks']} attacks, {figures['succeeded']} succeeded, {figures['broken']} broken[/]"
     )
 
 
+def _profiles(found: Sequence[str]) -> str:
+    shared = {"resilient", "resilient-malicious"}
+    if set(found) == {"strict", *shared}:
+        return "all"
+    return "with shares" if set(found) == shared else ", ".join(found)
+
+
 def _met(row: Mapping[str, Any]) -> str:
-    met = row["received"] or "answered, in vain"
+    met = " ".join(filter(None, (row["received"], row["rule"]))) or "answered, in vain"
     if row["succeeded"]:
         return f"[red]SUCCEEDED ({met})[/]"
     if not row["is_as_expected"]:
@@ -85,8 +111,8 @@ def _met(row: Mapping[str, Any]) -> str:
 
 def _control(controls: Sequence[Mapping[str, Any]]) -> str:
     if not all(control["succeeded"] for control in controls):
-        return "[red]did not succeed[/]"
-    return "got the vector" if any(control["vector_recovered"] for control in controls) else "passed"
+        return "[red]nothing: it shows nothing[/]"
+    return " or ".join(dict.fromkeys(control["got"] for control in controls))
 
 
 def _show_flower(rows: Sequence[Mapping[str, Any]], entropy: Sequence[Mapping[str, Any]], console: Console) -> None:

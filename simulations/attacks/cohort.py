@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.config import COORDINATOR
-from fedward.common.errors import RunError
+from fedward.common.errors import ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -39,8 +39,6 @@ RUN_ID = b"\x11" * 16
 LAYOUT, MODEL = b"\x77" * 32, b"\x55" * 32
 PROFILES = (Profile.STRICT, Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
 FIRST: RoundPosition = (1, 0)
-
-
 DEADLINES = Deadlines(train_s=100.0, reply_s=10.0)
 T = TypeVar("T")
 
@@ -112,6 +110,8 @@ class Cohort:
     first_round: int = 1
     check: Check = unchecked
     """Asked by every site before it accepts a cohort."""
+    heard: list[tuple[str, bytes]] = field(default_factory=list)
+    """Whatever a site sent, in order."""
 
     @cached_property
     def chief(self) -> Identity:
@@ -224,7 +224,12 @@ class Cohort:
     def tell(self, name: str, raw: bytes) -> bytes | None:
         """Hand a site what travelled; None where it has to train first."""
         site = self.sites[name]
-        return site.take(site.participant.receive(site.state, raw, check=self.check))
+        return self._noted(name, site.take(site.participant.receive(site.state, raw, check=self.check)))
+
+    def _noted(self, name: str, reply: bytes | None) -> bytes | None:
+        if reply is not None:
+            self.heard.append((name, reply))
+        return reply
 
     def coordinator(
         self,
@@ -257,7 +262,8 @@ class Cohort:
         quantiser = ring.Quantiser(scale_log2=facts.scale_log2, clamp_log2=facts.clamp_log2)
         size = facts.num_coordinates
         writer = quantiser.writer(update_of(label, size), dither_key=dither_of(label))
-        return expected(bytes, site.take(site.participant.send(site.state, np.empty(size, "<u4"), writer=writer)))
+        step = site.participant.send(site.state, np.empty(size, "<u4"), writer=writer)
+        return expected(bytes, self._noted(name, site.take(step)))
 
     def vectors(self, coordinator: RoundCoordinator) -> dict[str, bytes]:
         """Every site's masked vector, sealed."""
@@ -345,21 +351,41 @@ def play(
         forge: changes replies after the vector.
     """
     outcome = Outcome()
-    after = states if states is not None else {name: site.state for name, site in cohort.sites.items()}
     sends: list[Send] = []
     for name in coordinator.facts.bundles:
         if name in vectors:
             sends += outcome.note(coordinator.on_reply(name, cohort.opened(name, vectors[name]), now_s=1.0))
         else:
             sends += outcome.note(coordinator.on_failure(name, now_s=1.0))
-    quiet = set(silent)
+    quiet = {"silent": silent, "unmask_silent": unmask_silent}
+    return conclude(cohort, coordinator, outcome, sends, states=states, forge=forge, **quiet)
+
+
+def conclude(
+    cohort: Cohort,
+    coordinator: RoundCoordinator,
+    outcome: Outcome,
+    sends: list[Send],
+    *,
+    silent: Iterable[str] = (),
+    unmask_silent: Iterable[str] = (),
+    states: dict[str, State] | None = None,
+    forge: Forge = lambda _, reply: reply,
+) -> Outcome:
+    """The trips after the vectors; see ``play``."""
+    after = states if states is not None else {name: site.state for name, site in cohort.sites.items()}
+    quiet, at_the_end = set(silent), set(unmask_silent)
     while sends:
         send = sends.pop(0)
-        if send.site_id in quiet or (isinstance(send.body, pb.Unmask) and send.site_id in set(unmask_silent)):
+        if send.site_id in quiet or (isinstance(send.body, pb.Unmask) and send.site_id in at_the_end):
             sends += outcome.note(coordinator.on_failure(send.site_id, now_s=2.0))
             continue
         participant = cohort.sites[send.site_id].participant
-        step = participant.receive(after[send.site_id], cohort.sealed(send.body), check=unchecked)
+        try:
+            step = participant.receive(after[send.site_id], cohort.sealed(send.body), check=unchecked)
+        except ProtocolError:
+            sends += outcome.note(coordinator.on_failure(send.site_id, now_s=2.0))
+            continue
         after[send.site_id] = step.state
         reply = cohort.opened(send.site_id, forge(send.site_id, expected(bytes, step.reply)))
         sends += outcome.note(coordinator.on_reply(send.site_id, reply, now_s=2.0))

@@ -7,31 +7,22 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms
 
-from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import bundles, coordinator, statements
+from fedward.common.secagg import coordinator, statements
 from fedward.common.secagg.actions import Rejected
-from fedward.common.secagg.bundles import Dealing
 from fedward.common.secagg.coordinator import RoundCoordinator
-from fedward.common.secagg.keys import SharePair
-from fedward.common.secagg.opening import Opening
-from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.ring import Quantiser, RingVector, from_bytes
-from fedward.common.secagg.shares import SHARE_BYTES
-from fedward.common.secagg.thresholds import Profile
-from fedward.simulations.attacks.bundle_rows import LOWERED, lowered_shelf
-from fedward.simulations.attacks.cohort import DEADLINES, FIRST, Outcome, play
-from fedward.simulations.attacks.cohort_rows import accomplice, keep, site, victim
+from fedward.simulations.attacks.cohort import DEADLINES, Outcome, conclude, play
+from fedward.simulations.attacks.cohort_rows import UNPROVEN, accomplice, keep, set_field, site, victim
 from fedward.simulations.attacks.holes import Hole, instead, opened, without
-from fedward.simulations.attacks.scene import COUNT, SIZE, Change, Scene
-from fedward.simulations.attacks.table import SHARED, Attack, Play
+from fedward.simulations.attacks.scene import COUNT, Change, Scene
+from fedward.simulations.attacks.table import Attack, Play
 
-STORIES, PACKETS = "two stories, each validly signed", "share packets swapped between sites"
+STORIES = "two stories, each validly signed"
 ABSTAINS, VECTORS = "NaN in an update, too few shares", "a wrong, a second, a late vector"
-SHARES, GARBAGE = "a false share, a false dealer", "garbage in range from a member"
+GARBAGE = "garbage in range from a member"
 TAKE, ENCODING = "_take_vector", "BAD_ENCODING"
 
 
@@ -62,6 +53,13 @@ def other_model(_: Scene, body: pb.Train) -> None:
     body.model_digest = b"\x66" * 32
 
 
+def spoils(scene: Scene, name: str, raw: bytes) -> bool:
+    """Put this in the place of a site's vector; passed if the coordinator takes it and has no right sum in the end."""
+    if not judged(scene, name, scene.cohort.opened(name, raw)):
+        return False
+    return not is_right(scene, play(scene.cohort, scene.coordinator(), {**scene.sealed, name: raw}))
+
+
 def other_story(scene: Scene, change: Change) -> None:
     """The victim hears something else than its peers; everything is validly signed."""
     scene.get_vectors(scene.peers)
@@ -73,111 +71,20 @@ def story_told(change: Change) -> Play:
 
     def act(scene: Scene) -> bool:
         other_story(scene, change)
-        return judged(scene, scene.victim, scene.vectors[scene.victim])
+        return spoils(scene, scene.victim, scene.sealed[scene.victim])
 
     return act
 
 
 def story_forced(scene: Scene) -> bool:
-    """The server adds it all the same; passed if what comes out is taken for a sum."""
+    """The server adds it all the same, and the sites look away; passed if what comes out is taken for the sum."""
     other_story(scene, other_model)
-    with opened([without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR")]):
+    with opened([without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"), UNPROVEN]):
         outcome = play(scene.cohort, scene.coordinator(), scene.sealed)
-    return note(scene, outcome).total is not None
-
-
-# ------------------------------------------------------------------------------------------------ packets, shares
-
-
-def unauthenticated(packet: bytes, key: bytes) -> SharePair | None:
-    """A packet decrypted by the cipher alone, without its tag."""
-    nonce = (1).to_bytes(4, "little") + bytes(12)
-    plain = Cipher(algorithms.ChaCha20(key, nonce), mode=None).decryptor().update(packet[: 2 * SHARE_BYTES])
-    return SharePair(plain[:SHARE_BYTES], plain[SHARE_BYTES:])
-
-
-def packets_swapped(scene: Scene) -> bool:
-    """Two packets change places on the way; passed if the victim does not notice, or the sum is another."""
-
-    def change(scene: Scene, body: pb.Train) -> None:
-        packets = list(body.packets)
-        packets[2], packets[3] = packets[3], packets[2]
-        body.packets[:] = packets
-
-    scene.get_vectors(scene.peers)
-    scene.get_vectors([scene.victim], change=change)
-    complaints = list(scene.vectors[scene.victim].body.complaints)
-    if complaints == [scene.names[2], scene.names[3]]:
-        scene.code = "SHARE_UNREADABLE"
-    return not scene.code or not is_right(scene, play(scene.cohort, scene.coordinator(), scene.sealed))
-
-
-def false_share(scene: Scene) -> bool:
-    """A holder gives shares of its own making; passed if it is not named or the sum is another."""
-    liar = scene.names[0]
-
-    def lie(name: str, raw: bytes) -> bytes:
-        body = scene.cohort.opened(name, raw).body
-        if name != liar or not isinstance(body, pb.UnmaskReply):
-            return raw
-        body.seed_shares[:] = [bytes(32) + b"\x07" for _ in body.seed_shares]
-        return codec.seal(scene.cohort.identity(name), body)
-
-    scene.get_vectors()
-    outcome = play(scene.cohort, scene.coordinator(), scene.sealed, forge=lie)
-    is_named = {holder for _, holder in outcome.faults} == {liar}
-    scene.code = "SHARE_INCONSISTENT" if is_named else ""
-    return not is_named or not is_right(scene, outcome)
-
-
-def false_dealer(scene: Scene) -> bool:
-    """A dealer commits to another seed than it has dealt; passed if a sum opens and the dealer is not named."""
-    honest, dealer = scene.cohort.shelf(), scene.accomplice
-    site = scene.cohort.sites[dealer]
-    own = site.state.armed[FIRST]
-    draft = replace(own.bundle, commitment=scene.random_bytes(32))
-    signature = statements.sign(scene.cohort.identity(dealer), "BUNDLE", draft.digest())
-    false = replace(draft, signature=signature)
-    shelf = PrekeyShelf(terms=scene.cohort.terms, target=honest.target)
-    for name in honest.ready:
-        packets = tuple(honest.packet(name, holder) for holder in honest.ready if holder != name)
-        bundle = false if name == dealer else honest.bundle(name)
-        shelf.put(name, Dealing(bundle=bundle, packets=packets).to_wire())
-    site.state = replace(site.state, armed={FIRST: replace(own, bundle=false)})
-    scene.keep(shelf)
-    scene.get_vectors()
-    outcome = play(scene.cohort, scene.coordinator(), scene.sealed)
-    is_named = outcome.faults == [(dealer, "")]
-    scene.code = "SHARE_INCONSISTENT" if is_named else ""
-    return outcome.total is not None and not is_named
-
-
-def too_few_shares(scene: Scene) -> bool:
-    """Three of five sites answer at the end, after the server asked for a threshold of three in the beginning."""
-    try:
-        scene.keep(lowered_shelf(scene, 3))
-    except ProtocolError as error:
-        if error.code != "THRESHOLD_MISMATCH":
-            raise
-    scene.get_vectors()
-    outcome = play(scene.cohort, scene.coordinator(), scene.sealed, unmask_silent=scene.names[3:])
-    return note(scene, outcome).total is not None
+    return note(scene, outcome).total is not None and not is_right(scene, outcome)
 
 
 # ------------------------------------------------------------------------------------------------ vectors
-
-
-def not_a_number(scene: Scene) -> bool:
-    """The victim's training has gone wrong; passed if a vector leaves all the same."""
-    scene.cohort.accept(scene.victim, scene.train())
-    site = scene.cohort.sites[scene.victim]
-    update = np.zeros(SIZE, np.float32)
-    update[3] = np.nan
-    quantiser = Quantiser(scale_log2=24, clamp_log2=24)
-    with np.errstate(invalid="ignore"):
-        writer = quantiser.writer(update, dither_key=bytes(32))
-        step = site.participant.send(site.state, np.empty(SIZE, "<u4"), writer=writer)
-    return site.take(step) is not None
 
 
 def of_length(change: Callable[[bytes], bytes]) -> Play:
@@ -192,7 +99,7 @@ def of_length(change: Callable[[bytes], bytes]) -> Play:
         body.vector_hash = codec.vector_hash(vector)
         statement = statements.vector_statement(body.cohort_digest, name, body.vector_hash)
         body.proof = statements.sign(cohort.identity(name), "VECTOR", statement)
-        return judged(scene, name, cohort.opened(name, codec.seal(cohort.identity(name), body, vector=vector)))
+        return spoils(scene, name, codec.seal(cohort.identity(name), body, vector=vector))
 
     return act
 
@@ -208,7 +115,7 @@ def changed_on_its_way(scene: Scene) -> bool:
     name = scene.victim
     envelope = pb.Envelope.FromString(scene.sealed[name])
     envelope.vector = bytes([envelope.vector[0] ^ 1]) + envelope.vector[1:]
-    return judged(scene, name, scene.cohort.opened(name, envelope.SerializeToString(deterministic=True)))
+    return spoils(scene, name, envelope.SerializeToString(deterministic=True))
 
 
 def unproven(scene: Scene) -> bool:
@@ -219,25 +126,34 @@ def unproven(scene: Scene) -> bool:
     statement = statements.vector_statement(bytes(32), name, body.vector_hash)
     body.proof = statements.sign(scene.cohort.identity(name), "VECTOR", statement)
     sealed = codec.seal(scene.cohort.identity(name), body, vector=scene.vectors[name].vector)
-    return judged(scene, name, scene.cohort.opened(name, sealed))
+    if not judged(scene, name, scene.cohort.opened(name, sealed)):
+        return False
+    outcome = play(scene.cohort, scene.coordinator(), {**scene.sealed, name: sealed})
+    return outcome.total is None or name in outcome.total.survivors
 
 
 def second_vector(scene: Scene) -> bool:
-    """A site's vector twice in one sum."""
+    """A site's vector twice in one sum; passed if the sum is spoilt by that."""
     scene.get_vectors()
-    asked = scene.coordinator()
-    judged(scene, scene.accomplice, scene.vectors[scene.accomplice], asked)
-    return judged(scene, scene.accomplice, scene.vectors[scene.accomplice], asked)
+    asked, name = scene.coordinator(), scene.accomplice
+    judged(scene, name, scene.vectors[name], asked)
+    outcome = play(scene.cohort, asked, scene.sealed)
+    scene.code = outcome.rejected.get(name, "")
+    return not is_right(scene, outcome)
 
 
 def late_vector(scene: Scene) -> bool:
-    """A vector after the survivors were frozen would be in the sum and not among them."""
+    """A vector after the survivors were frozen; passed if it is taken, and spoils their sum where there is one."""
     scene.get_vectors()
-    asked = scene.coordinator()
+    asked, outcome = scene.coordinator(), Outcome()
     for name in scene.peers:
         judged(scene, name, scene.vectors[name], asked)
-    asked.on_time(DEADLINES.train_s + 1)
-    return judged(scene, scene.victim, scene.vectors[scene.victim], asked)
+    sends = outcome.note(asked.on_time(DEADLINES.train_s + 1))
+    if not judged(scene, scene.victim, scene.vectors[scene.victim], asked):
+        return False
+    total = conclude(scene.cohort, asked, outcome, sends).total
+    right = scene.cohort.plain_sum(scene.peers, COUNT)
+    return scene.is_strict or total is None or not np.array_equal(total.total, right)
 
 
 def garbage(scene: Scene) -> bool:
@@ -250,19 +166,30 @@ def garbage(scene: Scene) -> bool:
     return outcome.total is not None and not is_right(scene, outcome)
 
 
-def _site(name: str, part: str, act: Play, expected: str, *holes: Hole, attacker: str = "site") -> Attack:
-    return Attack(name=name, part=part, play=act, expected=expected, holes=holes, charges=1, attacker=attacker)
+LOST, WRONG_SUM = "a round spoilt or void", "a wrong sum that opens"
 
 
-def _shared(name: str, part: str, act: Play, expected: str, *holes: Hole, attacker: str = "site") -> Attack:
-    return replace(_site(name, part, act, expected, *holes, attacker=attacker), profiles=SHARED)
+def by_site(
+    name: str, part: str, act: Play, expected: str, *holes: Hole, attacker: str = "site", gain: str = LOST
+) -> Attack:
+    """A row that the coordinator must see through; ``gain`` is what ``act`` measures."""
+    return Attack(
+        name=name,
+        part=part,
+        play=act,
+        expected=expected,
+        holes=holes,
+        charges=1,
+        attacker=attacker,
+        party="coordinator",
+        gain=gain,
+    )
 
 
-ANY_SEED = instead(Opening, "_is_seed_of", lambda self, dealer: lambda seed: True, "a coordinator that checks no seed")
 ANY_LENGTH = instead(coordinator, "from_bytes", lenient, "a coordinator that takes any length")
 
 ATTACKS = (
-    _site(
+    by_site(
         "another model for the victim, seen by an honest coordinator",
         STORIES,
         story_told(other_model),
@@ -270,7 +197,7 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    _site(
+    by_site(
         "another cohort for the victim, seen by an honest coordinator",
         STORIES,
         story_told(keep(site(0), victim, site(2), accomplice)),
@@ -278,46 +205,34 @@ ATTACKS = (
         without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    replace(
-        _site(
-            "the same, the vector forced into the sum",
-            STORIES,
-            story_forced,
-            "SUM_OUT_OF_RANGE",
-            instead(Quantiser, "in_range", lambda *_, **__: True, "a coordinator that takes any sum"),
-            attacker="server",
-        ),
-        profiles=(Profile.STRICT,),
-    ),
-    _shared(
-        "share packets swapped on their way to the victim",
-        PACKETS,
-        packets_swapped,
-        "SHARE_UNREADABLE",
-        instead(bundles, "open_packet", unauthenticated, "packets without authentication"),
+    by_site(
+        "another number of colluders for the victim, seen by an honest coordinator",
+        STORIES,
+        story_told(set_field("assumed_colluders", 2)),
+        "DIGEST_MISMATCH",
+        without(RoundCoordinator, TAKE, "DIGEST_MISMATCH", "BAD_VECTOR"),
         attacker="server",
     ),
-    replace(
-        _site(
-            "NaN in the victim's update",
-            ABSTAINS,
-            not_a_number,
-            "ABSTAIN",
-            without(Quantiser, "_quantise_chunk", "ConfigError"),
-        ),
-        charges=0,
+    by_site(
+        "a vector under another model forced into the sum",
+        STORIES,
+        story_forced,
+        "SUM_OUT_OF_RANGE",
+        instead(Quantiser, "in_range", lambda *_, **__: True, "a coordinator that takes any sum"),
+        attacker="server",
+        gain=WRONG_SUM,
     ),
-    _shared("fewer than t sites answer Unmask", ABSTAINS, too_few_shares, "ROUND_VOID", LOWERED, attacker="server"),
-    _site("a vector too short", VECTORS, of_length(lambda raw: raw[:-4]), "BAD_VECTOR", ANY_LENGTH),
-    _site("a vector too long", VECTORS, of_length(lambda raw: raw + bytes(4)), "BAD_VECTOR", ANY_LENGTH),
-    _site(
+    by_site("a vector too short", VECTORS, of_length(lambda raw: raw[:-4]), "BAD_VECTOR", ANY_LENGTH),
+    by_site("a vector too long", VECTORS, of_length(lambda raw: bytes(4) + raw), "BAD_VECTOR", ANY_LENGTH),
+    by_site(
         "a vector without its site's word for it",
         VECTORS,
         unproven,
         "BAD_VECTOR",
         without(RoundCoordinator, TAKE, "BAD_VECTOR"),
+        gain="a vector in the sum that nobody answers for",
     ),
-    _site(
+    by_site(
         "a vector changed on its way",
         VECTORS,
         changed_on_its_way,
@@ -325,17 +240,22 @@ ATTACKS = (
         without(codec, "_check_vector", ENCODING),
         attacker="network",
     ),
-    _site(
+    by_site(
         "a second vector",
         VECTORS,
         second_vector,
         "DUPLICATE_VECTOR",
         without(RoundCoordinator, TAKE, "DUPLICATE_VECTOR", "LATE"),
     ),
-    _site("a late vector", VECTORS, late_vector, "LATE", without(RoundCoordinator, TAKE, "LATE")),
-    _shared("a holder gives false shares", SHARES, false_share, "SHARE_INCONSISTENT", ANY_SEED),
-    _shared("a dealer commits to another seed", SHARES, false_dealer, "SHARE_INCONSISTENT", ANY_SEED),
-    replace(_site("garbage within the clamp", GARBAGE, garbage, ""), is_known_limit=True),
+    by_site(
+        "a late vector",
+        VECTORS,
+        late_vector,
+        "LATE",
+        without(RoundCoordinator, TAKE, "LATE"),
+        gain="a vector after the survivors were frozen",
+    ),
+    replace(by_site("garbage within the clamp", GARBAGE, garbage, "", gain=WRONG_SUM), is_known_limit=True),
 )
 
-__all__ = ["ATTACKS"]
+__all__ = ["ABSTAINS", "ATTACKS", "by_site", "is_right", "LOST", "note"]

@@ -140,6 +140,7 @@ ATTACKS = (
         holes=[SECRETS_SURVIVE, *FORGETFUL, without(Participant, "_require_new", "REPLAY_CONFLICT")],
         attacker="fate",
         charges=3,
+        gain="a second vector for a position, or one that was not charged",
     ),
     Attack(
         name="a coordinator's crash after every durable write",
@@ -150,6 +151,8 @@ ATTACKS = (
         profiles=SHARED,
         attacker="fate",
         charges=1,
+        party="coordinator",
+        gain="another sum than before the crash, or none",
     ),
 )
 

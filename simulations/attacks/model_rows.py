@@ -12,10 +12,10 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.model_bytes import state_digest, state_to_bytes
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.holes import Hole, without
-from fedward.simulations.attacks.round_rows import MODELS
 from fedward.simulations.attacks.table import SHARED, Attack
 from fedward.simulations.attacks.wired import WiredScene, away
 
+MODELS = "another model, a false common sum"
 ANY_MODEL = without(Replica, "follow", "MODEL_MISMATCH")
 ANY_WORD = without(Replica, "_check_own_word", "SURVIVORS_CHANGED", "DIGEST_MISMATCH")
 

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from fedward.common.errors import BudgetExhaustedError, ProtocolError
 from fedward.common.identity import Identity
-from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.privacy.accounting import Gaussian, epsilon
-from fedward.common.secagg.journal import EntryKind
 from fedward.common.secagg.participant import Participant
 from fedward.common.secagg.prekeys import PrekeyShelf
-from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.state import Phase, State
 from fedward.common.secagg.terms import RoundPosition
 from fedward.common.secagg.thresholds import Profile
-from fedward.common.secagg.transcript import CohortFacts
-from fedward.simulations.attacks.bundle_rows import MANY, NO_UNIQUENESS
+from fedward.simulations.attacks.bundle_rows import NO_UNIQUENESS
 from fedward.simulations.attacks.cohort import (
     FIRST,
     PROFILES,
@@ -86,32 +79,6 @@ def older_round(scene: Scene) -> bool:
     return True
 
 
-# ------------------------------------------------------------------------------------------------ budget and model
-
-
-def with_budget(profile: Profile) -> Scene:
-    """The victim's account holds two releases."""
-    event = Gaussian(noise_multiplier=2.0, num_releases=1)
-    cap = epsilon([event, event], 1e-6) * 1.01
-    account = BudgetAccount(epsilon_cap=cap, delta=1e-6)
-
-    def check(_: CohortFacts) -> None:
-        try:
-            account.reserve(event, clip_norm=1.0, purpose="train")
-        except BudgetExhaustedError as error:
-            # As a site's agent says it.
-            raise ProtocolError("BUDGET_REFUSED", error.message) from error
-
-    return Scene(profile, Cohort(profile, COUNT, size=SIZE, check=check))
-
-
-def attempt_after_attempt(scene: Scene) -> bool:
-    """All attempts of two rounds, to average the noise away."""
-    for at in itertools.product((1, 2), (0, 1)):
-        scene.get_vector(scene.victim, scene.train(at))
-    return True
-
-
 # ------------------------------------------------------------------------------------------------ a late cohort
 
 
@@ -158,34 +125,6 @@ def alone(scene: Scene, mask: pb.Mask) -> None:
     mask.ClearField("bundles")
     mask.bundles.append(kept)
     mask.min_survivors = mask.assumed_colluders = 1
-
-
-# ------------------------------------------------------------------------------------------------ retry
-
-
-def found(name: str, attempt: int) -> str:
-    """What a site's training finds in an attempt, stood in for: another batch and other noise every time."""
-    return f"{name} in attempt {attempt}"
-
-
-def sum_of(scene: Scene, at: RoundPosition, names: Sequence[str]) -> RingVector:
-    """One attempt, played to its end by an honest coordinator."""
-    cohort = scene.cohort
-    coordinator = cohort.coordinator(scene.shelf(at), names)
-    for name in names:
-        scene.get_vector(name, coordinator.train_for(name), found(name, at[1]))
-    states = {name: site.state for name, site in cohort.sites.items()}
-    outcome = play(cohort, coordinator, {name: scene.sealed[name] for name in names}, states=states)
-    for name, state in states.items():
-        cohort.sites[name].state = state
-    return expected(np.ndarray, outcome.total and outcome.total.total).copy()
-
-
-def retry_without(scene: Scene) -> bool:
-    """Two sums whose difference would be the victim's vector; passed too if a peer was charged once for both."""
-    difference = sum_of(scene, FIRST, scene.names) - sum_of(scene, (1, 1), scene.peers)
-    charges = [sum(e.kind is EntryKind.SENT for e in scene.cohort.sites[name].written) for name in scene.peers]
-    return np.array_equal(difference, scene.sightings[0].truth) or set(charges) != {2}
 
 
 # ------------------------------------------------------------------------------------------------ pooling, scanning
@@ -297,32 +236,6 @@ ATTACKS = (
         charges=1,
     ),
     Attack(
-        name="attempt after attempt, until the budget is spent",
-        part=MANY,
-        play=attempt_after_attempt,
-        expected="BUDGET_REFUSED",
-        holes=[instead(BudgetAccount, "reserve", lambda *_, **__: None, "an account without a cap")],
-        scene=with_budget,
-        charges=2,
-        is_stand_in=True,
-    ),
-    Attack(
-        name="a retry without the victim after a full first attempt",
-        part=RETRY,
-        play=retry_without,
-        expected="",
-        holes=[
-            instead(
-                _HERE,
-                "found",
-                lambda name, _: name,
-                "sites that send the old update again",
-            )
-        ],
-        charges=1,
-        is_stand_in=True,
-    ),
-    Attack(
         name="server and a colluder pool all they hold",
         part=POOLED,
         play=pool,
@@ -338,6 +251,7 @@ ATTACKS = (
         expected="",
         holes=[instead(codec, "seal", chatty, "a site that tells its loss")],
         charges=1,
+        gain="a loss in the reply",
     ),
     Attack(
         name="a field of its own in a site's reply",
@@ -347,6 +261,8 @@ ATTACKS = (
         holes=[without(codec, "_strict", "BAD_ENCODING")],
         attacker="site",
         charges=1,
+        party="coordinator",
+        gain="a field of the site's own, taken",
     ),
 )
 

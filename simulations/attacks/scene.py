@@ -15,6 +15,7 @@ from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.frozen import to_wire
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.prekeys import PrekeyShelf
+from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.state import Engagement, State, restored
 from fedward.common.secagg.statements import Survivor, in_order
 from fedward.common.secagg.terms import RoundPosition
@@ -26,16 +27,28 @@ COUNT = 5
 SIZE = 64
 """A guess at chance has one word of these right once in 2^26."""
 Change = Callable[["Scene", pb.Train], None]
+GIVEN = {
+    pb.TRAIN_REPLY: "a vector",
+    pb.UNMASK_REPLY: "shares",
+    pb.CONFIRM_REPLY: "a confirmation",
+    pb.PREKEY_REPLY: "a bundle",
+    pb.PLAN_ACCEPT: "an acceptance",
+}
+"""What a site can be made to give away, the worst first."""
 
 
 class Scene:
     """One run against one profile.
+
+    ``party`` is what is attacked: here the bare machine of the protocol.
 
     Args:
         profile: of the run.
         cohort: the sites; by default five. One of them, the accomplice, tells the server all it has: the masked
             profiles reckon with that.
     """
+
+    party = "participant"
 
     def __init__(self, profile: Profile, cohort: Cohort | None = None) -> None:
         self.profile = profile
@@ -45,6 +58,8 @@ class Scene:
         self.peers = tuple(name for name in self.names if name != self.victim)
         self.loot = Loot()
         self.sightings: list[Sighting] = []
+        self.guesses: list[tuple[RingVector, RingVector]] = []
+        """At a vector of the victim, by other ways than taking masks off; each with what it should be."""
         self.random_bytes = stream_of("mallory")
         self.code = ""
         """What a party said that refused nothing to the server: a rejection, a complaint, a void round."""
@@ -68,6 +83,13 @@ class Scene:
         """Vectors of the victim that its budget was charged for."""
         return sum(entry.kind is EntryKind.SENT for entry in self.cohort.sites[self.victim].written)
 
+    @property
+    def given(self) -> dict[str, int]:
+        """How many different replies of each kind the victim has given; the same bytes again count once."""
+        replies = {reply for name, reply in self.cohort.heard if name == self.victim}
+        kinds = [codec.peek_type(reply) for reply in replies]
+        return {text: kinds.count(kind) for kind, text in GIVEN.items()}
+
     def place(self, name: str) -> int:
         """A holder's x-coordinate."""
         return self.names.index(name) + 1
@@ -76,7 +98,11 @@ class Scene:
         """Whether the server can tell one vector of the victim from all it has."""
         for seen in self.sightings:
             self.loot.rebuild(seen.bundles.values())
-        return any(np.array_equal(self.loot.guess(seen), seen.truth) for seen in self.sightings)
+        guesses = [(self.loot.guess(seen), seen.truth) for seen in self.sightings]
+        return any(np.array_equal(guess, truth) for guess, truth in (*guesses, *self.guesses))
+
+    def close(self) -> None:
+        """Nothing to remove."""
 
     def restart(self, name: str) -> None:
         """A site's process ends and another begins."""

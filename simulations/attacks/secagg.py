@@ -13,6 +13,12 @@ from fedward.simulations.attacks import (
     crash_rows,
     model_rows,
     round_rows,
+    share_rows,
+    site_crash_rows,
+    site_life_rows,
+    site_offer_rows,
+    site_replays,
+    site_train_rows,
     survivor_rows,
 )
 from fedward.simulations.attacks.table import Attack, judge, summary
@@ -26,16 +32,24 @@ ATTACKS: tuple[Attack, ...] = (
     *round_rows.ATTACKS,
     *model_rows.ATTACKS,
     *coordinator_rows.ATTACKS,
+    *share_rows.ATTACKS,
     *crash_rows.ATTACKS,
+    *site_replays.ATTACKS,
+    *site_train_rows.ATTACKS,
+    *site_offer_rows.ATTACKS,
+    *site_life_rows.ATTACKS,
+    *site_crash_rows.ATTACKS,
 )
 NOT_PLAYED: Mapping[str, str] = {}
 """What the design's table has besides, and why it is not here."""
 DEFINITIONS: Mapping[str, str] = {
     "attacks": "rows: an attack in a profile",
-    "succeeded": "rows in which the server got the victim's vector, or had a forged thing taken for good",
+    "succeeded": "rows in which the attacker got the victim's vector, or another thing it must not have",
     "broken": "rows whose refusal code or charge is not the expected one, or whose control does not succeed",
+    "against": "who must see through it: a site's agent, its bare protocol machine (participant), or the coordinator",
+    "charged": "releases in the victim's account (site agent), or vectors it wrote down as sent (participant)",
     "control": "the same play with only the named checks cut out of the parties' code; it must succeed",
-    "is_stand_in": "the rule is kept by the site's agent, outside the protocol's core; the play has a stand-in for it",
+    "got": "what the control got and the real attack did not: the vector, a reply of the victim, or a measured harm",
     "is_known_limit": "it passes, and the documentation says so; it does not give a vector away",
 }
 

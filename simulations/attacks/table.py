@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from fedward.common.errors import FedwardError, ProtocolError
+from fedward.common.errors import ProtocolError
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.cohort import PROFILES
 from fedward.simulations.attacks.holes import Hole, opened
@@ -15,18 +17,30 @@ from fedward.simulations.attacks.scene import Scene
 SHARED = (Profile.RESILIENT, Profile.RESILIENT_MALICIOUS)
 """The profiles with shares."""
 Play = Callable[[Any], bool]
-"""An attack. It tells whether the server got what it was after: a forged thing taken for good, say; the victim's vector
-is looked for in any case. A refusal ends it."""
+"""An attack on a ``Stage``. It tells whether the server got what it was after: a forged thing taken for good, say; the
+victim's vector is looked for in any case, and what the victim gave away is counted. A refusal ends it."""
+VECTOR = "the victim's vector"
 
 
 class Stage(Protocol):
     """Where an attack is played: ``Scene``, or another that can say what came of it."""
 
     code: str
+    party: str
+    """What is attacked."""
 
     @property
     def num_charged(self) -> int:
         """Vectors of the victim that its budget was charged for."""
+        ...
+
+    @property
+    def given(self) -> Mapping[str, int]:
+        """How many different replies of each kind the victim has given."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind."""
         ...
 
     def is_recovered(self) -> bool:
@@ -51,10 +65,14 @@ class Attack:
     attacker: str = "server"
     vector_in: tuple[Profile, ...] = ()
     """Profiles in which the control must give the victim's vector, and not only take what is forged."""
+    rule: str = ""
+    """Of the site's policy, which the refusal names beside its code."""
     charges: int = 0
     """Vectors that the victim is rightly charged for on the way."""
-    is_stand_in: bool = False
-    """The rule is kept by the caller of the protocol, a site's agent; the play stands in for it."""
+    party: str = ""
+    """Who must see through it; empty: the victim, as its scene has it."""
+    gain: str = ""
+    """What the play itself measures, where the victim's replies do not show it: a false sum that is accepted, say."""
     is_known_limit: bool = False
     """It passes, and the documentation says so; it must not give the vector away."""
 
@@ -68,57 +86,87 @@ class Trial:
     """What came of playing a row once."""
 
     code: str
+    rule: str
     charged: int
     passed: bool
     recovered: bool
+    given: Mapping[str, int]
+    """Different replies of the victim, by kind."""
+    party: str
+
+    def gain_over(self, real: Trial, attack: Attack) -> str:
+        """What this trial got that the real one did not; empty: nothing that could be measured."""
+        if self.recovered:
+            return VECTOR
+        if not self.passed:
+            return ""
+        return attack.gain or next((kind for kind, count in self.given.items() if count > real.given[kind]), "")
 
 
 def try_out(attack: Attack, profile: Profile, holes: Sequence[Hole] = ()) -> Trial:
     """Play a row once, from the beginning."""
-    with opened(holes):
-        scene = attack.scene(profile)
+    with opened(holes), _quiet_agents(), closing(attack.scene(profile)) as scene:
         try:
-            passed, code = attack.play(scene), ""
+            passed, code, rule = attack.play(scene), "", ""
         except ProtocolError as error:
-            passed, code = False, error.code
-        except FedwardError:
-            # What a site's agent makes of any other error before it has sent something.
-            passed, code = False, "ABSTAIN"
-        charged = scene.num_charged
-    return Trial(code=code or scene.code, charged=charged, passed=passed, recovered=scene.is_recovered())
+            passed, code, rule = False, error.code, error.rule
+        return Trial(
+            code=code or scene.code,
+            rule=rule,
+            charged=scene.num_charged,
+            passed=passed,
+            recovered=scene.is_recovered(),
+            given=scene.given,
+            party=attack.party or scene.party,
+        )
+
+
+@contextmanager
+def _quiet_agents() -> Iterator[None]:
+    """An agent says in its log what it refuses: here that is every row."""
+    logger = logging.getLogger("fedward.site")
+    was_disabled, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = was_disabled
 
 
 def judge(attack: Attack, profile: Profile) -> dict[str, Any]:
     """Play a row and its control: one object of the report.
 
     ``succeeded``: the server has got what it may not have. ``is_sound``: the refusal and the charge are the expected
-    ones, and the control shows that the attack works where the check is missing.
+    ones, and the control shows that the attack works where the check is missing: the vector is recovered, or a reply of
+    the victim is there that the real one did not give, or what the play measures has come true.
     """
     trial, holes = try_out(attack, profile), attack.holes_for(profile)
     control = try_out(attack, profile, holes)
-    works = control.recovered if profile in attack.vector_in else control.passed or control.recovered
-    is_as_expected = trial.code == attack.expected and trial.charged == attack.charges
+    got = control.gain_over(trial, attack)
+    works = got == VECTOR if profile in attack.vector_in else bool(got)
+    found, wanted = (trial.code, trial.rule, trial.charged), (attack.expected, attack.rule, attack.charges)
     gained = trial.recovered or (trial.passed and not attack.is_known_limit)
     return {
         "attack": attack.name,
         "part": attack.part,
         "profile": profile.value,
         "attacker": attack.attacker,
+        "against": trial.party,
         "expected": attack.expected,
         "received": trial.code,
+        "rule": trial.rule,
         "charged": trial.charged,
         "vector_recovered": trial.recovered,
         "succeeded": gained,
-        "is_as_expected": is_as_expected,
-        "is_stand_in": attack.is_stand_in,
+        "is_as_expected": found == wanted,
         "is_known_limit": attack.is_known_limit,
         "control": {
             "checks_off": [hole.name for hole in holes],
             "received": control.code,
             "vector_recovered": control.recovered,
+            "got": got,
             "succeeded": works,
         },
-        "is_sound": is_as_expected and works,
+        "is_sound": found == wanted and works,
     }
 
 

@@ -35,6 +35,7 @@ from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.thresholds import Profile
 from fedward.server.rounds import RoundLoop, RoundRecord
 from fedward.simulations.attacks.cohort import RUN_ID, SECRET, stream_of, update_of
+from fedward.simulations.attacks.scene import GIVEN
 from fedward.simulations.memory_grid import MemoryGrid
 
 _NAMES = tuple(f"site-{i}" for i in range(5))
@@ -147,10 +148,14 @@ class WiredScene:
         plan: another one.
     """
 
+    party = "site agent"
+
     def __init__(self, profile: Profile, *, was_away: bool = False, plan: RunPlan | None = None) -> None:
         self.profile, self.plan = profile, plan or wired_plan(profile)
         self.victim, self.accomplice = _NAMES[1], _NAMES[3]
         self.code = ""
+        self._given: set[bytes] = set()
+        """Vectors of the victim since it was lied to."""
         self.chief = Identity.simulated(SECRET, COORDINATOR)
         members = {name: self.identity(name).public_key for name in _NAMES}
         self.roster = Roster(coordinator_key=self.chief.public_key, members=members)
@@ -223,6 +228,14 @@ class WiredScene:
         """Vectors of the victim that were charged since it was lied to."""
         return self._num_charged() - self._charged_before
 
+    @property
+    def given(self) -> dict[str, int]:
+        """See ``Stage.given``: vectors trained on another model than the run's."""
+        return {GIVEN[pb.TRAIN_REPLY]: len(self._given)}
+
+    def close(self) -> None:
+        """Nothing to remove."""
+
     def is_recovered(self) -> bool:
         """Never by these plays: they are after the model."""
         return False
@@ -239,6 +252,8 @@ class WiredScene:
         opened = codec.open_message(raw, None, sender=self.victim, public_key=key)
         if isinstance(opened.body, pb.Refusal):
             raise ProtocolError(opened.body.code, "the victim refuses")
+        if isinstance(opened.body, pb.TrainReply):
+            self._given.add(opened.vector)
         return isinstance(opened.body, pb.TrainReply)
 
     # ------------------------------------------------------------------------------------------------ tools
