@@ -187,7 +187,7 @@ def of_length(change: Callable[[bytes], bytes]) -> Play:
         scene.get_vectors()
         name, cohort = scene.accomplice, scene.cohort
         given = scene.vectors[name]
-        body, vector = pb.TrainReply(), change(given.vector)
+        body, vector = pb.TrainReply(), change(bytes(given.vector))
         body.CopyFrom(given.body)
         body.vector_hash = codec.vector_hash(vector)
         statement = statements.vector_statement(body.cohort_digest, name, body.vector_hash)
