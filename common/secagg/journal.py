@@ -215,7 +215,8 @@ class SqliteJournal:
     def entries(self, run_id: bytes) -> tuple[JournalEntry, ...]:
         """See ``Journal.entries``."""
         rows = self._connection.execute(
-            "SELECT sequence, round, attempt, kind, digest, detail FROM secagg_journal WHERE run_id = ? ORDER BY sequence",
+            "SELECT sequence, round, attempt, kind, digest, detail"
+            " FROM secagg_journal WHERE run_id = ? ORDER BY sequence",
             (run_id,),
         )
         return tuple(

@@ -57,11 +57,13 @@ class _Scratch:
 
     dither: NDArray[Any]
     value: NDArray[Any]
+    """Empty for float32, like ``floor``."""
     floor: NDArray[Any]
 
     @classmethod
     def of(cls, real: type[np.floating[Any]], size: int = keystream.CHUNK_WORDS) -> _Scratch:
-        return cls(dither=np.empty(size, real), value=np.empty(size, real), floor=np.empty(size, real))
+        wide = 0 if real is np.float32 else size
+        return cls(dither=np.empty(size, real), value=np.empty(wide, real), floor=np.empty(wide, real))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,6 +184,8 @@ class Quantiser:
         bound = real(2.0**self.clamp_log2)
         kept = _Scratch.of(real, size) if scratch is None else scratch
         dither, value, floor = kept.dither[:size], kept.value[:size], kept.floor[:size]
+        if real is np.float32:  # of the same width: in the place of what was used up, and of what is yet to come
+            value, floor = words.view(np.float32), out.view(np.float32)
         most, least = (update.max(), update.min()) if size else (real(0), real(0))  # NaN if there is one
         if not (np.isfinite(most) and np.isfinite(least)):
             raise ConfigError("an update must be one finite float32 vector")
@@ -207,7 +211,9 @@ class Quantiser:
 
     def dequantise(self, total: RingVector) -> NDArray[np.float64]:
         """A ring sum in units of the update: (L,) float64, exact."""
-        return total.view(np.int32).astype(np.float64) * 2.0**-self.scale_log2
+        values = total.view(np.int32).astype(np.float64)
+        values *= 2.0**-self.scale_log2
+        return values
 
     def in_range(self, total: RingVector, num_sites: int, *, noise_steps: int = 0) -> bool:
         """Whether every coordinate is one that ``num_sites`` honest vectors can sum to.
