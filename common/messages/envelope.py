@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 _VERSION, _TYPE, _BODY, _SIGNATURE, _VECTOR = 0x08, 0x10, 0x1A, 0x22, 0x2A
 """Field number and wire type: two varints, then three byte strings."""
 _MAX_VARINT_BYTES = 5
+_MAX_NUMBER = 2**32 - 1
 
 Vector = bytes | memoryview
 """Bytes, or a view of them."""
@@ -99,7 +100,8 @@ class _Reader:
             self.at += 1
             number |= (byte & 0x7F) << (7 * place)
             if byte <= 0x7F:
-                if not byte:  # a last byte of zero adds nothing: the number is 0, or a shorter varint says the same
+                # A last byte of zero adds nothing: the number is 0, or a shorter varint says the same.
+                if not byte or number > _MAX_NUMBER:
                     raise ValueError("not canonical")
                 return number
         raise ValueError("too long")
