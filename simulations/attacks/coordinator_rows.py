@@ -197,9 +197,9 @@ def of_length(change: Callable[[bytes], bytes]) -> Play:
     return act
 
 
-def lenient(raw: bytes, num_coordinates: int) -> RingVector:
+def lenient(raw: bytes | memoryview, num_coordinates: int) -> RingVector:
     """Whatever its length."""
-    return from_bytes(raw[: 4 * num_coordinates].ljust(4 * num_coordinates, b"\0"), num_coordinates)
+    return from_bytes(bytes(raw[: 4 * num_coordinates]).ljust(4 * num_coordinates, b"\0"), num_coordinates)
 
 
 def changed_on_its_way(scene: Scene) -> bool:

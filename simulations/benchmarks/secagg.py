@@ -50,6 +50,9 @@ DEFINITIONS: Mapping[str, str] = {
     "signatures of request, bundles and reply, the vector's hash and the envelope too, which Flower has not",
     "server_speedup_vs_flower": "the server's whole work from replies to the mean update, shares rebuilt, proofs "
     "checked; Flower's CPU time over ours. At top level the geometric mean of the judged points",
+    "server_decoding_cpu_s": "the part of the server's work after the sum is open: to floats, and divided; Flower's CPU "
+    "time holds the like",
+    "server_journal_cpu_s": "what writing the frozen sum to disk takes besides, which Flower has not",
     "server_with_opening_speedup_vs_flower": "the same, with our hashing and verifying of every reply, which Flower "
     "has not",
     "client_over_floor": "a site's stage over the bare AES-256-CTR keystream of its masks. At top level the largest of "
@@ -145,6 +148,7 @@ def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[d
     sealed = ours.replies()
     opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
     opening_s = least({"": lambda: ours.cohort.opened(ours.names[0], sealed[ours.names[0]])}, repeats)[""]
+    decoding_s = least({"": ours.decoding()}, repeats)[""]
     journal_s = ours.journal_cpu_s(sealed, repeats)
     reply_bytes = max(map(len, sealed.values()))
     most = num_sites - Floors(profile=Profile.RESILIENT).min_survivors(num_sites, num_sites)
@@ -174,6 +178,7 @@ def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[d
             "flower_client_cpu_s": client["flower"],
             "server_cpu_s": server["ours"],
             "server_opening_cpu_s": len(survivors) * opening_s,
+            "server_decoding_cpu_s": decoding_s,
             "server_journal_cpu_s": journal_s,
             "flower_server_cpu_s": server["flower"],
         }

@@ -136,11 +136,19 @@ class OurCohort:
             actions = _give(coordinator, asked, released)
             if not isinstance(actions[-1], Finished):
                 raise RunError("the benchmark's sum did not open")
-            mean = quantiser_of(coordinator.facts).dequantise(actions[-1].total.total)
-            mean /= len(vectors)
-            return mean
+            return self._mean(coordinator, len(vectors))
 
         return work
+
+    def decoding(self) -> Callable[[], NDArray[np.float64]]:
+        """The last part of ``server``: from the ring's sum to the mean."""
+        coordinator = self.cohort.coordinator(self.shelf, total=self.total)
+        return lambda: self._mean(coordinator, len(self.names))
+
+    def _mean(self, coordinator: RoundCoordinator, num_sites: int) -> NDArray[np.float64]:
+        mean = quantiser_of(coordinator.facts).dequantise(self.total)
+        mean /= num_sites
+        return mean
 
     def released(self, survivors: Sequence[str], sealed: dict[str, bytes]) -> dict[str, codec.Opened[codec.Body]]:
         """The shares that survivors give; the sum is compared with the plain one on the way."""

@@ -203,6 +203,12 @@ def test_vector_at_any_place_in_a_message_is_added(offset: int) -> None:
     assert np.array_equal(total, np.arange(1, 101, dtype="<u4"))
 
 
+def test_addition_leaves_the_buffers_of_numpy_as_they_were() -> None:
+    before = np.getbufsize()
+    ring.add_into(np.zeros(3, "<u4"), np.ones(3, "<u4"))
+    assert np.getbufsize() == before
+
+
 def test_sum_beyond_the_clamps_is_noticed() -> None:
     edge = np.array([3 * 64, -3 * 64], np.int32).view(np.uint32)
     assert COARSE.in_range(edge, 3)
