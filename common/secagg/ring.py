@@ -237,8 +237,8 @@ def add_into(total: RingVector, vector: RingVector) -> None:
     """``total += vector`` modulo 2^32, in place. Both (L,) uint32."""
     if total.shape != vector.shape:
         raise ConfigError(f"a vector of {vector.size} coordinates does not fit a sum of {total.size}")
-    # A vector stands in its message at any byte, and what is not aligned goes through NumPy's buffer: one that fits the L1
-    # cache makes that 1.6 times as fast, and as fast as an aligned vector.
+    # A vector stands in its message at any byte, and what is not aligned goes through NumPy's buffer. One that leaves
+    # room in the L1 cache makes that 1.6 times as fast, measured with NumPy 2.4.6, and as fast as an aligned vector.
     before = np.setbufsize(_BUFFER_WORDS)
     try:
         np.add(total, vector, out=total)

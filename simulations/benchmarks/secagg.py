@@ -50,8 +50,8 @@ DEFINITIONS: Mapping[str, str] = {
     "signatures of request, bundles and reply, the vector's hash and the envelope too, which Flower has not",
     "server_speedup_vs_flower": "the server's whole work from replies to the mean update, shares rebuilt, proofs "
     "checked; Flower's CPU time over ours. At top level the geometric mean of the judged points",
-    "server_decoding_cpu_s": "the part of the server's work after the sum is open: to floats, and divided; Flower's CPU "
-    "time holds the like",
+    "server_decoding_cpu_s": "the part of the server's work after the sum is open: to floats, and divided; "
+    "Flower's CPU time holds the like",
     "server_journal_cpu_s": "what writing the frozen sum to disk takes besides, which Flower has not",
     "server_with_opening_speedup_vs_flower": "the same, with our hashing and verifying of every reply, which Flower "
     "has not",
@@ -146,44 +146,55 @@ def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[d
     )
     vector = their_stage()
     sealed = ours.replies()
-    opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
-    opening_s = least({"": lambda: ours.cohort.opened(ours.names[0], sealed[ours.names[0]])}, repeats)[""]
-    decoding_s = least({"": ours.decoding()}, repeats)[""]
-    journal_s = ours.journal_cpu_s(sealed, repeats)
-    reply_bytes = max(map(len, sealed.values()))
+    common = {
+        "parameters": size,
+        "sites": num_sites,
+        "repeats": repeats,
+        "client_speedup_vs_flower": client["flower"] / client["stage"],
+        "client_whole_speedup_vs_flower": client["flower"] / client["whole"],
+        "client_over_floor": client["stage"] / client["floor"],
+        "bytes_per_parameter": max(map(len, sealed.values())) / size,
+        "flower_bytes_per_parameter": sum(map(len, vector)) / size,
+        "client_cpu_s": client["stage"],
+        "client_whole_cpu_s": client["whole"],
+        "flower_client_cpu_s": client["flower"],
+    }
     most = num_sites - Floors(profile=Profile.RESILIENT).min_survivors(num_sites, num_sites)
     rows = []
-    for dropouts in (0, most):
-        survivors = ours.names[: num_sites - dropouts]
-        released = ours.released(survivors, sealed)
-        work = ours.server({name: opened[name] for name in survivors}, released)
-        stages = flower.server(dict.fromkeys(range(1, len(survivors) + 1), vector))
-        num_masks = len(survivors) * (1 + dropouts)
-        server = least({"ours": work, "flower": stages, "floor": ours.keystream_of(num_masks)}, repeats)
-        row: dict[str, Any] = {
-            "parameters": size,
-            "sites": num_sites,
-            "dropouts": dropouts,
-            "repeats": repeats,
-            "client_speedup_vs_flower": client["flower"] / client["stage"],
-            "client_whole_speedup_vs_flower": client["flower"] / client["whole"],
-            "server_speedup_vs_flower": server["flower"] / server["ours"],
-            "server_with_opening_speedup_vs_flower": server["flower"] / (server["ours"] + len(survivors) * opening_s),
-            "client_over_floor": client["stage"] / client["floor"],
-            "server_over_floor": server["ours"] / server["floor"],
-            "bytes_per_parameter": reply_bytes / size,
-            "flower_bytes_per_parameter": sum(map(len, vector)) / size,
-            "client_cpu_s": client["stage"],
-            "client_whole_cpu_s": client["whole"],
-            "flower_client_cpu_s": client["flower"],
-            "server_cpu_s": server["ours"],
-            "server_opening_cpu_s": len(survivors) * opening_s,
-            "server_decoding_cpu_s": decoding_s,
-            "server_journal_cpu_s": journal_s,
-            "flower_server_cpu_s": server["flower"],
-        }
+    for survivors in (ours.names, ours.names[: num_sites - most]):
+        row = common | _measure_server(ours, flower, {name: sealed[name] for name in survivors}, vector, repeats)
         rows.append(row | verdicts(row))
     return rows
+
+
+def _measure_server(
+    ours: OurCohort, flower: FlowerCohort, sealed: dict[str, bytes], vector: list[bytes], repeats: int
+) -> dict[str, Any]:
+    """The server's figures where these replies came; in Flower's all hold ``vector``."""
+    survivors, dropouts = list(sealed), len(ours.names) - len(sealed)
+    opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
+    server = least(
+        {
+            "ours": ours.server(opened, ours.released(survivors, sealed)),
+            "flower": flower.server(dict.fromkeys(range(1, len(survivors) + 1), vector)),
+            "floor": ours.keystream_of(len(survivors) * (1 + dropouts)),
+            "decoding": ours.decoding(),
+            "opening": lambda: ours.cohort.opened(survivors[0], sealed[survivors[0]]),
+        },
+        repeats,
+    )
+    opening_s = len(survivors) * server["opening"]
+    return {
+        "dropouts": dropouts,
+        "server_speedup_vs_flower": server["flower"] / server["ours"],
+        "server_with_opening_speedup_vs_flower": server["flower"] / (server["ours"] + opening_s),
+        "server_over_floor": server["ours"] / server["floor"],
+        "server_cpu_s": server["ours"],
+        "server_decoding_cpu_s": server["decoding"],
+        "server_opening_cpu_s": opening_s,
+        "server_journal_cpu_s": ours.journal_cpu_s(opened, repeats),
+        "flower_server_cpu_s": server["flower"],
+    }
 
 
 def least(arms: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:

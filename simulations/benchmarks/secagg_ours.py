@@ -169,11 +169,11 @@ class OurCohort:
             raise RunError("the masked sum is not the plain one")
         return given
 
-    def journal_cpu_s(self, sealed: dict[str, bytes], repeats: int) -> float:
+    def journal_cpu_s(self, vectors: dict[str, codec.Opened[codec.Body]], repeats: int) -> float:
         """The least CPU time that writing the frozen sum to disk takes, synced."""
         coordinator = self.cohort.coordinator(self.shelf, total=self.total)
-        opened = {name: self.cohort.opened(name, raw) for name, raw in sealed.items()}
-        entry = next(action.entry for action in _give(coordinator, self.names, opened) if isinstance(action, Persist))
+        actions = _give(coordinator, self.names, vectors)
+        entry = next(action.entry for action in actions if isinstance(action, Persist))
         best = math.inf
         for _ in range(repeats):
             with _on_disk() as journal:
