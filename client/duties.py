@@ -220,7 +220,7 @@ class Duties:
         return update
 
 
-def adapter_of(plan: RunPlan, body: pb.Train, vector: bytes) -> adapters.Adapter:
+def adapter_of(plan: RunPlan, body: pb.Train, vector: bytes | memoryview) -> adapters.Adapter:
     """The whole adapter: what the site draws itself, and what came; its digest must be the stated one.
 
     Raises:

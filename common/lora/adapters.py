@@ -141,7 +141,7 @@ def vector_to_bytes(vector: Vector) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
-def vector_from_bytes(raw: bytes, size: int) -> Vector:
+def vector_from_bytes(raw: bytes | memoryview, size: int) -> Vector:
     """The inverse of ``vector_to_bytes``.
 
     Raises:

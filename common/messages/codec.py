@@ -21,6 +21,7 @@ from fedward.common.errors import ProtocolError
 from fedward.common.identity import Identity, verify
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages import shapes
+from fedward.common.messages.envelope import Envelope, Vector, open_envelope, seal_envelope
 
 VERSION = 2
 RUN_ID_BYTES = 16
@@ -101,18 +102,16 @@ class Opened(Generic[B]):
     body: B = field(repr=False)
     body_hash: bytes
     position: Position
-    vector: bytes = field(repr=False)
+    vector: Vector = field(repr=False)
+    """A view into the message: a vector has hundreds of megabytes, and a copy of it would be the coordinator's peak."""
 
 
-def seal(identity: Identity, body: Body, *, vector: bytes = b"") -> bytes:
-    """The bytes that travel."""
+def seal(identity: Identity, body: Body, *, vector: Vector = b"") -> bytes:
+    """The bytes that travel. The vector is copied once, into them."""
     number = _NUMBER_OF[type(body)]
     raw = body.SerializeToString(deterministic=True)
     signature = identity.sign("secagg", pb.MessageType.Name(number), hashlib.sha256(raw).digest())
-    envelope = pb.Envelope(
-        version=VERSION, type=pb.MessageType.Name(number), body=raw, signature=signature, vector=vector
-    )
-    return envelope.SerializeToString(deterministic=True)
+    return seal_envelope(Envelope(version=VERSION, type=number, body=raw, signature=signature, vector=vector))
 
 
 def peek_type(raw: bytes) -> int:
@@ -160,7 +159,7 @@ def open_message(raw: bytes, expect: type[Any] | None, *, sender: str, public_ke
     body_hash = hashlib.sha256(envelope.body).digest()
     if not verify(public_key, envelope.signature, "secagg", pb.MessageType.Name(number), body_hash):
         raise ProtocolError("BAD_SIGNATURE", f"the signature of {sender} does not hold")
-    body = _strict(TYPES[number], envelope.body)
+    body = _strict(TYPES[number], bytes(envelope.body))
     header = body.header
     if header.sender != sender or len(header.run_id) != RUN_ID_BYTES:
         raise _bad_encoding("the header names another sender or run")
@@ -183,19 +182,17 @@ def position_of(header: pb.Header) -> Position:
     )
 
 
-def vector_hash(vector: bytes) -> bytes:
+def vector_hash(vector: Vector) -> bytes:
     """SHA-256 of a vector's bytes."""
     return hashlib.sha256(vector).digest()
 
 
-def _envelope(raw: bytes) -> pb.Envelope:
+def _envelope(raw: bytes) -> Envelope:
     if len(raw) > MAX_MESSAGE_BYTES:
         raise _bad_encoding(f"longer than {MAX_MESSAGE_BYTES} bytes")
-    envelope = _parse(pb.Envelope, raw)
-    envelope.DiscardUnknownFields()
-    # By length alone: the envelope may hold a vector of 256 MB, which must not be copied to be compared.
-    if envelope.ByteSize() != len(raw):
-        raise _bad_encoding("unknown or repeated fields")
+    envelope = open_envelope(raw)
+    if envelope is None:
+        raise _bad_encoding("not the envelope that this version writes")
     if envelope.version != VERSION or envelope.type not in TYPES:
         raise _bad_encoding(f"version {envelope.version}, type {envelope.type}")
     if len(envelope.body) > MAX_BODY_BYTES or len(envelope.signature) != SIGNATURE_BYTES:
@@ -223,7 +220,7 @@ def _strict(kind: type[M], raw: bytes) -> M:
     return message
 
 
-def _check_vector(body: Body, vector: bytes) -> None:
+def _check_vector(body: Body, vector: Vector) -> None:
     """A body that names a vector has it, and no other body has one."""
     stated = getattr(body, "vector_hash", b"")
     if not stated:

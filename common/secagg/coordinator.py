@@ -18,6 +18,7 @@ from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import Vector
 from fedward.common.secagg import statements
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
 from fedward.common.secagg.aggregator import CohortSum
@@ -282,7 +283,7 @@ class RoundCoordinator:
 
     # ------------------------------------------------------------------------------------------------ collecting
 
-    def _take_vector(self, site_id: str, body: pb.TrainReply, vector: bytes) -> tuple[Action, ...]:
+    def _take_vector(self, site_id: str, body: pb.TrainReply, vector: Vector) -> tuple[Action, ...]:
         if site_id not in self._bundles:
             raise ProtocolError("UNKNOWN_SITE", "a vector from a site outside the cohort")
         if site_id in self._collected.survivors:

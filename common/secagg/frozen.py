@@ -30,7 +30,7 @@ class FrozenSum:
     total: RingVector = field(repr=False)
 
     def entry(self, run_id: bytes, survivors_hash: bytes) -> JournalEntry:
-        """To be written before anything is asked of the survivors. Copies the sum once."""
+        """To be written before anything is asked of the survivors. Its bulk is the sum itself and no copy of it."""
         unmask = pb.Unmask(survivors=to_wire(self.survivors), next=self.next)
         pairs = [part.encode() for pair in self.complaints for part in pair]
         parts = [self.train.SerializeToString(deterministic=True), self.target.SerializeToString(deterministic=True)]
@@ -44,7 +44,8 @@ class FrozenSum:
             attempt=self.train.header.attempt,
             kind=EntryKind.FROZEN,
             digest=survivors_hash,
-            detail=b"".join([*framed, self.total.data.cast("B")]),
+            detail=b"".join(framed),
+            bulk=self.total.data.cast("B").toreadonly(),
         )
 
     @classmethod
@@ -67,9 +68,9 @@ class FrozenSum:
         count = int.from_bytes(view[:_LENGTH_BYTES], "big")
         view = view[_LENGTH_BYTES:]
         train, target, unmask, *pairs = [take() for _ in range(count)]
-        if len(view) != 4 * total.size:
+        if len(view) or len(entry.bulk) != 4 * total.size:
             raise ProtocolError("ROUND_VOID", "the frozen sum has another length")
-        total[:] = np.frombuffer(view, "<u4")
+        total[:] = np.frombuffer(entry.bulk, "<u4")
         asked = pb.Unmask.FromString(unmask)
         return cls(
             train=pb.Train.FromString(train),

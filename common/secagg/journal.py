@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from fedward.common.errors import ProtocolError
+from fedward.common.messages.envelope import Vector
 
 
 class EntryKind(StrEnum):
@@ -32,7 +33,7 @@ class EntryKind(StrEnum):
     RELEASED = "released"
     """Shares may have left: the survivors' hash."""
     FROZEN = "frozen"
-    """At the coordinator, the sum is closed: survivors' hash; detail: all that opening it needs."""
+    """At the coordinator, the sum is closed: survivors' hash; detail and bulk: all that opening it needs."""
 
 
 _CODES = {
@@ -55,6 +56,13 @@ class JournalEntry:
     kind: EntryKind
     digest: bytes
     detail: bytes = field(default=b"", repr=False)
+    bulk: Vector = field(default=b"", repr=False)
+    """Many bytes beside the detail. May be a view of what will change, so an entry is written down before anything else
+    is done. A journal keeps the newest of a run, for an attempt that is over needs it no more."""
+
+    def kept(self) -> JournalEntry:
+        """The same with a bulk of its own, that nobody changes."""
+        return replace(self, bulk=bytes(self.bulk))
 
     @property
     def place(self) -> tuple[bytes, int, int, EntryKind]:
@@ -94,8 +102,16 @@ class MemoryJournal:
         for entry in entries:
             if entry.place in self._entries or entry.place in added:
                 raise _conflict(entry)
-            added[entry.place] = entry
-        self._entries.update(added)
+            added[entry.place] = entry.kept()
+        for entry in added.values():
+            if entry.bulk:
+                self._forget_bulk(entry.run_id)
+            self._entries[entry.place] = entry
+
+    def _forget_bulk(self, run_id: bytes) -> None:
+        for place, entry in self._entries.items():
+            if entry.run_id == run_id and entry.bulk:
+                self._entries[place] = replace(entry, bulk=b"")
 
     def entries(self, run_id: bytes) -> tuple[JournalEntry, ...]:
         """See ``Journal.entries``."""
@@ -114,6 +130,16 @@ CREATE TABLE IF NOT EXISTS secagg_journal (
     UNIQUE (run_id, round, attempt, kind)
 ) STRICT
 """
+_BULK_SCHEMA = """
+CREATE TABLE IF NOT EXISTS secagg_journal_bulk (
+    sequence INTEGER NOT NULL REFERENCES secagg_journal,
+    number INTEGER NOT NULL,
+    part BLOB NOT NULL,
+    PRIMARY KEY (sequence, number)
+) STRICT
+"""
+_PART_BYTES = 1 << 20
+"""SQLite holds a value more than once while it writes it; a sum has hundreds of megabytes."""
 _INSERT = "INSERT INTO secagg_journal (run_id, round, attempt, kind, digest, detail) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -130,6 +156,7 @@ class SqliteJournal:
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         self._connection.execute(_SCHEMA)
+        self._connection.execute(_BULK_SCHEMA)
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -158,21 +185,53 @@ class SqliteJournal:
         for entry in entries:
             row = (entry.run_id, entry.round_number, entry.attempt, entry.kind.value, entry.digest, entry.detail)
             try:
-                self._connection.execute(_INSERT, row)
+                sequence = self._connection.execute(_INSERT, row).lastrowid
             except sqlite3.IntegrityError as error:
                 raise _conflict(entry) from error
+            if len(entry.bulk):
+                self._write_bulk(sequence, entry)
+
+    def _write_bulk(self, sequence: int | None, entry: JournalEntry) -> None:
+        self._connection.execute(
+            "DELETE FROM secagg_journal_bulk WHERE sequence IN (SELECT sequence FROM secagg_journal WHERE run_id = ?)",
+            (entry.run_id,),
+        )
+        view = memoryview(entry.bulk)
+        self._connection.executemany(
+            "INSERT INTO secagg_journal_bulk (sequence, number, part) VALUES (?, ?, ?)",
+            (
+                (sequence, number, view[start : start + _PART_BYTES])
+                for number, start in enumerate(range(0, len(view), _PART_BYTES))
+            ),
+        )
+
+    def _bulk(self, sequence: int) -> Vector:
+        size = "SELECT coalesce(sum(length(part)), 0) FROM secagg_journal_bulk WHERE sequence = ?"
+        bulk, start = bytearray(self._connection.execute(size, (sequence,)).fetchone()[0]), 0
+        parts = "SELECT part FROM secagg_journal_bulk WHERE sequence = ? ORDER BY number"
+        for (part,) in self._connection.execute(parts, (sequence,)):
+            bulk[start : start + len(part)] = part
+            start += len(part)
+        return memoryview(bulk).toreadonly()
 
     def entries(self, run_id: bytes) -> tuple[JournalEntry, ...]:
         """See ``Journal.entries``."""
         rows = self._connection.execute(
-            "SELECT round, attempt, kind, digest, detail FROM secagg_journal WHERE run_id = ? ORDER BY sequence",
+            "SELECT sequence, round, attempt, kind, digest, detail"
+            " FROM secagg_journal WHERE run_id = ? ORDER BY sequence",
             (run_id,),
         )
         return tuple(
             JournalEntry(
-                run_id=run_id, round_number=number, attempt=attempt, kind=EntryKind(kind), digest=digest, detail=detail
+                run_id=run_id,
+                round_number=number,
+                attempt=attempt,
+                kind=EntryKind(kind),
+                digest=digest,
+                detail=detail,
+                bulk=self._bulk(sequence),
             )
-            for number, attempt, kind, digest, detail in rows
+            for sequence, number, attempt, kind, digest, detail in rows
         )
 
     def scrub(self) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 
 from fedward.common import _keystream as keystream
 from fedward.common.secagg.ring import RingVector, WriterFactory
-from fedward.common.secagg.streams import Stream
+from fedward.common.secagg.streams import WINDOW_WORDS, bare_cipher, counter_blocks
 
 THREADING_WORDS = 4_000_000
 """Below it threads cost more than they save."""
-_CHUNK = keystream.CHUNK_WORDS
+_CHUNK = WINDOW_WORDS
 
 
 def apply_masks(
@@ -65,8 +65,7 @@ def _apply_range(
     minus: Sequence[bytes],
     writer: WriterFactory | None,
 ) -> None:
-    added = [Stream(key, first_word=first) for key in plus]
-    taken = [Stream(key, first_word=first) for key in minus]
+    added, taken = [[bare_cipher(key).update_into for key in given] for given in (plus, minus)]
     buffer = keystream.new_buffer()
     into, words = buffer.data, buffer[: 4 * _CHUNK].view("<u4")
     write = None if writer is None else writer()
@@ -74,12 +73,12 @@ def _apply_range(
         chunk = vector[start : min(start + _CHUNK, last)]
         if write is not None:
             write(start, chunk)
-        mask, size = words[: chunk.size], 4 * chunk.size
-        for stream in added:
-            stream.fill(into, size)
+        blocks, mask = counter_blocks(start, chunk.size), words[: chunk.size]
+        for encrypt_into in added:
+            encrypt_into(blocks, into)
             np.add(chunk, mask, out=chunk)
-        for stream in taken:
-            stream.fill(into, size)
+        for encrypt_into in taken:
+            encrypt_into(blocks, into)
             np.subtract(chunk, mask, out=chunk)
 
 

@@ -26,7 +26,7 @@ from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.masks import apply_masks
-from fedward.common.secagg.ring import RingVector, WriterFactory, to_bytes
+from fedward.common.secagg.ring import RingVector, WriterFactory, view_bytes
 from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import Engagement, NextBundle, Pending, Phase, Secrets, State
 from fedward.common.secagg.statements import Survivor
@@ -227,7 +227,7 @@ class Participant:
             )
         secrets = engagement.secrets
         apply_masks(vector, plus=secrets.plus, minus=secrets.minus, writer=writer, threads=self.threads)
-        raw = to_bytes(vector)
+        raw = view_bytes(vector)
         vector_hash = codec.vector_hash(raw)
         secrets = replace(secrets, plus=(), minus=())
         state = replace(

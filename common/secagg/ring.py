@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
 from fedward.common.errors import ConfigError
+from fedward.common.messages.envelope import Vector
 from fedward.common.secagg.streams import Stream
 
 RING_BITS = 32
 _HALF_RING = 1 << (RING_BITS - 1)
 _MAX_CLAMP_LOG2 = 24
+_BUFFER_WORDS = 1024
 _NO_OVERFLOW_LOG2 = RING_BITS - 2
 
 RingVector = NDArray[np.uint32]
@@ -56,14 +58,13 @@ class _Scratch:
 
     dither: NDArray[Any]
     value: NDArray[Any]
+    """Empty for float32, like ``floor``."""
     floor: NDArray[Any]
-    up: NDArray[np.bool_]
 
     @classmethod
     def of(cls, real: type[np.floating[Any]], size: int = keystream.CHUNK_WORDS) -> _Scratch:
-        return cls(
-            dither=np.empty(size, real), value=np.empty(size, real), floor=np.empty(size, real), up=np.empty(size, bool)
-        )
+        wide = 0 if real is np.float32 else size
+        return cls(dither=np.empty(size, real), value=np.empty(wide, real), floor=np.empty(wide, real))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,8 +184,11 @@ class Quantiser:
         real, size = type(factor), update.size
         bound = real(2.0**self.clamp_log2)
         kept = _Scratch.of(real, size) if scratch is None else scratch
-        dither, value, floor, up = kept.dither[:size], kept.value[:size], kept.floor[:size], kept.up[:size]
-        if not np.isfinite(update, out=up).all():
+        dither, value, floor = kept.dither[:size], kept.value[:size], kept.floor[:size]
+        if real is np.float32:  # of the same width: in the place of what was used up, and of what is yet to come
+            value, floor = words.view(np.float32), out.view(np.float32)
+        most, least = (update.max(), update.min()) if size else (real(0), real(0))  # NaN if there is one
+        if not (np.isfinite(most) and np.isfinite(least)):
             raise ConfigError("an update must be one finite float32 vector")
         np.right_shift(words, 8, out=words)
         # Through int32: the 24 bits are exact in float32, and so is the power of two.
@@ -192,7 +196,9 @@ class Quantiser:
         np.multiply(dither, real(2.0**-24), out=dither)
         with np.errstate(over="ignore"):  # an infinite product is clamped like any other
             np.multiply(update, factor, out=value)
-        np.clip(value, -bound, bound, out=value)
+            is_within = -bound <= least * factor and most * factor <= bound
+        if not is_within:  # rounding keeps the order, so the ends of the chunk tell whether there is anything to clamp
+            np.clip(value, -bound, bound, out=value)
         np.floor(value, out=floor)
         # Not floor(f + u): that addition rounds, and the sum of many sites was seen to be off by 0.08 step. Here f − g
         # is exact, the difference to u has the right sign however it rounds, and ceil makes 1 or 0 of it.
@@ -200,13 +206,15 @@ class Quantiser:
         np.subtract(value, dither, out=value)
         np.ceil(value, out=value)
         # Exact: where a float has no bit for the step after g, f − g is 0.
-        np.add(floor, value, out=floor)
+        np.add(floor, value, out=value)
         # Through int32: casting a negative float to an unsigned integer is undefined in C and differs by machine.
-        np.copyto(out.view(np.int32), floor, casting="unsafe")
+        np.copyto(out.view(np.int32), value, casting="unsafe")
 
     def dequantise(self, total: RingVector) -> NDArray[np.float64]:
         """A ring sum in units of the update: (L,) float64, exact."""
-        return total.view(np.int32).astype(np.float64) * 2.0**-self.scale_log2
+        values = total.view(np.int32).astype(np.float64)
+        values *= 2.0**-self.scale_log2
+        return values
 
     def in_range(self, total: RingVector, num_sites: int, *, noise_steps: int = 0) -> bool:
         """Whether every coordinate is one that ``num_sites`` honest vectors can sum to.
@@ -229,7 +237,13 @@ def add_into(total: RingVector, vector: RingVector) -> None:
     """``total += vector`` modulo 2^32, in place. Both (L,) uint32."""
     if total.shape != vector.shape:
         raise ConfigError(f"a vector of {vector.size} coordinates does not fit a sum of {total.size}")
-    np.add(total, vector, out=total)
+    # A vector stands in its message at any byte, and what is not aligned goes through NumPy's buffer. One that leaves
+    # room in the L1 cache makes that 1.6 times as fast, measured with NumPy 2.4.6, and as fast as an aligned vector.
+    before = np.setbufsize(_BUFFER_WORDS)
+    try:
+        np.add(total, vector, out=total)
+    finally:
+        np.setbufsize(before)
 
 
 def to_bytes(vector: RingVector) -> bytes:
@@ -237,7 +251,12 @@ def to_bytes(vector: RingVector) -> bytes:
     return vector.astype("<u4", copy=False).tobytes()
 
 
-def from_bytes(raw: bytes, num_coordinates: int) -> RingVector:
+def view_bytes(vector: RingVector) -> memoryview:
+    """``to_bytes`` without a copy: good as long as the vector stays what it is."""
+    return np.ascontiguousarray(vector, "<u4").data.cast("B")
+
+
+def from_bytes(raw: Vector, num_coordinates: int) -> RingVector:
     """The vector that travelled, read-only.
 
     Raises:

@@ -310,7 +310,7 @@ class Outcome:
             if isinstance(action, Send):
                 sends.append(action)
             elif isinstance(action, Persist):
-                self.written.append(action.entry)
+                self.written.append(action.entry.kept())
             elif isinstance(action, Rejected):
                 self.rejected[action.site_id] = action.code
             elif isinstance(action, Fault):

@@ -94,7 +94,7 @@ def of_length(change: Callable[[bytes], bytes]) -> Play:
         scene.get_vectors()
         name, cohort = scene.accomplice, scene.cohort
         given = scene.vectors[name]
-        body, vector = pb.TrainReply(), change(given.vector)
+        body, vector = pb.TrainReply(), change(bytes(given.vector))
         body.CopyFrom(given.body)
         body.vector_hash = codec.vector_hash(vector)
         statement = statements.vector_statement(body.cohort_digest, name, body.vector_hash)
@@ -104,9 +104,9 @@ def of_length(change: Callable[[bytes], bytes]) -> Play:
     return act
 
 
-def lenient(raw: bytes, num_coordinates: int) -> RingVector:
+def lenient(raw: bytes | memoryview, num_coordinates: int) -> RingVector:
     """Whatever its length."""
-    return from_bytes(raw[: 4 * num_coordinates].ljust(4 * num_coordinates, b"\0"), num_coordinates)
+    return from_bytes(bytes(raw[: 4 * num_coordinates]).ljust(4 * num_coordinates, b"\0"), num_coordinates)
 
 
 def changed_on_its_way(scene: Scene) -> bool:

@@ -2,6 +2,15 @@
 
 One process, one thread, CPU time, the arms in turns, the least of the repetitions. Both sides do real work on real
 keys: our sums are compared with the plain ones before they are timed.
+
+What is counted is the same on both sides. A site: from opened packets and a float32 update to a masked vector in memory
+of its own, with what keys that takes. The server: from replies at hand to the mean update in float64, with adding up,
+rebuilding secrets, taking off masks. Ours checks more on that way and pays for it: every site's proof, every rebuilt
+secret, every share, the range of the sum. Flower's writes its mean out for its strategy, as its workflow does.
+
+What one side alone has is timed and shown apart: our signatures and hashes of whole messages, envelopes and all
+(``client_whole``, ``server_with_opening``), and writing the frozen sum to disk (``server_journal_cpu_s``). Flower's
+transport is left out, and ours.
 """
 
 from __future__ import annotations
@@ -10,23 +19,28 @@ import importlib.metadata
 import math
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fedward.common.secagg.floors import Floors
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.flower import in_a_task
+from fedward.simulations.benchmarks.secagg_bounds import (
+    JUDGED_FROM,
+    MANY_SITES,
+    geometric_mean,
+    judged_of,
+    misses,
+    page_holds,
+    verdicts,
+)
 from fedward.simulations.console import Interface, Silent
 
 if TYPE_CHECKING:
     from fedward.simulations.benchmarks.secagg_flower import FlowerCohort
     from fedward.simulations.benchmarks.secagg_ours import OurCohort
 
-JUDGED_FROM = 1_000_000
-"""Parameters from which on the bounds hold; below, fixed costs of keys and signatures weigh more than the vector."""
-MANY_SITES = 16
-"""Sites from which on the distance to the keystream is judged."""
 MEMORY_SIZE, MEMORY_SITES = 1_000_000, (5, 32)
 
 DEFINITIONS: Mapping[str, str] = {
@@ -34,8 +48,11 @@ DEFINITIONS: Mapping[str, str] = {
     "Flower's CPU time over ours. At top level the geometric mean of the judged points",
     "client_whole_speedup_vs_flower": "the same stage of Flower's over all that our site does from request to reply: "
     "signatures of request, bundles and reply, the vector's hash and the envelope too, which Flower has not",
-    "server_speedup_vs_flower": "the server's whole work from replies to the sum, shares rebuilt, proofs checked; "
-    "Flower's CPU time over ours. At top level the geometric mean of the judged points",
+    "server_speedup_vs_flower": "the server's whole work from replies to the mean update, shares rebuilt, proofs "
+    "checked; Flower's CPU time over ours. At top level the geometric mean of the judged points",
+    "server_decoding_cpu_s": "the part of the server's work after the sum is open: to floats, and divided; "
+    "Flower's CPU time holds the like",
+    "server_journal_cpu_s": "what writing the frozen sum to disk takes besides, which Flower has not",
     "server_with_opening_speedup_vs_flower": "the same, with our hashing and verifying of every reply, which Flower "
     "has not",
     "client_over_floor": "a site's stage over the bare AES-256-CTR keystream of its masks. At top level the largest of "
@@ -43,18 +60,14 @@ DEFINITIONS: Mapping[str, str] = {
     "server_over_floor": "the server's whole work over the bare keystream of the masks it takes off",
     "bytes_per_parameter": "of a sealed reply. At top level the largest of the judged points",
     "flower_bytes_per_parameter": "of the masked vector in Flower's reply",
+    "site_memory": f"bytes per parameter that a site takes beside its update, {MEMORY_SIZE:g} parameters: the vector, "
+    "masked in place",
+    "site_memory_with_reply": "the same with the sealed reply, into which the vector is copied",
     "server_memory": f"bytes per parameter at the coordinator's peak, {MEMORY_SIZE:g} parameters, by number of sites: "
-    "the accumulator, one opened reply at a time, and what is written down before shares are asked for",
+    "the accumulator, one reply at a time, and what is written down before shares are asked for",
+    "meets_issue": "whether all bounds hold; in a row, those of a point. What misses is in misses",
+    "meets_page": "whether every point holds what the design page asks of it, and the means do",
     "judged points": f"from {JUDGED_FROM:g} parameters on",
-}
-BOUNDS: Mapping[str, tuple[str, float]] = {
-    "least client_speedup_vs_flower": (">=", 8.0),
-    "least server_speedup_vs_flower": (">=", 8.0),
-    "client_speedup_vs_flower": (">=", 12.0),
-    "server_speedup_vs_flower": (">=", 23.0),
-    "client_over_floor": ("<=", 2.0),
-    "bytes_per_parameter": ("<=", 4.01),
-    "server_memory ratio": ("<=", 1.1),
 }
 
 
@@ -65,7 +78,7 @@ class Scope:
     sizes: tuple[int, ...] = (100_000, 1_000_000, 10_000_000)
     sites: tuple[int, ...] = (5, 16, 32)
     repeats: int = 7
-    repeats_of_largest: int = 3
+    repeats_of_largest: int = 5
     memory_size: int = MEMORY_SIZE
     is_judged: bool = True
 
@@ -104,15 +117,21 @@ def measure(scope: Scope, ui: Interface | None = None) -> dict[str, Any]:
                 flowers = {num_sites: FlowerCohort(num_sites, ours.threshold)}
             rows += _measure_cell(ours, flowers[num_sites], scope.repeats_at(size))
         tick(sum(costs), "memory")
-        memory = {num_sites: _memory(num_sites, scope.memory_size) for num_sites in MEMORY_SITES}
+        memory = _memory(scope.memory_size)
     return _report(rows, memory, scope)
 
 
-def _memory(num_sites: int, size: int) -> float:
+def _memory(size: int) -> dict[str, Any]:
+    """Bytes per parameter."""
     from fedward.simulations.benchmarks.secagg_ours import OurCohort
 
-    ours = OurCohort.of(num_sites, size)
-    return ours.peak_bytes_per_parameter(ours.replies())
+    server: dict[str, float] = {}
+    site, whole = 0.0, 0.0
+    for num_sites in MEMORY_SITES:
+        ours = OurCohort.of(num_sites, size)
+        site, whole = (max(most) for most in zip((site, whole), ours.site_bytes_per_parameter(), strict=True))
+        server[str(num_sites)] = ours.peak_bytes_per_parameter(ours.replies())
+    return {"site_memory": site, "site_memory_with_reply": whole, "server_memory": server}
 
 
 def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[dict[str, Any]]:
@@ -127,42 +146,55 @@ def _measure_cell(ours: OurCohort, flower: FlowerCohort, repeats: int) -> list[d
     )
     vector = their_stage()
     sealed = ours.replies()
-    opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
-    opening_s = least({"": lambda: ours.cohort.opened(ours.names[0], sealed[ours.names[0]])}, repeats)[""]
-    reply_bytes = max(map(len, sealed.values()))
+    common = {
+        "parameters": size,
+        "sites": num_sites,
+        "repeats": repeats,
+        "client_speedup_vs_flower": client["flower"] / client["stage"],
+        "client_whole_speedup_vs_flower": client["flower"] / client["whole"],
+        "client_over_floor": client["stage"] / client["floor"],
+        "bytes_per_parameter": max(map(len, sealed.values())) / size,
+        "flower_bytes_per_parameter": sum(map(len, vector)) / size,
+        "client_cpu_s": client["stage"],
+        "client_whole_cpu_s": client["whole"],
+        "flower_client_cpu_s": client["flower"],
+    }
     most = num_sites - Floors(profile=Profile.RESILIENT).min_survivors(num_sites, num_sites)
     rows = []
-    for dropouts in (0, most):
-        survivors = ours.names[: num_sites - dropouts]
-        released = ours.released(survivors, sealed)
-        work = ours.server({name: opened[name] for name in survivors}, released)
-        stages = flower.server(dict.fromkeys(range(1, len(survivors) + 1), vector))
-        num_masks = len(survivors) * (1 + dropouts)
-        server = least({"ours": work, "flower": stages, "floor": ours.keystream_of(num_masks)}, repeats)
-        rows.append(
-            {
-                "parameters": size,
-                "sites": num_sites,
-                "dropouts": dropouts,
-                "repeats": repeats,
-                "client_speedup_vs_flower": client["flower"] / client["stage"],
-                "client_whole_speedup_vs_flower": client["flower"] / client["whole"],
-                "server_speedup_vs_flower": server["flower"] / server["ours"],
-                "server_with_opening_speedup_vs_flower": server["flower"]
-                / (server["ours"] + len(survivors) * opening_s),
-                "client_over_floor": client["stage"] / client["floor"],
-                "server_over_floor": server["ours"] / server["floor"],
-                "bytes_per_parameter": reply_bytes / size,
-                "flower_bytes_per_parameter": sum(map(len, vector)) / size,
-                "client_cpu_s": client["stage"],
-                "client_whole_cpu_s": client["whole"],
-                "flower_client_cpu_s": client["flower"],
-                "server_cpu_s": server["ours"],
-                "server_opening_cpu_s": len(survivors) * opening_s,
-                "flower_server_cpu_s": server["flower"],
-            }
-        )
+    for survivors in (ours.names, ours.names[: num_sites - most]):
+        row = common | _measure_server(ours, flower, {name: sealed[name] for name in survivors}, vector, repeats)
+        rows.append(row | verdicts(row))
     return rows
+
+
+def _measure_server(
+    ours: OurCohort, flower: FlowerCohort, sealed: dict[str, bytes], vector: list[bytes], repeats: int
+) -> dict[str, Any]:
+    """The server's figures where these replies came; in Flower's all hold ``vector``."""
+    survivors, dropouts = list(sealed), len(ours.names) - len(sealed)
+    opened = {name: ours.cohort.opened(name, raw) for name, raw in sealed.items()}
+    server = least(
+        {
+            "ours": ours.server(opened, ours.released(survivors, sealed)),
+            "flower": flower.server(dict.fromkeys(range(1, len(survivors) + 1), vector)),
+            "floor": ours.keystream_of(len(survivors) * (1 + dropouts)),
+            "decoding": ours.decoding(),
+            "opening": lambda: ours.cohort.opened(survivors[0], sealed[survivors[0]]),
+        },
+        repeats,
+    )
+    opening_s = len(survivors) * server["opening"]
+    return {
+        "dropouts": dropouts,
+        "server_speedup_vs_flower": server["flower"] / server["ours"],
+        "server_with_opening_speedup_vs_flower": server["flower"] / (server["ours"] + opening_s),
+        "server_over_floor": server["ours"] / server["floor"],
+        "server_cpu_s": server["ours"],
+        "server_decoding_cpu_s": server["decoding"],
+        "server_opening_cpu_s": opening_s,
+        "server_journal_cpu_s": ours.journal_cpu_s(opened, repeats),
+        "flower_server_cpu_s": server["flower"],
+    }
 
 
 def least(arms: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
@@ -176,8 +208,8 @@ def least(arms: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, f
     return best
 
 
-def _report(rows: Sequence[dict[str, Any]], memory: Mapping[int, float], scope: Scope) -> dict[str, Any]:
-    judged = [row for row in rows if row["parameters"] >= JUDGED_FROM] or list(rows)
+def _report(rows: Sequence[dict[str, Any]], memory: Mapping[str, Any], scope: Scope) -> dict[str, Any]:
+    judged = judged_of(rows)
     many = [row for row in judged if row["sites"] >= MANY_SITES] or judged
     names = ("client", "client_whole", "server", "server_with_opening")
     headline: dict[str, Any] = {
@@ -188,32 +220,17 @@ def _report(rows: Sequence[dict[str, Any]], memory: Mapping[int, float], scope: 
         "client_over_floor": max(row["client_over_floor"] for row in many),
         "bytes_per_parameter": max(row["bytes_per_parameter"] for row in judged),
         "flower_bytes_per_parameter": max(row["flower_bytes_per_parameter"] for row in judged),
-        "server_memory": {str(num_sites): value for num_sites, value in memory.items()},
+        **memory,
     }
-    misses = _misses(headline, judged, memory) if scope.is_judged else {}
+    missed = misses(headline, judged) if scope.is_judged else {}
     return {
         **headline,
         "is_judged": scope.is_judged,
-        "misses": misses,
+        "misses": missed,
+        "meets_issue": scope.is_judged and not missed,
+        "meets_page": scope.is_judged and page_holds(headline, judged),
         "rows": list(rows),
         "definitions": dict(DEFINITIONS),
         "versions": {"flwr": importlib.metadata.version("flwr"), "python": platform.python_version()},
         "machine": platform.machine(),
     }
-
-
-def _misses(
-    headline: Mapping[str, Any], judged: Sequence[Mapping[str, Any]], memory: Mapping[int, float]
-) -> dict[str, float]:
-    """Bounds that do not hold, with what was measured."""
-    found = {f"least {name}": min(row[name] for row in judged) for name in headline if "speedup" in name}
-    found |= {name: value for name, value in headline.items() if isinstance(value, float)}
-    found["server_memory ratio"] = max(memory.values()) / min(memory.values())
-    holds = {">=": lambda value, bound: value >= bound, "<=": lambda value, bound: value <= bound}
-    return {name: found[name] for name, (sense, bound) in BOUNDS.items() if not holds[sense](found[name], bound)}
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Of numbers above zero."""
-    logs = [math.log(value) for value in values]
-    return math.exp(sum(logs) / len(logs))

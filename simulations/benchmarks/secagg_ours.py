@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
+import time
 import tracemalloc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedward.common import _keystream as keystream
 from fedward.common.errors import RunError
 from fedward.common.messages import codec
 from fedward.common.secagg import own_keys, ring
-from fedward.common.secagg.actions import Action, Finished, Send
+from fedward.common.secagg.actions import Action, Finished, Persist, Send
 from fedward.common.secagg.coordinator import RoundCoordinator
+from fedward.common.secagg.journal import SqliteJournal
 from fedward.common.secagg.masks import apply_masks
+from fedward.common.secagg.plain import quantiser_of
 from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.ring import RingVector, WriterFactory
 from fedward.common.secagg.state import Engagement
@@ -69,9 +77,10 @@ class OurCohort:
         accepted = participant.receive(before, raw, check=unchecked).state
         engagement = expected(Engagement, accepted.engagement)
         own, bundles, digest = before.armed[self.shelf.position], engagement.bundles, engagement.digest
-        vector, writer = np.empty(cohort.size, "<u4"), self.writer(name, engagement)
+        writer = self.writer(name, engagement)
 
         def stage() -> RingVector:
+            vector = np.empty(cohort.size, "<u4")  # as a site does
             plus, minus = own_keys.mask_keys(own, bundles, digest)
             own_keys.open_packets(own, participant.transport, bundles, packets_of(body))
             apply_masks(vector, plus=plus, minus=minus, writer=writer)
@@ -79,7 +88,7 @@ class OurCohort:
 
         def whole() -> bytes | None:
             state = participant.receive(before, raw, check=unchecked).state
-            return participant.send(state, vector, writer=writer).reply
+            return participant.send(state, np.empty(cohort.size, "<u4"), writer=writer).reply
 
         return stage, whole
 
@@ -112,23 +121,34 @@ class OurCohort:
 
     def server(
         self, vectors: dict[str, codec.Opened[codec.Body]], released: dict[str, codec.Opened[codec.Body]]
-    ) -> Callable[[], None]:
-        """All that the coordinator does between opened replies and the sum: proofs, sums, shares, masks, range.
+    ) -> Callable[[], NDArray[np.float64]]:
+        """All that the server does between opened replies and the mean: proofs, sums, shares, masks, range, floats.
 
         Args:
             vectors: of the survivors; the other sites have dropped out.
             released: the survivors' shares.
         """
 
-        def work() -> None:
+        def work() -> NDArray[np.float64]:
             coordinator = self.cohort.coordinator(self.shelf, total=self.total)
             actions = _give(coordinator, self.names, vectors)
             asked = [action.site_id for action in actions if isinstance(action, Send)]
             actions = _give(coordinator, asked, released)
             if not isinstance(actions[-1], Finished):
                 raise RunError("the benchmark's sum did not open")
+            return self._mean(coordinator, len(vectors))
 
         return work
+
+    def decoding(self) -> Callable[[], NDArray[np.float64]]:
+        """The last part of ``server``: from the ring's sum to the mean."""
+        coordinator = self.cohort.coordinator(self.shelf, total=self.total)
+        return lambda: self._mean(coordinator, len(self.names))
+
+    def _mean(self, coordinator: RoundCoordinator, num_sites: int) -> NDArray[np.float64]:
+        mean = quantiser_of(coordinator.facts).dequantise(self.total)
+        mean /= num_sites
+        return mean
 
     def released(self, survivors: Sequence[str], sealed: dict[str, bytes]) -> dict[str, codec.Opened[codec.Body]]:
         """The shares that survivors give; the sum is compared with the plain one on the way."""
@@ -149,22 +169,66 @@ class OurCohort:
             raise RunError("the masked sum is not the plain one")
         return given
 
+    def journal_cpu_s(self, vectors: dict[str, codec.Opened[codec.Body]], repeats: int) -> float:
+        """The least CPU time that writing the frozen sum to disk takes, synced."""
+        coordinator = self.cohort.coordinator(self.shelf, total=self.total)
+        actions = _give(coordinator, self.names, vectors)
+        entry = next(action.entry for action in actions if isinstance(action, Persist))
+        best = math.inf
+        for _ in range(repeats):
+            with _on_disk() as journal:
+                start = time.process_time()
+                journal.append([entry])
+                best = min(best, time.process_time() - start)
+        return best
+
     def peak_bytes_per_parameter(self, sealed: dict[str, bytes]) -> float:
-        """The coordinator's peak over a whole attempt: accumulator, one opened reply, what is written down."""
+        """The coordinator's peak over a whole attempt: accumulator, one reply as it came, what is written down."""
         released = self.released(self.names, sealed)
         self.total = np.zeros(0, "<u4")
-        tracemalloc.start()
-        try:
+        with _on_disk() as journal, _traced() as peak:
             total = np.zeros(self.cohort.size, "<u4")
             coordinator = self.cohort.coordinator(self.shelf, total=total)
             for name in self.names:
-                coordinator.on_reply(name, self.cohort.opened(name, sealed[name]), now_s=1.0)
+                raw = bytes(memoryview(sealed[name]))  # a copy, held like a message that has just come
+                for action in coordinator.on_reply(name, self.cohort.opened(name, raw), now_s=1.0):
+                    if isinstance(action, Persist):
+                        journal.append([action.entry])
+                del raw
             _give(coordinator, self.names, released)
-            peak = tracemalloc.get_traced_memory()[1]
-        finally:
-            tracemalloc.stop()
+            most = peak()
         self.total = total
-        return peak / self.cohort.size
+        return most / self.cohort.size
+
+    def site_bytes_per_parameter(self) -> tuple[float, float]:
+        """A site's peak beside its update: of the stage, and of all it does until the reply is sealed."""
+        peaks = []
+        for work in self.client():
+            work()  # what is made once a process
+            with _traced() as peak:
+                work()
+                peaks.append(peak() / self.cohort.size)
+        return peaks[0], peaks[1]
+
+
+@contextmanager
+def _on_disk() -> Iterator[SqliteJournal]:
+    with tempfile.TemporaryDirectory() as folder:
+        journal = SqliteJournal(Path(folder) / "journal.db")
+        try:
+            yield journal
+        finally:
+            journal.close()
+
+
+@contextmanager
+def _traced() -> Iterator[Callable[[], int]]:
+    """Gives what tells the most bytes that were held at once since the beginning."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
 
 
 def _give(

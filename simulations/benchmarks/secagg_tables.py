@@ -48,10 +48,13 @@ def _headline(figures: Mapping[str, Any]) -> Table:
     table = Table("figure", "value", "what it is")
     for name, value in figures.items():
         if name in figures["definitions"]:
-            shown = f"{value:.3f}" if isinstance(value, float) else _by_sites(value)
-            table.add_row(name, shown, escape(figures["definitions"][name]))
+            table.add_row(name, _shown(value), escape(figures["definitions"][name]))
     return table
 
 
-def _by_sites(memory: Mapping[str, float]) -> str:
-    return ", ".join(f"{num_sites}: {value:.2f}" for num_sites, value in memory.items())
+def _shown(value: bool | float | Mapping[str, float]) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return ", ".join(f"{num_sites}: {of_site:.2f}" for num_sites, of_site in value.items())

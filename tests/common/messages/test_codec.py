@@ -289,7 +289,7 @@ def test_limit_itself_passes_and_one_byte_more_is_refused(monkeypatch: pytest.Mo
 
 def test_oversize_message_is_refused_before_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", 10)
-    monkeypatch.setattr(codec, "_parse", lambda *_: pytest.fail("parsed"))
+    monkeypatch.setattr(codec, "open_envelope", lambda *_: pytest.fail("parsed"))
     assert refusal_code(sealed(END)) == "BAD_ENCODING"
 
 

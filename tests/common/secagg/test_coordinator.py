@@ -616,7 +616,7 @@ def test_nothing_written_gives_a_void_round() -> None:
 def test_record_of_another_length_gives_a_void_round() -> None:
     cohort, shelf, vectors = trained(Profile.RESILIENT)
     written = play(cohort, cohort.coordinator(shelf), vectors).written[0]
-    for entry in (replace(written, detail=written.detail[:-4]), replace(written, kind=EntryKind.SENT)):
+    for entry in (replace(written, bulk=written.bulk[:-4]), replace(written, kind=EntryKind.SENT)):
         with pytest.raises(ProtocolError) as caught:
             FrozenSum.from_entry(entry, np.empty(cohort.size, "<u4"))
         assert caught.value.code == "ROUND_VOID"

@@ -44,6 +44,35 @@ def test_other_runs_are_apart(journal: Journal) -> None:
     assert journal.entries(RUN) == (ENTRY,)
 
 
+@pytest.mark.parametrize("size", [1, 1 << 20, (5 << 19) + 3])
+def test_bulk_comes_back_as_it_was(journal: Journal, size: int) -> None:
+    bulk = bytes(range(251)) * (size // 251 + 1)
+    entry = replace(ENTRY, bulk=memoryview(bulk)[:size])
+    journal.append([replace(entry, round_number=2), replace(entry, kind=EntryKind.PREKEY, bulk=b"")])
+    assert [bytes(found.bulk) for found in journal.entries(RUN)] == [bulk[:size], b""]
+
+
+def test_bulk_is_what_it_was_when_it_was_written(journal: Journal) -> None:
+    changing = bytearray(b"sum")
+    journal.append([replace(ENTRY, bulk=memoryview(changing))])
+    changing[:] = b"new"
+    assert bytes(journal.entries(RUN)[0].bulk) == b"sum"
+
+
+def test_newest_bulk_of_a_run_is_kept_and_every_entry(journal: Journal) -> None:
+    other = replace(ENTRY, run_id=bytes(16), bulk=b"other run")
+    journal.append([replace(ENTRY, bulk=b"first"), other])
+    journal.append([replace(ENTRY, round_number=2, bulk=b"second"), replace(ENTRY, round_number=3)])
+    assert [bytes(found.bulk) for found in journal.entries(RUN)] == [b"", b"second", b""]
+    assert journal.entries(bytes(16)) == (other,)
+
+
+def test_refused_entry_leaves_the_bulk_that_was_there(journal: Journal) -> None:
+    journal.append([replace(ENTRY, bulk=b"first")])
+    refusal_code(journal, replace(ENTRY, round_number=2, bulk=b"second"), ENTRY)
+    assert [bytes(found.bulk) for found in journal.entries(RUN)] == [b"first"]
+
+
 @pytest.mark.parametrize(
     ("kind", "code"),
     [
@@ -97,7 +126,7 @@ def test_entry_and_charge_are_written_together_or_not_at_all(tmp_path: Path) -> 
         charge_and_fail()
     with journal.transaction() as connection:
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    assert tables == [("secagg_journal",)]
+    assert sorted(tables) == [("secagg_journal",), ("secagg_journal_bulk",)]
     assert journal.entries(RUN) == ()
     journal.close()
 

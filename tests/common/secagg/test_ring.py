@@ -166,6 +166,49 @@ def test_update_that_is_not_one_finite_float32_vector_is_refused(update: NDArray
         FINE.quantise(update, dither_key=KEY)
 
 
+@given(st.integers(0, 4999), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_value_that_is_not_finite_is_noticed_wherever_it_stands(place: int, value: float) -> None:
+    update = np.linspace(-1, 1, 5000, dtype=np.float32)
+    update[place] = value
+    with pytest.raises(ConfigError, match="finite float32"):
+        FINE.quantise(update, dither_key=KEY)
+
+
+@given(st.integers(0, 4999), st.sampled_from([2.0, -1.5, 3e38, -3e38]))
+def test_coordinate_beyond_the_clamp_changes_no_other(place: int, value: float) -> None:
+    update = np.linspace(-1, 1, 5000, dtype=np.float32)
+    expected = FINE.quantise(update, dither_key=KEY)
+    update[place] = value
+    expected[place] = np.array([np.sign(value) * 2**24], np.int32).view("<u4")[0]
+    assert np.array_equal(FINE.quantise(update, dither_key=KEY), expected)
+
+
+@pytest.mark.parametrize("factor", [0.999, 1.0, 1.001])
+def test_vector_around_the_clamp_is_clamped_to_it(factor: float) -> None:
+    made = FINE.quantise(np.array([factor, -factor], np.float32), dither_key=KEY).view(np.int32)
+    assert np.abs(made).max() <= 2**24
+    assert (factor < 1) == (int(np.abs(made).max()) < 2**24)
+
+
+def test_view_of_a_vector_is_its_bytes() -> None:
+    vector = np.arange(5, dtype="<u4")
+    assert bytes(ring.view_bytes(vector)) == ring.to_bytes(vector)
+
+
+@pytest.mark.parametrize("offset", range(5))
+def test_vector_at_any_place_in_a_message_is_added(offset: int) -> None:
+    raw = bytes(offset) + np.arange(100, dtype="<u4").tobytes()
+    total = np.ones(100, "<u4")
+    ring.add_into(total, ring.from_bytes(memoryview(raw)[offset:], 100))
+    assert np.array_equal(total, np.arange(1, 101, dtype="<u4"))
+
+
+def test_addition_leaves_the_buffers_of_numpy_as_they_were() -> None:
+    before = np.getbufsize()
+    ring.add_into(np.zeros(3, "<u4"), np.ones(3, "<u4"))
+    assert np.getbufsize() == before
+
+
 def test_sum_beyond_the_clamps_is_noticed() -> None:
     edge = np.array([3 * 64, -3 * 64], np.int32).view(np.uint32)
     assert COARSE.in_range(edge, 3)
