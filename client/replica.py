@@ -17,6 +17,7 @@ from fedward.common.agreement import check_clip
 from fedward.common.config import RunPlan
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import Vector
 from fedward.common.model_bytes import Published, read_published, state_digest, state_from_bytes, state_to_bytes
 from fedward.common.model_state import ServerState, followed_state
 from fedward.common.secagg.journal import EntryKind, JournalEntry
@@ -96,7 +97,7 @@ class Replica:
         """Go on from here."""
         self._copy = copy
 
-    def follow(self, last_round: int, body: pb.Train | pb.RunEnd, vector: bytes) -> Copy:
+    def follow(self, last_round: int, body: pb.Train | pb.RunEnd, vector: Vector) -> Copy:
         """The copy that stands at the end of ``last_round``, checked against what the message names.
 
         Args:
@@ -124,7 +125,7 @@ class Replica:
             raise ProtocolError("MODEL_MISMATCH", "the model is not the one that this site has worked out")
         return found
 
-    def _after(self, wire: pb.OpenedRound, vector: bytes) -> Copy:
+    def _after(self, wire: pb.OpenedRound, vector: Vector) -> Copy:
         own, terms = self.copy, self.terms(wire.clip_norm)
         if not set(wire.cohort) <= {site.id for site in self.plan.sites}:
             raise ProtocolError("UNKNOWN_SITE", "the last cohort has a site that is not in the plan")
@@ -145,7 +146,7 @@ class Replica:
         state = followed_state(self.plan, before, opened.facts, total, published.turns)
         return Copy(round_number=wire.round, state=state, digest=state_digest(self.plan, state), sum_hash=sum_hash)
 
-    def _read(self, opened: OpenedRound, vector: bytes) -> Published:
+    def _read(self, opened: OpenedRound, vector: Vector) -> Published:
         facts = opened.facts
         try:
             return read_published(self.plan, facts.round_number, facts.num_coordinates, vector)

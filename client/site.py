@@ -33,6 +33,7 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import Vector
 from fedward.common.model_state import ServerState
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
@@ -282,7 +283,7 @@ class SiteAgent:
         reply.events = history_to_json(self.history)
         return codec.seal(self._identity, reply)
 
-    def _concluded(self, replica: Replica, body: pb.RunEnd, vector: bytes) -> tuple[str, bytes]:
+    def _concluded(self, replica: Replica, body: pb.RunEnd, vector: Vector) -> tuple[str, bytes]:
         """Why the site's last state is not the stated one, or nothing; and that state's digest."""
         try:
             self._coming = replica.follow(body.previous.round if body.HasField("previous") else 0, body, vector)

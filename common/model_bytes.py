@@ -17,6 +17,7 @@ from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import Turns, pairs, sent_layout, trained_layout, whole_adapter
 from fedward.common.lora.orthogonal import Turn
+from fedward.common.messages.envelope import Vector
 from fedward.common.model_state import Moments, ServerState
 from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.transcript import Field, digest
@@ -129,7 +130,7 @@ def published_bytes(plan: RunPlan, total: RingVector, turns: Turns) -> bytes:
     return b"".join([total.astype("<u4", copy=False).tobytes(), *matrices])
 
 
-def read_published(plan: RunPlan, round_number: int, num_words: int, vector: bytes) -> Published:
+def read_published(plan: RunPlan, round_number: int, num_words: int, vector: Vector) -> Published:
     """The inverse of ``published_bytes``, with a checkpoint behind or without one.
 
     Args:
@@ -153,7 +154,7 @@ def read_published(plan: RunPlan, round_number: int, num_words: int, vector: byt
         total=np.frombuffer(view[:size], "<u4"),
         turns=turns,
         published_hash=hashlib.sha256(view[:end]).digest(),
-        checkpoint=vector[end:],
+        checkpoint=bytes(vector[end:]),
     )
 
 

@@ -253,7 +253,7 @@ class WiredScene:
         if isinstance(opened.body, pb.Refusal):
             raise ProtocolError(opened.body.code, "the victim refuses")
         if isinstance(opened.body, pb.TrainReply):
-            self._given.add(opened.vector)
+            self._given.add(bytes(opened.vector))
         return isinstance(opened.body, pb.TrainReply)
 
     # ------------------------------------------------------------------------------------------------ tools
