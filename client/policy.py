@@ -13,6 +13,8 @@ from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
 from fedward.common.privacy import clip_probe
 from fedward.common.run_terms import site_floors
+from fedward.common.secagg import graph_floors
+from fedward.common.secagg.floors import MAX_SITES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,12 +50,16 @@ def _floors_hold(plan: RunPlan, policy: SitePolicy) -> bool:
     if not plan.secagg.is_masked:
         return True
     agreed, own, count = plan.secagg.floors(), site_floors(plan, policy), len(plan.sites)
+    required = plan.secagg.min_survivors or 0
     try:
+        if count > MAX_SITES:
+            graph_floors.check_run(own, count, agreed=agreed, required=required)
+            return True
         own.check_cohort(count, count)
         own.check_floor(
             num_cohort=count,
             num_holders=count,
-            min_survivors=max(agreed.min_survivors(count, count), plan.secagg.min_survivors or 0),
+            min_survivors=max(agreed.min_survivors(count, count), required),
             stated_colluders=agreed.colluders(count),
         )
     except ProtocolError:

@@ -48,7 +48,7 @@ PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
 """The same for the ``Train`` of round 0, which finds the clip norm."""
 
 _LOG = logging.getLogger("fedward.site")
-_OF_MASKED_ROUNDS = (pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
+_OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
 
 
 class SiteAgent:
@@ -167,6 +167,7 @@ class SiteAgent:
         accept = pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
         if self._masked is not None:
             accept.transport_key, accept.signature = self._masked.accept_fields()
+            accept.graph_commitment, accept.graph_signature = self._masked.graph_fields()
         return codec.seal(self._identity, accept)
 
     def _begin_run(self, position: codec.Position, plan_bytes: bytes, plan: RunPlan) -> None:

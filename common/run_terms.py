@@ -9,7 +9,7 @@ from fedward.common.agreement import PROBE_ROUND, required_survivors, ring_terms
 from fedward.common.config import RunPlan, SitePolicy
 from fedward.common.identity import Roster
 from fedward.common.messages.codec import Position
-from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.floors import MAX_SITES, Floors
 from fedward.common.secagg.terms import RingTerms, Terms
 
 
@@ -55,6 +55,7 @@ def run_terms(
         required_survivors=partial(required_survivors, plan),
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
         late_cohort=plan.secagg.late_cohort,
+        is_sparse=len(plan.sites) > MAX_SITES,
     )
 
 
