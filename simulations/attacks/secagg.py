@@ -10,6 +10,7 @@ from fedward.simulations.attacks import (
     cohort_rows,
     coordinator_rows,
     crash_rows,
+    graph_rows,
     round_rows,
     survivor_rows,
 )
@@ -23,6 +24,7 @@ ATTACKS: tuple[Attack, ...] = (
     *round_rows.ATTACKS,
     *coordinator_rows.ATTACKS,
     *crash_rows.ATTACKS,
+    *graph_rows.ATTACKS,
 )
 NOT_PLAYED: Mapping[str, str] = {
     "a false common sum beyond the bound (SUM_IMPLAUSIBLE)": "sites do not apply the server's optimiser themselves yet",
