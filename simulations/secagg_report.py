@@ -19,8 +19,8 @@ _NOT_COVERED = (
 )
 
 _NOT_COVERED_ON_A_GRAPH = (
-    "a mask graph that does not protect, which comes up once in 2^40 draws, and as often as the coordinator begins runs "
-    "anew; smaller sums, if it tells different sites different survivors under the profile resilient"
+    "a mask graph that does not protect, which comes up once in 2^40 draws, one for each run that is begun "
+    "anew; smaller sums, if the coordinator tells different sites different survivors under the profile resilient"
 )
 
 

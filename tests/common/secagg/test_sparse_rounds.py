@@ -304,6 +304,7 @@ def test_survivor_without_proof_is_refused_by_its_neighbours_alone() -> None:
     doubtful = graph.ring[0]
     codes = {}
     for send in sends:
+        assert isinstance(send.body, pb.Unmask)
         body = pb.Unmask()
         body.CopyFrom(send.body)
         for survivor in body.survivors:
