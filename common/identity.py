@@ -89,6 +89,8 @@ class Roster:
     coordinator_key: bytes
     members: Mapping[str, bytes]
     """Site id to Ed25519 public key."""
+    hash: bytes = field(init=False, repr=False, compare=False)
+    """SHA-256 of the exact bytes; kept, for every message is compared with it."""
 
     def __post_init__(self) -> None:
         keys = [self.coordinator_key, *self.members.values()]
@@ -96,6 +98,7 @@ class Roster:
             raise IdentityError("a roster needs members, each with a key of its own")
         for site_id in self.members:
             check_site_id(site_id)
+        object.__setattr__(self, "hash", hashlib.sha256(self.to_bytes()).digest())
 
     def to_bytes(self) -> bytes:
         """The bytes that are hashed: members in bytewise order of their ids."""
@@ -104,11 +107,6 @@ class Roster:
         ]
         document = {"schema": "fedward.roster/0", "coordinator": self.coordinator_key.hex(), "members": members}
         return json.dumps(document, separators=(",", ":")).encode()
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the exact bytes."""
-        return hashlib.sha256(self.to_bytes()).digest()
 
     def key_of(self, sender: str) -> bytes | None:
         """The pinned key of a sender, or None for a stranger."""

@@ -19,7 +19,7 @@ from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.run_terms import run_terms
-from fedward.common.secagg import graph_floors, graph_views
+from fedward.common.secagg import demands, graph_floors, graph_views
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.cohort_checks import check_transport_key
@@ -119,26 +119,15 @@ class MaskedRounds:
             self._check(sites, len(sites))
 
     def _check(self, cohort: Collection[str], num_holders: int) -> None:
-        terms, count = self._terms(), len(cohort)
-        required, floors, graph = terms.required_survivors(cohort), terms.floors, self._graph
-        if graph is not None:
-            graph_floors.check_cohort(floors, graph, count)
-            graph_floors.check_floor(
-                floors,
-                graph,
-                num_cohort=count,
-                min_survivors=max(required, graph_floors.least_survivors(len(graph.ring))),
-                stated_colluders=graph.assumed_colluders,
-                required=required,
-            )
-            return
-        floors.check_cohort(count, num_holders)
-        floors.check_floor(
-            num_cohort=count,
+        terms, graph = self._terms(), self._graph
+        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
+        demands.check_numbers(
+            terms,
+            graph,
+            cohort,
             num_holders=num_holders,
-            min_survivors=max(required, floors.min_survivors(count, num_holders)),
-            stated_colluders=floors.colluders(count),
-            required=required,
+            min_survivors=demands.least_survivors(terms, graph, cohort, num_holders),
+            stated_colluders=demands.colluders(terms, graph, cohort),
         )
 
     def _would_do(self, cohort: Collection[str], num_holders: int) -> bool:

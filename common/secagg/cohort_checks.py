@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import graph_floors
+from fedward.common.secagg import demands
 from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
 from fedward.common.secagg.graph import MaskGraph, own_neighbours_suffice
 from fedward.common.secagg.keys import KEY_BYTES
@@ -119,21 +119,25 @@ def checked_cohort(
     _check_ids(terms, site_ids, own_id)
     if not set(site_ids) <= set(holders.transport_keys if graph is None else graph.ring):
         raise ProtocolError("COHORT_MALFORMED", "a site that no shares were dealt to")
-    if graph is None:
-        terms.floors.check_cohort(len(site_ids), len(holders.transport_keys))
-    else:
-        graph_floors.check_cohort(terms.floors, graph, len(site_ids))
+    demands.check_size(terms, graph, num_cohort=len(site_ids), num_holders=len(holders.transport_keys))
     near = tuple(site_ids) if graph is None else graph.around(own_id, site_ids)
     num_packets = 0 if terms.profile is Profile.STRICT else len(near)
     if len(body.bundles) != len(near) or len(packets_of(body)) != num_packets:
         raise ProtocolError("BAD_ENCODING", "not one bundle and one packet for each site")
-    if (body.graph_hash or ZERO_HASH) != (ZERO_HASH if graph is None else graph.hash):
+    if (body.graph_hash or ZERO_HASH) != demands.graph_hash(graph):
         raise ProtocolError("GRAPH_MISMATCH", "not the mask graph of the run")
     bundles = {site: Bundle.from_wire(site, wire) for site, wire in zip(near, body.bundles, strict=True)}
     if bundles[own_id] != own.bundle:
         raise ProtocolError("OWN_BUNDLE_ALTERED", "this site's bundle is not the one it made")
     check_bundles(terms, at, bundles, holders_hash=own.bundle.holders_hash, verified=own_id)
-    _check_floor(terms, body, num_holders=len(holders.transport_keys), graph=graph)
+    demands.check_numbers(
+        terms,
+        graph,
+        site_ids,
+        num_holders=len(holders.transport_keys),
+        min_survivors=body.min_survivors,
+        stated_colluders=body.assumed_colluders,
+    )
     terms.check_ring(at, body)
     facts = terms.facts(
         at,
@@ -143,27 +147,6 @@ def checked_cohort(
         digests=_digests_of_others(body, bundles),
     )
     return facts, bundles
-
-
-def _check_floor(terms: Terms, body: CohortMessage, *, num_holders: int, graph: MaskGraph | None) -> None:
-    required = terms.required_survivors(body.cohort)
-    if graph is None:
-        terms.floors.check_floor(
-            num_cohort=len(body.cohort),
-            num_holders=num_holders,
-            min_survivors=body.min_survivors,
-            stated_colluders=body.assumed_colluders,
-            required=required,
-        )
-        return
-    graph_floors.check_floor(
-        terms.floors,
-        graph,
-        num_cohort=len(body.cohort),
-        min_survivors=body.min_survivors,
-        stated_colluders=body.assumed_colluders,
-        required=required,
-    )
 
 
 def _digests_of_others(body: CohortMessage, bundles: Mapping[str, Bundle]) -> dict[str, bytes]:

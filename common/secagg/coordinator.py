@@ -19,7 +19,7 @@ from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import graph_floors, graph_views, statements
+from fedward.common.secagg import demands, graph_views, statements
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.bundles import Bundle
@@ -102,13 +102,24 @@ class RoundCoordinator:
         filled = pb.Train()
         filled.CopyFrom(train)
         filled.cohort[:] = in_order(cohort)
-        self._fill_numbers(terms, filled, shelf)
+        graph, num_holders = shelf.graph, len(shelf.holders.transport_keys)
+        filled.min_survivors = demands.least_survivors(terms, graph, cohort, num_holders)
+        filled.assumed_colluders = demands.colluders(terms, graph, cohort)
+        filled.graph_hash = demands.graph_hash(graph)
         filled.previous_sum_hash = train.previous_sum_hash or ZERO_HASH
         filled.bundles.extend(shelf.bundle(site_id).to_wire() for site_id in filled.cohort)
         if terms.profile is Profile.STRICT and upcoming is not None:
             filled.next.CopyFrom(upcoming)
-        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads, shelf.graph)
-        self._check_numbers(terms, filled, shelf)
+        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads, graph)
+        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
+        demands.check_numbers(
+            terms,
+            graph,
+            cohort,
+            num_holders=num_holders,
+            min_survivors=filled.min_survivors,
+            stated_colluders=filled.assumed_colluders,
+        )
         self._packets = {
             site_id: [shelf.packet(dealer, site_id) for dealer in self._opening.around(site_id)]
             for site_id in filled.cohort
@@ -116,42 +127,6 @@ class RoundCoordinator:
         self._phase = CoordinatorPhase.COLLECTING
         self._waiting = set(filled.cohort)
         self._deadline_s = now_s + deadlines.train_s
-
-    @staticmethod
-    def _fill_numbers(terms: Terms, train: pb.Train, shelf: PrekeyShelf) -> None:
-        """The least numbers that the sites of this cohort accept."""
-        graph, floors, count = shelf.graph, terms.floors, len(train.cohort)
-        if graph is None:
-            least = floors.min_survivors(count, len(shelf.holders.transport_keys))
-            train.assumed_colluders, train.graph_hash = floors.colluders(count), ZERO_HASH
-        else:
-            least = graph_floors.least_survivors(len(graph.ring))
-            train.assumed_colluders, train.graph_hash = graph.assumed_colluders, graph.hash
-        train.min_survivors = max(terms.required_survivors(train.cohort), least)
-
-    @staticmethod
-    def _check_numbers(terms: Terms, train: pb.Train, shelf: PrekeyShelf) -> None:
-        graph, count, required = shelf.graph, len(train.cohort), terms.required_survivors(train.cohort)
-        if graph is None:
-            num_holders = len(shelf.holders.transport_keys)
-            terms.floors.check_cohort(count, num_holders)
-            terms.floors.check_floor(
-                num_cohort=count,
-                num_holders=num_holders,
-                min_survivors=train.min_survivors,
-                stated_colluders=train.assumed_colluders,
-                required=required,
-            )
-            return
-        graph_floors.check_cohort(terms.floors, graph, count)
-        graph_floors.check_floor(
-            terms.floors,
-            graph,
-            num_cohort=count,
-            min_survivors=train.min_survivors,
-            stated_colluders=train.assumed_colluders,
-            required=required,
-        )
 
     def _begin(
         self,

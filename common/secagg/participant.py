@@ -21,9 +21,10 @@ from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.identity import Identity
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import cohort_checks, graph_seed, own_keys, statements
+from fedward.common.secagg import cohort_checks, own_keys, statements
 from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal
 from fedward.common.secagg.graph import MaskGraph, require_graph
+from fedward.common.secagg.graph_part import GraphPart
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.masks import apply_masks
@@ -79,10 +80,7 @@ class Participant:
 
     def graph_fields(self) -> tuple[bytes, bytes]:
         """Commitment to this site's part in a mask graph, and signature, for ``PlanAccept``; empty without a graph."""
-        if not self.terms.is_sparse:
-            return b"", b""
-        statement = graph_seed.commitment_statement(self.terms, self.site_id, self._commitment)
-        return self._commitment, statements.sign(self.identity, "GRAPH", statement)
+        return self._part.accept_fields(self.identity)
 
     def receive(self, state: State, raw: bytes, *, check: Check) -> Step:
         """Answer one request of the coordinator.
@@ -126,36 +124,17 @@ class Participant:
         """Show this site's part in the mask graph, for one list of commitments: that is fixed before, and for good."""
         if at != (0, 0):
             raise ProtocolError("ROUND_ORDER", "the mask graph is agreed on before the first round")
-        members = graph_seed.checked_members(self.terms, body.members, own_id=self.site_id, own=self._commitment)
-        listed = graph_seed.list_hash(self.terms.run_id, members)
-        if state.graph_list not in (b"", listed):
-            raise ProtocolError("GRAPH_MISMATCH", "a second list of commitments to the mask graph")
+        listed = self._part.checked_list(body.members, state.graph_list)
         entries = () if state.graph_list else (self._entry(at, EntryKind.GRAPH, listed),)
-        reply = codec.seal(
-            self.identity, pb.GraphReply(header=self._header(at), request_hash=request[1], shown=self._contribution)
-        )
-        state = replace(state, graph_list=listed)
-        return Step(state=state.answered(request, reply), entries=entries, reply=reply)
-
-    def _with_graph(self, state: State, reveals: Sequence[pb.GraphReveal]) -> State:
-        """What a ``Prekey`` says of the graph: once it is known, the same again or nothing."""
-        if not self.terms.is_sparse:
-            if reveals:
-                raise ProtocolError("GRAPH_MISMATCH", "everybody shares a mask with everybody here")
-            return state
-        if not reveals and state.graph is not None:
-            return state
-        graph = graph_seed.checked_graph(
-            self.terms, reveals, pinned=state.graph_list, own_id=self.site_id, own=self._contribution
-        )
-        if state.graph is not None and state.graph != graph:
-            raise ProtocolError("GRAPH_MISMATCH", "another mask graph than that of the run")
-        return replace(state, graph=graph)
+        shown = pb.GraphReply(header=self._header(at), request_hash=request[1], shown=self._part.shown)
+        reply = codec.seal(self.identity, shown)
+        return Step(state=replace(state, graph_list=listed).answered(request, reply), entries=entries, reply=reply)
 
     def _on_prekey(self, state: State, at: RoundPosition, body: pb.Prekey, request: Request) -> Step:
         if at != (body.target.round, body.target.attempt):
             raise ProtocolError("BAD_ENCODING", "header and target differ")
-        state = self._with_graph(state, body.reveals)
+        graph = self._part.checked_graph(body.reveals, pinned=state.graph_list, known=state.graph)
+        state = replace(state, graph=graph)
         target = self._target(state, body.target)
         # Superseded: nothing of an earlier attempt can be opened from here on.
         state, dealing, entry = self._arm(replace(state.without_secrets(Phase.ARMED), answers={}), target)
@@ -342,12 +321,8 @@ class Participant:
     # ------------------------------------------------------------------------------------------------ parts
 
     @property
-    def _contribution(self) -> bytes:
-        return graph_seed.contribution(self.transport, run_id=self.terms.run_id, site_id=self.site_id)
-
-    @property
-    def _commitment(self) -> bytes:
-        return graph_seed.commitment_to(self._contribution, run_id=self.terms.run_id, site_id=self.site_id)
+    def _part(self) -> GraphPart:
+        return GraphPart(terms=self.terms, site_id=self.site_id, transport=self.transport)
 
     def _graph(self, state: State) -> MaskGraph | None:
         """Of a run that has one."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import cohort_checks, graph_floors, graph_seed, statements
 from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_part import GraphPart
 from fedward.common.secagg.participant import Participant
 from fedward.common.secagg.thresholds import Profile
 from fedward.simulations.attacks.cohort import FIRST, Cohort, expected
@@ -21,7 +22,7 @@ COUNT, SIZE = 24, 64
 
 ANY_SEED = without(graph_seed, "checked_graph", "GRAPH_MISMATCH")
 ANY_HOLDERS = without(cohort_checks, "_check_neighbourhood", "GRAPH_MISMATCH")
-ANY_LIST = without(Participant, "_on_graph", "GRAPH_MISMATCH")
+ANY_LIST = without(GraphPart, "checked_list", "GRAPH_MISMATCH")
 ANY_GRAPH = without(cohort_checks, "checked_cohort", "GRAPH_MISMATCH")
 ANY_SURVIVORS = (
     without(cohort_checks, "checked_survivors", "SURVIVORS_TOO_FEW"),
