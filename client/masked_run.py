@@ -78,6 +78,10 @@ class MaskedRun:
         """Transport key and signature for ``PlanAccept``."""
         return self._participant(0.0).accept_fields()
 
+    def graph_fields(self) -> tuple[bytes, bytes]:
+        """Commitment to the site's part in the mask graph, and signature, for ``PlanAccept``; empty without a graph."""
+        return self._participant(0.0).graph_fields()
+
     def handle(
         self,
         opened: codec.Opened[codec.Body],

@@ -14,6 +14,8 @@ from fedward.common.errors import ProtocolError
 from fedward.common.identity import Roster
 from fedward.common.privacy import clip_probe
 from fedward.common.run_terms import agreed_floors, site_floors
+from fedward.common.secagg import graph_floors
+from fedward.common.secagg.floors import MAX_SITES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,12 +52,16 @@ def _floors_hold(plan: RunPlan, policy: SitePolicy, roster: Roster) -> bool:
     if not plan.secagg.is_masked:
         return True
     agreed, own, count = agreed_floors(plan, roster), site_floors(plan, policy, roster), len(plan.sites)
+    required = plan.secagg.min_survivors or 0
     try:
+        if count > MAX_SITES:
+            graph_floors.check_run(own, count, agreed=agreed, required=required)
+            return True
         own.check_cohort(count, count)
         own.check_floor(
             num_cohort=count,
             num_holders=count,
-            min_survivors=max(agreed.min_survivors(count, count), plan.secagg.min_survivors or 0),
+            min_survivors=max(agreed.min_survivors(count, count), required),
             stated_colluders=agreed.colluders(count),
         )
     except ProtocolError:

@@ -55,7 +55,7 @@ WEIGHT_STEPS = ("reserve", "draw_weight", "charge", *STEPS[1:])
 """The same for the first round of a plan with private weights: the weight is drawn once, and paid for."""
 
 _LOG = logging.getLogger("fedward.site")
-_OF_MASKED_ROUNDS = (pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
+_OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
 
 
 class SiteAgent:
@@ -181,6 +181,7 @@ class SiteAgent:
         accept = pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
         if self._masked is not None:
             accept.transport_key, accept.signature = self._masked.accept_fields()
+            accept.graph_commitment, accept.graph_signature = self._masked.graph_fields()
         return codec.seal(self._identity, accept)
 
     def _begin_run(self, position: codec.Position, plan_bytes: bytes, plan: RunPlan) -> None:

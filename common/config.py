@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationErr
 
 from fedward.common.errors import ConfigError, PlanError, ProtocolError
 from fedward.common.privacy.accounting import MAX_STEPS
+from fedward.common.secagg import graph_floors
 from fedward.common.secagg.floors import MAX_SITES, Floors
 from fedward.common.secagg.thresholds import MIN_HONEST, Profile
 
@@ -425,6 +426,11 @@ class RunPlan(Settings):
         partial = sum(site.rank not in (None, self.lora.rank) for site in self.sites)
         required = max(partial + secagg.min_cohort, secagg.min_survivors or 0)
         try:
+            if count > MAX_SITES and self.privacy.mode.value == "distributed":
+                raise ProtocolError("GRAPH_MISMATCH", f"noise in the ring is counted for {MAX_SITES} sites at most")
+            if count > MAX_SITES and secagg.profile != Profile.STRICT.value:
+                graph_floors.check_run(floors, count, required=required)
+                return
             floors.check_cohort(count, count)
             floors.check_floor(
                 num_cohort=count,
@@ -554,8 +560,10 @@ class SitePolicy(Settings):
 
 def _profile_hint(profile: str, count: int) -> str:
     """What to set instead."""
+    if count > MAX_SITES and profile == Profile.STRICT.value:
+        return "Set secagg.profile = resilient or resilient-malicious; or plain_ring, in a simulation"
     if count > MAX_SITES:
-        return "Set secagg.profile = plain_ring, in a simulation"
+        return "Set secagg.assumed_colluders or secagg.min_survivors lower; or profile = plain_ring, in a simulation"
     if count == 3 and profile != Profile.STRICT.value:
         return "Three sites need secagg.profile = strict"
     if count < 3:

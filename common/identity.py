@@ -114,6 +114,8 @@ class Roster:
     """Fewest sites in any sum; a plan may state more."""
     profiles: tuple[str, ...] = tuple(profile.value for profile in Profile)
     """Secure-aggregation profiles of the consortium; a site's policy may allow fewer."""
+    hash: bytes = field(init=False, repr=False, compare=False)
+    """SHA-256 of the exact bytes; kept, for every message is compared with it."""
 
     def __post_init__(self) -> None:
         keys = [self.coordinator_key, *self.members.values()]
@@ -127,6 +129,7 @@ class Roster:
         are_names = all(type(profile) is str for profile in self.profiles)
         if not self.profiles or not are_names or len(set(self.profiles)) != len(self.profiles):
             raise IdentityError("a roster names its profiles, each once")
+        object.__setattr__(self, "hash", hashlib.sha256(self.to_bytes()).digest())
 
     def to_bytes(self) -> bytes:
         """The bytes that are hashed: members in bytewise order of their ids."""
@@ -171,11 +174,6 @@ class Roster:
             min_cohort=document["min_cohort"],
             profiles=tuple(document["profiles"]),
         )
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the exact bytes."""
-        return hashlib.sha256(self.to_bytes()).digest()
 
     def key_of(self, sender: str) -> bytes | None:
         """The pinned key of a sender, or None for a stranger."""

@@ -9,7 +9,7 @@ from fedward.common.agreement import PROBE_ROUND, required_survivors, ring_terms
 from fedward.common.config import TWO_SITES, RunPlan, SitePolicy
 from fedward.common.identity import Roster
 from fedward.common.messages.codec import Position
-from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.floors import MAX_SITES, Floors
 from fedward.common.secagg.terms import RingTerms, Terms
 
 
@@ -74,6 +74,7 @@ def run_terms(
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
         named=frozenset(site.id for site in plan.sites) & frozenset(roster.members),
         late_cohort=plan.secagg.late_cohort,
+        is_sparse=len(plan.sites) > MAX_SITES,
     )
 
 

@@ -20,10 +20,13 @@ from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.run_terms import run_terms
+from fedward.common.secagg import demands, graph_floors, graph_views
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.cohort_checks import check_transport_key
 from fedward.common.secagg.coordinator import CoordinatorPhase, Deadlines, RoundCoordinator
+from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_seed import Commitment
 from fedward.common.secagg.journal import Journal
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.opened_round import OpenedRound
@@ -34,6 +37,7 @@ from fedward.common.secagg.terms import RoundPosition, Terms
 from fedward.common.sum_bound import check_sum
 from fedward.server.exchange import LATE, Answer, Exchange, printable
 from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
+from fedward.server.graph_setup import GraphSetup
 from fedward.server.published import LastSum
 
 _GRACE_S = 5.0
@@ -97,10 +101,13 @@ class MaskedRounds:
     _accused: set[str] = field(init=False, default_factory=set)
     """In this round: dealers whose shares did not open, and sites that sent what is no vector."""
     _last: LastSum = field(init=False, repr=False)
+    _setup: GraphSetup = field(init=False)
+    """Of a run with a sparse mask graph."""
     _total: RingVector = field(init=False, default_factory=lambda: np.empty(0, "<u4"), repr=False)
 
     def __post_init__(self) -> None:
         self._last = LastSum(plan=self.plan)
+        self._setup = GraphSetup(exchange=self.exchange, timeout_s=self.plan.secagg.trip_timeout_s)
 
     # ------------------------------------------------------------------------------------------------ members
 
@@ -111,22 +118,28 @@ class MaskedRounds:
         if any(known.key == accept.transport_key for known in self._keys.values()):
             raise ProtocolError("KEY_INVALID", "two sites with one key")
         check_transport_key(terms, site_id, accept.transport_key, accept.signature)
+        if terms.is_sparse:
+            self._setup.welcome(terms, site_id, Commitment(accept.graph_commitment, accept.graph_signature))
         self._keys[site_id] = TransportKey(accept.transport_key, accept.signature)
 
     def check_cohort(self, sites: tuple[str, ...]) -> None:
         """See ``Gatherer.check_cohort``."""
-        self._check(sites, len(sites))
+        terms = self._terms()
+        if terms.is_sparse:
+            graph_floors.check_run(terms.floors, len(sites), required=terms.required_survivors(sites))
+        else:
+            self._check(sites, len(sites))
 
     def _check(self, cohort: Collection[str], num_holders: int) -> None:
-        terms, count = self._terms(), len(cohort)
-        required, floors = terms.required_survivors(cohort), terms.floors
-        floors.check_cohort(count, num_holders)
-        floors.check_floor(
-            num_cohort=count,
+        terms, graph = self._terms(), self._graph
+        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
+        demands.check_numbers(
+            terms,
+            graph,
+            cohort,
             num_holders=num_holders,
-            min_survivors=max(required, floors.min_survivors(count, num_holders)),
-            stated_colluders=floors.colluders(count),
-            required=required,
+            min_survivors=demands.least_survivors(terms, graph, cohort, num_holders),
+            stated_colluders=demands.colluders(terms, graph, cohort),
         )
 
     def _would_do(self, cohort: Collection[str], num_holders: int) -> bool:
@@ -137,10 +150,25 @@ class MaskedRounds:
         return True
 
     def _holders(self, sites: tuple[str, ...]) -> dict[str, TransportKey]:
-        """All sites, so that the absent may come back; the present ones alone, where the threshold over all is lost."""
+        """All sites, so that the absent may come back; the present ones alone, where the threshold over all is lost.
+
+        On a sparse graph all that are in it, for the whole run.
+        """
+        if self._graph is not None:
+            return {site: self._keys[site] for site in self._graph.ring}
         present = [site for site in sites if site not in self._absent]
         without = self._would_do(present, len(present)) and not self._would_do(present, len(sites))
         return {site: self._keys[site] for site in (present if without else sites)}
+
+    @property
+    def _graph(self) -> MaskGraph | None:
+        """Of the run, if it has a sparse one and it is agreed on."""
+        return self._setup.graph
+
+    def _shelf(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf:
+        """An empty one."""
+        target = target_for(at, self._holders(sites), self._graph)
+        return PrekeyShelf(terms=terms, target=target, graph=self._graph)
 
     def _terms(self, clip_norm: float = 0.0) -> Terms:
         return run_terms(self.plan, self.position, self.exchange.roster, clip_norm=clip_norm)
@@ -152,6 +180,7 @@ class MaskedRounds:
         self.exchange.forget()
         if attempt.number == 0:
             self._accused.clear()
+        self._agree(attempt)
         terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
         play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
         while not play.is_over or (self.exchange.is_waiting and self.exchange.clock.now_s() < play.grace_ends_s):
@@ -206,6 +235,16 @@ class MaskedRounds:
             body.vector_hash = parcel.vector_hash
             raw = self.exchange.seal(body, vector=parcel.vector)
             self.exchange.send(group, raw, timeout_s=timeout_s, tag=tag)
+
+    def _agree(self, attempt: Attempt) -> None:
+        """On a mask graph, once a run; who has no place in it is in no cohort."""
+        terms = self._terms()
+        if terms.is_sparse:
+            try:
+                self._setup.agreed(terms)
+            finally:
+                attempt.dropped.update(self._setup.failures)
+            self._absent.update(self._setup.failures)
 
     def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
@@ -293,7 +332,7 @@ class MaskedRounds:
         """Bundles for a position: those that are there, and by an extra trip those of present sites that lack."""
         shelf = self._shelves.pop(at, None)
         if shelf is None:
-            shelf = PrekeyShelf(terms=terms, target=target_for(at, self._holders(sites)))
+            shelf = self._shelf(at, sites, terms)
         lacking = set(shelf.holders.ids) - set(shelf.ready)
         if self._would_do(shelf.ready, len(shelf.holders.ids)):
             # The absent are not waited for; where the others are too few they may be back.
@@ -311,13 +350,21 @@ class MaskedRounds:
         target = (at[0] + 1, 0)
         if at[0] >= self.plan.rounds or target in self._shelves:
             return None
-        shelf = self._shelves[target] = PrekeyShelf(terms=terms, target=target_for(target, self._holders(sites)))
+        shelf = self._shelves[target] = self._shelf(target, sites, terms)
         return shelf
 
     def _ask_for_bundles(self, shelf: PrekeyShelf, sites: Iterable[str]) -> None:
-        position = self._terms().position(shelf.position)
-        raw = self.exchange.seal(pb.Prekey(header=position.header(COORDINATOR), target=shelf.target))
-        self.exchange.send(in_order(sites), raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_PREKEY)
+        header = self._terms().position(shelf.position).header(COORDINATOR)
+        timeout_s = self.plan.secagg.trip_timeout_s
+        if self._graph is None:
+            raw = self.exchange.seal(pb.Prekey(header=header, target=shelf.target))
+            self.exchange.send(in_order(sites), raw, timeout_s=timeout_s, tag=_PREKEY)
+            return
+        reveals = list(self._setup.reveals())
+        for site in in_order(sites):
+            target = graph_views.target_for(self._graph, shelf.target, site)
+            raw = self.exchange.seal(pb.Prekey(header=header, target=target, reveals=reveals))
+            self.exchange.send([site], raw, timeout_s=timeout_s, tag=_PREKEY)
 
     def _take_bundle(self, shelf: PrekeyShelf, answer: Answer) -> None:
         opened, failure = self.exchange.opened(answer, pb.PrekeyReply, self._terms().position(shelf.position))

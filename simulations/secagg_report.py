@@ -9,7 +9,9 @@ from typing import Any
 
 from fedward.common.agreement import required_survivors
 from fedward.common.config import RunPlan
-from fedward.common.secagg.floors import honest_sites
+from fedward.common.secagg import graph_floors
+from fedward.common.secagg.floors import MAX_SITES, Floors, honest_sites
+from fedward.common.secagg.graph_parameters import SECURITY_BITS
 from fedward.server.rounds import RoundRecord, RunResult
 from fedward.simulations import auxiliary_report
 
@@ -17,6 +19,11 @@ _NOT_COVERED = (
     "the sum itself, and the differences between sums of rounds with other survivors: only the privacy noise covers "
     "what they show; who takes part and when; false values from a member; a false sum that the coordinator publishes "
     "to all sites alike and that is no longer than an honest one may be"
+)
+
+_NOT_COVERED_ON_A_GRAPH = (
+    "a mask graph that does not protect, which comes up once in 2^40 draws, one for each run that is begun "
+    "anew; smaller sums, if the coordinator tells different sites different survivors under the profile resilient"
 )
 
 
@@ -50,6 +57,8 @@ def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
     """For a cohort of all sites that took part."""
     sites = [site.id for site in plan.sites if site.id not in result.refusals]
     floors, count = replace(plan.secagg.floors(), num_sites=len(plan.sites)), len(sites)
+    if len(plan.sites) > MAX_SITES:
+        return _sparse_promise(plan, floors, sites)
     survivors = max(floors.min_survivors(count, count), required_survivors(plan, sites))
     colluders = floors.colluders(count)
     honest = honest_sites(
@@ -61,6 +70,26 @@ def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
         "honest_sites_in_any_sum": honest,
         "sites_with_another_model": dict(result.apart),
         "not_covered": _NOT_COVERED,
+    }
+
+
+def _sparse_promise(plan: RunPlan, floors: Floors, sites: Sequence[str]) -> dict[str, Any]:
+    """The same where masks are shared among neighbours: as long as all sites are told the same survivors."""
+    count = len(sites)
+    found = graph_floors.parameters_for(floors, num_committed=count, num_sites=count)
+    survivors = max(graph_floors.least_survivors(count), required_survivors(plan, sites))
+    colluders = floors.agreed_colluders(count)
+    return {
+        "min_survivors": survivors,
+        "assumed_colluders": colluders,
+        "honest_sites_in_any_sum": survivors - colluders,
+        "mask_graph": {
+            "neighbours": found.degree,
+            "sites": count,
+            "threshold": found.threshold,
+            "security_bits": SECURITY_BITS,
+        },
+        "not_covered": f"{_NOT_COVERED}; {_NOT_COVERED_ON_A_GRAPH}",
     }
 
 
@@ -79,6 +108,8 @@ def lines(plan: RunPlan, result: RunResult) -> str:
             f"; a sum opens with {found['min_survivors']} updates or more, {found['honest_sites_in_any_sum']} of them "
             f"of honest sites if {found['assumed_colluders']} collude"
         )
+    if "mask_graph" in found:
+        text += f"; masks with {found['mask_graph']['neighbours']} of {found['mask_graph']['sites']} sites"
     for number, sites in found["left_out"].items():
         named = ", ".join(f"{site} ({code})" for site, code in sorted(sites.items()))
         text += f"\nRound {number} without {named}"

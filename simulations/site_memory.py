@@ -19,6 +19,8 @@ from fedward.client.duties import Contribution
 from fedward.client.masked_run import Memory
 from fedward.common.errors import ConfigError
 from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
+from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_parameters import GraphParameters
 from fedward.common.secagg.keys import AgreementKey, SharePair
 from fedward.common.secagg.state import Engagement, NextBundle, Pending, Phase, Secrets, State
 from fedward.common.secagg.transcript import CohortFacts
@@ -30,7 +32,9 @@ _CLASSES: Mapping[str, type[Any]] = {
         CohortFacts,
         Contribution,
         Engagement,
+        GraphParameters,
         Holders,
+        MaskGraph,
         Memory,
         NextBundle,
         OwnBundle,

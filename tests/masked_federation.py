@@ -36,7 +36,7 @@ def masked_federation(
     **changes: Any,  # noqa: ANN401
 ) -> Federation:
     """Like ``Federation``, for one profile; ``secagg`` among the changes is laid over it."""
-    names = NAMES[:num_sites]
+    names = NAMES[:num_sites] if num_sites <= len(NAMES) else tuple(f"site-{i:03}" for i in range(num_sites))
     secagg = {"profile": profile, "min_cohort": 3, "reply_timeout_s": 100.0, **changes.pop("secagg", {})}
     sites = changes.pop("sites", [{"id": site, "nominal_units": 100 * (i + 1)} for i, site in enumerate(names)])
     federation = Federation(make_plan(secagg=secagg, sites=sites, **changes), policy=policy, sites=names)

@@ -48,6 +48,8 @@ Body = (
     | pb.UnmaskReply
     | pb.Ready
     | pb.Mask
+    | pb.Graph
+    | pb.GraphReply
 )
 B = TypeVar("B", bound=Body)
 
@@ -67,6 +69,8 @@ TYPES: Mapping[int, type[Body]] = {
     pb.UNMASK_REPLY: pb.UnmaskReply,
     pb.READY: pb.Ready,
     pb.MASK: pb.Mask,
+    pb.GRAPH: pb.Graph,
+    pb.GRAPH_REPLY: pb.GraphReply,
 }
 _NUMBER_OF: Mapping[type[Message], int] = {body: number for number, body in TYPES.items()}
 

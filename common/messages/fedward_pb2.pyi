@@ -25,6 +25,8 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     UNMASK_REPLY: _ClassVar[MessageType]
     READY: _ClassVar[MessageType]
     MASK: _ClassVar[MessageType]
+    GRAPH: _ClassVar[MessageType]
+    GRAPH_REPLY: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 PLAN_OFFER: MessageType
 PLAN_ACCEPT: MessageType
@@ -41,6 +43,8 @@ UNMASK: MessageType
 UNMASK_REPLY: MessageType
 READY: MessageType
 MASK: MessageType
+GRAPH: MessageType
+GRAPH_REPLY: MessageType
 
 class Envelope(_message.Message):
     __slots__ = ("version", "type", "body", "signature", "vector")
@@ -83,16 +87,20 @@ class PlanOffer(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., plan: _Optional[bytes] = ...) -> None: ...
 
 class PlanAccept(_message.Message):
-    __slots__ = ("header", "request_hash", "transport_key", "signature")
+    __slots__ = ("header", "request_hash", "transport_key", "signature", "graph_commitment", "graph_signature")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_KEY_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    GRAPH_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     header: Header
     request_hash: bytes
     transport_key: bytes
     signature: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+    graph_commitment: bytes
+    graph_signature: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., graph_commitment: _Optional[bytes] = ..., graph_signature: _Optional[bytes] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("header", "request_hash", "code", "rule")
@@ -107,7 +115,7 @@ class Refusal(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., code: _Optional[str] = ..., rule: _Optional[str] = ...) -> None: ...
 
 class Train(_message.Message):
-    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next", "previous")
+    __slots__ = ("header", "model_digest", "layout_digest", "cohort", "min_survivors", "num_coordinates", "scale_log2", "clamp_log2", "vector_hash", "clip_norm", "previous_sum_hash", "assumed_colluders", "graph_hash", "bundles", "packets", "next", "previous", "bundle_digests")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     MODEL_DIGEST_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_DIGEST_FIELD_NUMBER: _ClassVar[int]
@@ -125,6 +133,7 @@ class Train(_message.Message):
     PACKETS_FIELD_NUMBER: _ClassVar[int]
     NEXT_FIELD_NUMBER: _ClassVar[int]
     PREVIOUS_FIELD_NUMBER: _ClassVar[int]
+    BUNDLE_DIGESTS_FIELD_NUMBER: _ClassVar[int]
     header: Header
     model_digest: bytes
     layout_digest: bytes
@@ -142,7 +151,8 @@ class Train(_message.Message):
     packets: _containers.RepeatedScalarFieldContainer[bytes]
     next: Target
     previous: OpenedRound
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ..., previous: _Optional[_Union[OpenedRound, _Mapping]] = ...) -> None: ...
+    bundle_digests: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., vector_hash: _Optional[bytes] = ..., clip_norm: _Optional[float] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ..., packets: _Optional[_Iterable[bytes]] = ..., next: _Optional[_Union[Target, _Mapping]] = ..., previous: _Optional[_Union[OpenedRound, _Mapping]] = ..., bundle_digests: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class TrainReply(_message.Message):
     __slots__ = ("header", "cohort_digest", "vector_hash", "proof", "complaints", "next")
@@ -237,12 +247,52 @@ class Target(_message.Message):
     def __init__(self, round: _Optional[int] = ..., attempt: _Optional[int] = ..., threshold: _Optional[int] = ..., holders: _Optional[_Iterable[_Union[Holder, _Mapping]]] = ...) -> None: ...
 
 class Prekey(_message.Message):
-    __slots__ = ("header", "target")
+    __slots__ = ("header", "target", "reveals")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
+    REVEALS_FIELD_NUMBER: _ClassVar[int]
     header: Header
     target: Target
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., target: _Optional[_Union[Target, _Mapping]] = ...) -> None: ...
+    reveals: _containers.RepeatedCompositeFieldContainer[GraphReveal]
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., target: _Optional[_Union[Target, _Mapping]] = ..., reveals: _Optional[_Iterable[_Union[GraphReveal, _Mapping]]] = ...) -> None: ...
+
+class GraphMember(_message.Message):
+    __slots__ = ("site_id", "commitment", "signature")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    commitment: bytes
+    signature: bytes
+    def __init__(self, site_id: _Optional[str] = ..., commitment: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Graph(_message.Message):
+    __slots__ = ("header", "members")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    MEMBERS_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    members: _containers.RepeatedCompositeFieldContainer[GraphMember]
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., members: _Optional[_Iterable[_Union[GraphMember, _Mapping]]] = ...) -> None: ...
+
+class GraphReply(_message.Message):
+    __slots__ = ("header", "request_hash", "shown")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    request_hash: bytes
+    shown: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., shown: _Optional[bytes] = ...) -> None: ...
+
+class GraphReveal(_message.Message):
+    __slots__ = ("site_id", "shown", "commitment")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SHOWN_FIELD_NUMBER: _ClassVar[int]
+    COMMITMENT_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    shown: bytes
+    commitment: bytes
+    def __init__(self, site_id: _Optional[str] = ..., shown: _Optional[bytes] = ..., commitment: _Optional[bytes] = ...) -> None: ...
 
 class PrekeyReply(_message.Message):
     __slots__ = ("header", "request_hash", "dealing")

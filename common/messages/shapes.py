@@ -12,7 +12,7 @@ from typing import Any, cast
 from google.protobuf.message import Message
 
 from fedward.common.errors import ProtocolError
-from fedward.common.secagg.floors import MAX_SITES
+from fedward.common.secagg.graph_parameters import MAX_GRAPH_SITES
 
 MAX_ID_BYTES = 64
 MAX_KEY_BYTES = 64
@@ -27,8 +27,18 @@ _MAY_LACK_HASH = (0, 32)
 _MAY_LACK_SIGNATURE = (0, 64)
 
 LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
-    "PlanAccept": {"transport_key": _KEY, "signature": _MAY_LACK_SIGNATURE},
-    "Train": {"previous_sum_hash": _MAY_LACK_HASH, "graph_hash": _MAY_LACK_HASH, "packets": _PACKET},
+    "PlanAccept": {
+        "transport_key": _KEY,
+        "signature": _MAY_LACK_SIGNATURE,
+        "graph_commitment": _MAY_LACK_HASH,
+        "graph_signature": _MAY_LACK_SIGNATURE,
+    },
+    "Train": {
+        "previous_sum_hash": _MAY_LACK_HASH,
+        "graph_hash": _MAY_LACK_HASH,
+        "packets": _PACKET,
+        "bundle_digests": _HASH,
+    },
     "TrainReply": {"proof": _MAY_LACK_SIGNATURE, "complaints": _ID},
     "Bundle": {
         "run_id": (16, 16),
@@ -44,7 +54,11 @@ LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "Target": {},
     "Prekey": {},
     "PrekeyReply": {"request_hash": _HASH},
-    "Survivor": {"site_id": _ID, "vector_hash": _HASH, "proof": _SIGNATURE},
+    "GraphMember": {"site_id": _ID, "commitment": _HASH, "signature": _SIGNATURE},
+    "Graph": {},
+    "GraphReply": {"request_hash": _HASH, "shown": _HASH},
+    "GraphReveal": {"site_id": _ID, "shown": _MAY_LACK_HASH, "commitment": _MAY_LACK_HASH},
+    "Survivor": {"site_id": _ID, "vector_hash": _HASH, "proof": _MAY_LACK_SIGNATURE},
     "Confirm": {"cohort_digest": _HASH},
     "ConfirmReply": {"cohort_digest": _HASH, "survivors_hash": _HASH, "signature": _SIGNATURE},
     "Confirmation": {"site_id": _ID, "signature": _SIGNATURE},
@@ -90,8 +104,8 @@ def check(message: Message) -> None:
             continue
         # Counted where they lie: a list of four million empty bundles takes a gigabyte.
         is_counted = field.is_repeated and (kind, field.name) not in _UNCOUNTED
-        if is_counted and len(getattr(message, field.name)) > MAX_SITES:
-            raise ProtocolError("BAD_ENCODING", f"message refused: more than {MAX_SITES} of {field.name}")
+        if is_counted and len(getattr(message, field.name)) > MAX_GRAPH_SITES:
+            raise ProtocolError("BAD_ENCODING", f"message refused: more than {MAX_GRAPH_SITES} of {field.name}")
         values = _values(message, field.name, is_repeated=field.is_repeated, is_message=field.message_type is not None)
         if field.message_type is not None:
             for part in values:

@@ -27,6 +27,8 @@ class Holders:
     """So many shares rebuild a secret."""
     transport_keys: Mapping[str, bytes]
     """Site id to X25519 public key."""
+    common_hash: bytes = b""
+    """On a sparse graph, where each dealer has other holders and is none itself: what all bundles name instead."""
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -36,6 +38,8 @@ class Holders:
     @property
     def hash(self) -> bytes:
         """``H(holders, t, id, key, …)``."""
+        if self.common_hash:
+            return self.common_hash
         fields: list[Field] = [self.threshold]
         for site_id in self.ids:
             fields += [site_id, self.transport_keys[site_id]]
@@ -129,7 +133,7 @@ class OwnBundle:
     seed: bytes = field(repr=False)
     """Of the self mask; empty under ``strict``."""
     own_shares: SharePair | None = field(repr=False)
-    """The owner is a holder of its own secrets, too."""
+    """The owner is a holder of its own secrets, too, but on a sparse graph."""
 
     @property
     def position(self) -> tuple[int, int]:
@@ -215,7 +219,7 @@ def _split(
     transport: AgreementKey,
     holders: Holders,
     random_bytes: RandomBytes,
-) -> tuple[SharePair, tuple[bytes, ...]]:
+) -> tuple[SharePair | None, tuple[bytes, ...]]:
     ids = holders.ids
     of_seed, of_mask = (
         shares.split(
@@ -234,7 +238,7 @@ def _split(
         else:
             key = bundle.address(holder).key(transport, holders.transport_keys[holder])
             packets.append(seal_packet(pair, key))
-    if own is None:
+    if own is None and not holders.common_hash:
         raise ProtocolError("HOLDERS_MISMATCH", "the dealer is not among the holders")
     return own, tuple(packets)
 

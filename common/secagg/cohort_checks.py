@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.secagg import demands
 from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
+from fedward.common.secagg.graph import MaskGraph, own_neighbours_suffice
 from fedward.common.secagg.keys import KEY_BYTES
 from fedward.common.secagg.statements import (
     Survivor,
@@ -38,7 +40,13 @@ def _check_keys(keys: Sequence[bytes]) -> None:
 
 
 def checked_holders(
-    terms: Terms, target: pb.Target, *, own_id: str, own_key: bytes, pinned: Mapping[str, bytes]
+    terms: Terms,
+    target: pb.Target,
+    *,
+    own_id: str,
+    own_key: bytes,
+    pinned: Mapping[str, bytes],
+    graph: MaskGraph | None = None,
 ) -> Holders:
     """The holders that a new bundle is asked for.
 
@@ -48,6 +56,7 @@ def checked_holders(
         own_id: this site.
         own_key: its public transport key.
         pinned: transport keys that were seen before.
+        graph: of the run, where it is sparse: the holders are then the site's neighbours.
 
     Raises:
         ProtocolError: ``COHORT_MALFORMED``, ``UNKNOWN_SITE``, ``COHORT_TOO_SMALL``, ``GRAPH_MISMATCH``,
@@ -55,9 +64,12 @@ def checked_holders(
     """
     site_ids = [holder.site_id for holder in target.holders]
     _check_ids(terms, site_ids, own_id)
-    terms.floors.check_cohort(len(site_ids), len(site_ids))
-    if target.threshold != shamir_threshold(len(site_ids)):
-        raise ProtocolError("THRESHOLD_MISMATCH", f"{target.threshold} of {len(site_ids)} shares")
+    if graph is None:
+        terms.floors.check_cohort(len(site_ids), len(site_ids))
+        if target.threshold != shamir_threshold(len(site_ids)):
+            raise ProtocolError("THRESHOLD_MISMATCH", f"{target.threshold} of {len(site_ids)} shares")
+    else:
+        _check_neighbourhood(graph, target, own_id)
     keys = {holder.site_id: holder.transport_key for holder in target.holders}
     if keys[own_id] != own_key or any(pinned.get(site_id, key) != key for site_id, key in keys.items()):
         raise ProtocolError("HOLDERS_MISMATCH", "a transport key is not the one that its site accepted the plan with")
@@ -65,7 +77,17 @@ def checked_holders(
     for holder in target.holders:
         if pinned.get(holder.site_id) != holder.transport_key:
             check_transport_key(terms, holder.site_id, holder.transport_key, holder.signature)
-    return Holders(threshold=target.threshold, transport_keys=keys)
+    if graph is None:
+        return Holders(threshold=target.threshold, transport_keys=keys)
+    del keys[own_id]
+    return Holders(threshold=target.threshold, transport_keys=keys, common_hash=graph.holders_hash)
+
+
+def _check_neighbourhood(graph: MaskGraph, target: pb.Target, own_id: str) -> None:
+    if target.threshold != graph.threshold:
+        raise ProtocolError("GRAPH_MISMATCH", f"{target.threshold} shares, in the graph it is {graph.threshold}")
+    if tuple(holder.site_id for holder in target.holders) != graph.around(own_id, graph.ring):
+        raise ProtocolError("GRAPH_MISMATCH", "the holders are not this site's neighbours")
 
 
 def check_transport_key(terms: Terms, site_id: str, key: bytes, signature: bytes) -> None:
@@ -86,36 +108,54 @@ def check_transport_key(terms: Terms, site_id: str, key: bytes, signature: bytes
 
 
 def checked_cohort(
-    terms: Terms, at: RoundPosition, body: CohortMessage, *, own: OwnBundle
+    terms: Terms, at: RoundPosition, body: CohortMessage, *, own: OwnBundle, graph: MaskGraph | None = None
 ) -> tuple[CohortFacts, dict[str, Bundle]]:
-    """The cohort that a ``Train`` or a ``Mask`` names, with its bundles.
+    """The cohort that a ``Train`` or a ``Mask`` names, with its bundles; on a sparse graph, those of neighbours.
 
     Raises:
         ProtocolError: see the codes in the body, in their order.
     """
     own_id, site_ids, holders = own.bundle.site_id, list(body.cohort), own.holders
     _check_ids(terms, site_ids, own_id)
-    if not set(site_ids) <= set(holders.transport_keys):
+    if not set(site_ids) <= set(holders.transport_keys if graph is None else graph.ring):
         raise ProtocolError("COHORT_MALFORMED", "a site that no shares were dealt to")
-    terms.floors.check_cohort(len(site_ids), len(holders.transport_keys))
-    num_packets = 0 if terms.profile is Profile.STRICT else len(site_ids)
-    if len(body.bundles) != len(site_ids) or len(packets_of(body)) != num_packets:
+    demands.check_size(terms, graph, num_cohort=len(site_ids), num_holders=len(holders.transport_keys))
+    near = tuple(site_ids) if graph is None else graph.around(own_id, site_ids)
+    num_packets = 0 if terms.profile is Profile.STRICT else len(near)
+    if len(body.bundles) != len(near) or len(packets_of(body)) != num_packets:
         raise ProtocolError("BAD_ENCODING", "not one bundle and one packet for each site")
-    if (body.graph_hash or ZERO_HASH) != ZERO_HASH:
-        raise ProtocolError("GRAPH_MISMATCH", "not the complete mask graph")
-    bundles = {site: Bundle.from_wire(site, wire) for site, wire in zip(site_ids, body.bundles, strict=True)}
+    if (body.graph_hash or ZERO_HASH) != demands.graph_hash(graph):
+        raise ProtocolError("GRAPH_MISMATCH", "not the mask graph of the run")
+    bundles = {site: Bundle.from_wire(site, wire) for site, wire in zip(near, body.bundles, strict=True)}
     if bundles[own_id] != own.bundle:
         raise ProtocolError("OWN_BUNDLE_ALTERED", "this site's bundle is not the one it made")
     check_bundles(terms, at, bundles, holders_hash=own.bundle.holders_hash, verified=own_id)
-    terms.floors.check_floor(
-        num_cohort=len(site_ids),
+    demands.check_numbers(
+        terms,
+        graph,
+        site_ids,
         num_holders=len(holders.transport_keys),
         min_survivors=body.min_survivors,
         stated_colluders=body.assumed_colluders,
-        required=terms.required_survivors(site_ids),
     )
     terms.check_ring(at, body)
-    return terms.facts(at, body, holders_hash=own.bundle.holders_hash, bundles=bundles), bundles
+    facts = terms.facts(
+        at,
+        body,
+        holders_hash=own.bundle.holders_hash,
+        bundles=bundles,
+        digests=_digests_of_others(body, bundles),
+    )
+    return facts, bundles
+
+
+def _digests_of_others(body: CohortMessage, bundles: Mapping[str, Bundle]) -> dict[str, bytes]:
+    """Of the bundles that are not told, by site: all of the cohort are in its digest."""
+    others = [site_id for site_id in body.cohort if site_id not in bundles]
+    digests = body.bundle_digests if isinstance(body, pb.Train) else ()
+    if len(digests) != len(others):
+        raise ProtocolError("BAD_ENCODING", "not one digest for each bundle that is not told")
+    return dict(zip(others, digests, strict=True))
 
 
 def check_bundles(
@@ -134,10 +174,11 @@ def check_bundles(
         ProtocolError: ``PREKEY_STALE``, ``ROSTER_MISMATCH``, ``HOLDERS_MISMATCH``, ``KEY_INVALID`` or
             ``BAD_SIGNATURE``.
     """
+    roster_hash = terms.roster.hash
     for bundle in bundles.values():
         if (bundle.run_id, bundle.round_number, bundle.attempt) != (terms.run_id, *at):
             raise ProtocolError("PREKEY_STALE", "a bundle of another run, round or attempt")
-        if bundle.roster_hash != terms.roster.hash:
+        if bundle.roster_hash != roster_hash:
             raise ProtocolError("ROSTER_MISMATCH", "a bundle under another roster")
         if bundle.holders_hash != holders_hash:
             raise ProtocolError("HOLDERS_MISMATCH", "a bundle for other holders")
@@ -148,9 +189,18 @@ def check_bundles(
 
 
 def checked_survivors(
-    terms: Terms, facts: CohortFacts, digest: bytes, message: Sequence[pb.Survivor], *, own_id: str, own_hash: bytes
+    terms: Terms,
+    facts: CohortFacts,
+    digest: bytes,
+    message: Sequence[pb.Survivor],
+    *,
+    own_id: str,
+    own_hash: bytes,
+    graph: MaskGraph | None = None,
 ) -> tuple[Survivor, ...]:
     """The survivors that a ``Confirm`` or ``Unmask`` names, each proven by its own signature.
+
+    On a sparse graph only this site's neighbours are proven to it: the others are to theirs, who else give nothing.
 
     Raises:
         ProtocolError: ``SURVIVORS_INVALID``, ``SURVIVORS_TOO_FEW``, ``SELF_NOT_IN_SURVIVORS``, ``SURVIVOR_UNPROVEN``.
@@ -165,15 +215,26 @@ def checked_survivors(
         raise ProtocolError("SURVIVORS_TOO_FEW", f"{len(site_ids)} survivors, agreed: {facts.min_survivors}")
     if own_id not in site_ids:
         raise ProtocolError("SELF_NOT_IN_SURVIVORS", "this site's own vector is left out")
+    if graph is not None:
+        _check_graph_of(graph, own_id, site_ids)
     for survivor in named:
         if survivor.site_id == own_id:
             if survivor.vector_hash != own_hash:
                 raise ProtocolError("SURVIVOR_UNPROVEN", "a vector that this site did not send")
             continue
+        if graph is not None and not graph.are_neighbours(own_id, survivor.site_id):
+            continue
         statement = vector_statement(digest, survivor.site_id, survivor.vector_hash)
         if not holds(terms.roster.members[survivor.site_id], survivor.proof, "VECTOR", statement):
             raise ProtocolError("SURVIVOR_UNPROVEN", "a survivor that did not sign a vector for this cohort")
     return named
+
+
+def _check_graph_of(graph: MaskGraph, own_id: str, survivors: Sequence[str]) -> None:
+    if not own_neighbours_suffice(graph, own_id, set(survivors)):
+        raise ProtocolError("SURVIVORS_TOO_FEW", "too few of this site's neighbours survive")
+    if not graph.holds_together(survivors):
+        raise ProtocolError("SURVIVORS_TOO_FEW", "the honest survivors may fall into parts that share no masks")
 
 
 def check_confirmations(
@@ -183,14 +244,18 @@ def check_confirmations(
     confirmations: Sequence[pb.Confirmation],
     *,
     threshold: int,
+    own_id: str = "",
+    graph: MaskGraph | None = None,
 ) -> None:
-    """Refuse an ``Unmask`` whose survivors fewer than ``threshold`` of them have confirmed.
+    """Refuse an ``Unmask`` whose survivors fewer than ``threshold`` of them have confirmed: on a graph, of neighbours.
 
     Raises:
         ProtocolError: ``CONFIRM_QUORUM``.
     """
     site_ids = [confirmation.site_id for confirmation in confirmations]
     known = {survivor.site_id for survivor in survivors}
+    if graph is not None:
+        known &= set(graph.neighbours(own_id))
     if not is_ordered(site_ids) or not set(site_ids) <= known or len(site_ids) < threshold:
         raise ProtocolError("CONFIRM_QUORUM", f"{len(site_ids)} confirmations, {threshold} are needed")
     statement = confirm_statement(digest, survivors_hash(survivors))

@@ -13,21 +13,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.envelope import Vector
-from fedward.common.secagg import statements
+from fedward.common.secagg import demands, graph_views, statements
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.bundles import Bundle
 from fedward.common.secagg.frozen import FrozenSum, to_wire
+from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_views import NeighbourhoodRecovery
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.masks import apply_masks
 from fedward.common.secagg.opening import Opening
 from fedward.common.secagg.prekeys import PrekeyShelf
+from fedward.common.secagg.quorum import Quorum
 from fedward.common.secagg.recovery import Recovery
 from fedward.common.secagg.ring import RingVector, add_into, from_bytes
 from fedward.common.secagg.shares import is_share
@@ -96,30 +100,31 @@ class RoundCoordinator:
         upcoming: pb.Target | None = None,
         threads: int = 1,
     ) -> None:
-        self._packets = {
-            site_id: [shelf.packet(dealer, site_id) for dealer in in_order(cohort)] for site_id in in_order(cohort)
-        }
         filled = pb.Train()
         filled.CopyFrom(train)
-        floors, num_holders = terms.floors, len(shelf.holders.transport_keys)
         filled.cohort[:] = in_order(cohort)
-        required = terms.required_survivors(cohort)
-        filled.min_survivors = max(required, floors.min_survivors(len(cohort), num_holders))
-        filled.assumed_colluders = floors.colluders(len(cohort))
-        filled.graph_hash = ZERO_HASH
+        graph, num_holders = shelf.graph, len(shelf.holders.transport_keys)
+        filled.min_survivors = demands.least_survivors(terms, graph, cohort, num_holders)
+        filled.assumed_colluders = demands.colluders(terms, graph, cohort)
+        filled.graph_hash = demands.graph_hash(graph)
         filled.previous_sum_hash = train.previous_sum_hash or ZERO_HASH
         filled.bundles.extend(shelf.bundle(site_id).to_wire() for site_id in filled.cohort)
         if terms.profile is Profile.STRICT and upcoming is not None:
             filled.next.CopyFrom(upcoming)
-        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads)
-        floors.check_cohort(len(cohort), num_holders)
-        floors.check_floor(
-            num_cohort=len(cohort),
+        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads, graph)
+        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
+        demands.check_numbers(
+            terms,
+            graph,
+            cohort,
             num_holders=num_holders,
             min_survivors=filled.min_survivors,
             stated_colluders=filled.assumed_colluders,
-            required=required,
         )
+        self._packets = {
+            site_id: [shelf.packet(dealer, site_id) for dealer in self._opening.around(site_id)]
+            for site_id in filled.cohort
+        }
         self._phase = CoordinatorPhase.COLLECTING
         self._waiting = set(filled.cohort)
         self._deadline_s = now_s + deadlines.train_s
@@ -133,7 +138,9 @@ class RoundCoordinator:
         total: RingVector,
         deadlines: Deadlines,
         threads: int,
+        graph: MaskGraph | None,
     ) -> None:
+        self._graph = graph
         self._terms, self._train, self._target, self._upcoming = terms, train, target, upcoming
         self._total, self._deadlines, self._threads = total, deadlines, threads
         self._at = (train.header.round, train.header.attempt)
@@ -155,10 +162,19 @@ class RoundCoordinator:
         self._opening = Opening(
             bundles=self._bundles,
             digest=self._digest,
-            recovery=Recovery(
+            recovery=NeighbourhoodRecovery(graph)
+            if graph is not None
+            else Recovery(
                 threshold=target.threshold,
                 places={holder.site_id: place for place, holder in enumerate(target.holders, 1)},
             ),
+            graph=graph,
+        )
+        self._quorum = Quorum(
+            threshold=target.threshold,
+            holders=None
+            if graph is None
+            else {dealer: frozenset(graph.neighbours(dealer)) for dealer in self._bundles},
         )
 
     @classmethod
@@ -171,6 +187,7 @@ class RoundCoordinator:
         deadlines: Deadlines,
         now_s: float,
         threads: int = 1,
+        graph: MaskGraph | None = None,
     ) -> tuple[RoundCoordinator, tuple[Action, ...]]:
         """Go on after a crash from what was written down; the same requests are sent again.
 
@@ -181,6 +198,7 @@ class RoundCoordinator:
             deadlines: of the trips.
             now_s: monotonic seconds.
             threads: for taking off masks.
+            graph: of the run, where it is sparse.
 
         Raises:
             ProtocolError: ``ROUND_VOID``: nothing of use was written.
@@ -190,7 +208,7 @@ class RoundCoordinator:
         frozen = FrozenSum.from_entry(entries[EntryKind.FROZEN], total)
         self = cls.__new__(cls)
         self._packets = {}
-        self._begin(terms, frozen.train, frozen.target, frozen.next, total, deadlines, threads)
+        self._begin(terms, frozen.train, frozen.target, frozen.next, total, deadlines, threads, graph)
         self._collected.survivors = {survivor.site_id: survivor for survivor in frozen.survivors}
         self._collected.complaints = set(frozen.complaints)
         confirmed = entries.get(EntryKind.CONFIRMED)
@@ -225,11 +243,22 @@ class RoundCoordinator:
 
     def train_for(self, site_id: str) -> pb.Train:
         """The ``Train`` of one site: the common one, with the packets that are for it."""
+        if self._graph is not None:
+            bare, bundles, digests = self._parts
+            return graph_views.train_for(self._graph, bare, bundles, digests, self._packets[site_id], site_id)
         body = pb.Train()
         body.CopyFrom(self._train)
         if self._terms.profile is not Profile.STRICT:
             body.packets[:] = self._packets[site_id]
         return body
+
+    @cached_property
+    def _parts(self) -> tuple[pb.Train, dict[str, pb.Bundle], Mapping[str, bytes]]:
+        """What a cohort on a sparse graph is told, apart: all but the bundles, the bundles, their digests."""
+        bare = pb.Train()
+        bare.CopyFrom(self._train)
+        bare.ClearField("bundles")
+        return bare, dict(zip(self._train.cohort, self._train.bundles, strict=True)), self._facts.bundles
 
     def mask_for(self) -> pb.Mask:
         """What tells a late cohort whom it is made of; the same for every site."""
@@ -332,6 +361,8 @@ class RoundCoordinator:
             return ()
         if self._terms.profile is Profile.STRICT:
             return self._open(())
+        if self._graph is not None and not self._can_open(self._graph):
+            return self._void("ROUND_VOID")
         unreadable = [dealer for dealer in self._bundles if self._readable(dealer) < self._target.threshold]
         if unreadable:  # the next attempt goes without them
             return (*(Fault(dealer, "", "SHARE_UNREADABLE") for dealer in unreadable), *self._void("ROUND_VOID"))
@@ -346,10 +377,15 @@ class RoundCoordinator:
         entry = frozen.entry(self._terms.run_id, survivors_hash(self._survivors))
         return (Persist(entry), *self._after_freezing(now_s))
 
+    def _can_open(self, graph: MaskGraph) -> bool:
+        """Whether the survivors are such as each of them accepts, on a sparse graph."""
+        survivors = self._collected.survivors
+        return self._quorum.is_met(survivors) and graph.holds_together(survivors)
+
     def _readable(self, dealer: str) -> int:
         """Survivors that hold a readable packet of ``dealer``."""
         complaining = {holder for accused, holder in self._collected.complaints if accused == dealer}
-        return len(set(self._collected.survivors) - complaining)
+        return self._quorum.of(dealer, set(self._collected.survivors) - complaining)
 
     @property
     def _survivor_ids(self) -> tuple[str, ...]:
@@ -365,7 +401,10 @@ class RoundCoordinator:
             return self._ask_unmask(now_s)
         self._next_trip(CoordinatorPhase.CONFIRMING, self._collected.survivors, now_s)
         body = pb.Confirm(header=self._header(), cohort_digest=self._digest, survivors=to_wire(self._survivors))
-        return tuple(Send(site_id, body) for site_id in in_order(self._waiting))
+        return tuple(
+            Send(site_id, body if self._graph is None else graph_views.confirm_for(self._graph, body, site_id))
+            for site_id in in_order(self._waiting)
+        )
 
     def _next_trip(self, phase: CoordinatorPhase, sites: Mapping[str, object], now_s: float) -> None:
         self._phase = phase
@@ -391,8 +430,8 @@ class RoundCoordinator:
         return ()
 
     def _end_confirming(self, is_over: bool, now_s: float) -> tuple[Action, ...]:
-        to_come = 0 if is_over else len(self._waiting)
-        if len(self._confirmations) + to_come < self._target.threshold:
+        to_come = set() if is_over else self._waiting
+        if not self._quorum.is_met(to_come | set(self._confirmations)):
             return self._void("ROUND_VOID")
         if not is_over:
             return ()
@@ -429,17 +468,18 @@ class RoundCoordinator:
         asked = self._confirmations if self._terms.profile is Profile.RESILIENT_MALICIOUS else self._collected.survivors
         self._next_trip(CoordinatorPhase.UNMASKING, asked, now_s)
         body = self._unmask()
-        return tuple(Send(site_id, body) for site_id in in_order(self._waiting))
+        return tuple(
+            Send(site_id, body if self._graph is None else graph_views.unmask_for(self._graph, body, site_id))
+            for site_id in in_order(self._waiting)
+        )
 
     def _take_shares(self, site_id: str, body: pb.UnmaskReply) -> tuple[Action, ...]:
         if self._phase not in (CoordinatorPhase.UNMASKING, CoordinatorPhase.OPEN) or site_id not in self._waiting:
             raise ProtocolError("LATE", "shares that nobody waits for")
-        num_survivors = len(self._collected.survivors)
+        given = self._opening.around(site_id)
+        num_survivors = sum(member in self._collected.survivors for member in given)
         counts = len(body.seed_shares), len(body.key_shares)
-        if body.survivors_hash != self._frozen_hash or counts != (
-            num_survivors,
-            len(self._bundles) - num_survivors,
-        ):
+        if body.survivors_hash != self._frozen_hash or counts != (num_survivors, len(given) - num_survivors):
             raise ProtocolError("DIGEST_MISMATCH", "shares for other survivors")
         if not all(share == b"" or is_share(share) for share in (*body.seed_shares, *body.key_shares)):
             raise ProtocolError("BAD_ENCODING", "a share that is no field element")
@@ -449,7 +489,7 @@ class RoundCoordinator:
         return (Prekeyed(site_id, body.next),) if body.HasField("next") else ()
 
     def _end_unmasking(self, is_over: bool) -> tuple[Action, ...]:
-        if len(self._replies) >= self._target.threshold:
+        if self._quorum.is_met(self._replies):
             secrets, missing = self._opening.rebuild(self._survivor_ids, self._replies)
             faults = tuple(Fault(dealer, holder) for dealer, holder in self._opening.faults)
             if not missing:
@@ -459,8 +499,8 @@ class RoundCoordinator:
             if is_over:
                 hopeless = tuple(Fault(dealer, "") for dealer in missing)
                 return (*faults, *hopeless, *self._void("ROUND_VOID"))
-        to_come = 0 if is_over else len(self._waiting)
-        return self._void("ROUND_VOID") if len(self._replies) + to_come < self._target.threshold else ()
+        to_come = set() if is_over else self._waiting
+        return () if self._quorum.is_met(to_come | set(self._replies)) else self._void("ROUND_VOID")
 
     def _open(self, faults: tuple[Action, ...]) -> tuple[Action, ...]:
         quantiser = self._ring.quantiser

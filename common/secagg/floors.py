@@ -15,7 +15,7 @@ from fedward.common.errors import ProtocolError
 from fedward.common.secagg.thresholds import MIN_HONEST, Profile, shamir_threshold
 
 MAX_SITES = 64
-"""Above it the mask graph must be sparse, which is not built yet."""
+"""Above it the mask graph is sparse (``graph``), and these floors hold no longer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +35,10 @@ class Floors:
 
     def colluders(self, num_cohort: int) -> int:
         """n_C that is reckoned with."""
-        return max(self.least_colluders, self._agreed_colluders(num_cohort))
+        return max(self.least_colluders, self.agreed_colluders(num_cohort))
 
-    def _agreed_colluders(self, num_cohort: int) -> int:
+    def agreed_colluders(self, num_cohort: int) -> int:
+        """n_C of the plan alone, the same for all."""
         if self.assumed_colluders is not None:
             return self.assumed_colluders
         if self.allow_two_sites and num_cohort <= 2:

@@ -34,6 +34,8 @@ class EntryKind(StrEnum):
     """Shares may have left: the survivors' hash."""
     FROZEN = "frozen"
     """At the coordinator, the sum is closed: survivors' hash; detail and bulk: all that opening it needs."""
+    GRAPH = "graph"
+    """A contribution to the mask graph was shown, once a run, at (0, 0): hash of the list of commitments it was for."""
 
 
 _CODES = {
@@ -43,6 +45,7 @@ _CODES = {
     EntryKind.CONFIRMED: "SURVIVORS_CHANGED",
     EntryKind.RELEASED: "SURVIVORS_CHANGED",
     EntryKind.FROZEN: "SURVIVORS_CHANGED",
+    EntryKind.GRAPH: "GRAPH_MISMATCH",
 }
 
 

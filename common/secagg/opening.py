@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import keys
 from fedward.common.secagg.bundles import Bundle, self_commitment
+from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_views import NeighbourhoodRecovery
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.recovery import Recovery
 from fedward.common.secagg.statements import in_order
@@ -21,11 +23,17 @@ class Opening:
         bundles: of the cohort, by site id.
         digest: of the cohort.
         recovery: of this round.
+        graph: of the run, where it is sparse.
     """
 
     bundles: Mapping[str, Bundle]
     digest: bytes
-    recovery: Recovery
+    recovery: Recovery | NeighbourhoodRecovery
+    graph: MaskGraph | None = None
+
+    def around(self, site_id: str) -> tuple[str, ...]:
+        """The members of the cohort of whose secrets a site may hold shares, in order: for each it gives one."""
+        return in_order(self.bundles) if self.graph is None else self.graph.around(site_id, self.bundles)
 
     @property
     def faults(self) -> tuple[tuple[str, str], ...]:
@@ -36,14 +44,20 @@ class Opening:
         self, survivors: Sequence[str], replies: Mapping[str, pb.UnmaskReply]
     ) -> tuple[dict[str, bytes], tuple[str, ...]]:
         """Each survivor's seed and each dropped site's private mask key; and dealers whose shares do not suffice."""
-        dropped = [site_id for site_id in in_order(self.bundles) if site_id not in survivors]
+        alive = set(survivors)
+        seeds: dict[str, dict[str, bytes]] = {dealer: {} for dealer in survivors}
+        mask_keys: dict[str, dict[str, bytes]] = {d: {} for d in in_order(self.bundles) if d not in alive}
+        for holder, reply in replies.items():
+            given = self.around(holder)
+            for dealer, share in zip((d for d in given if d in alive), reply.seed_shares, strict=True):
+                seeds[dealer][holder] = share
+            for dealer, share in zip((d for d in given if d not in alive), reply.key_shares, strict=True):
+                mask_keys[dealer][holder] = share
         secrets: dict[str, bytes] = {}
         missing: list[str] = []
-        for place, dealer in enumerate(survivors):
-            shares = {holder: reply.seed_shares[place] for holder, reply in replies.items()}
+        for dealer, shares in seeds.items():
             self._rebuild_one(dealer, shares, self._is_seed_of(dealer), secrets, missing)
-        for place, dealer in enumerate(dropped):
-            shares = {holder: reply.key_shares[place] for holder, reply in replies.items()}
+        for dealer, shares in mask_keys.items():
             self._rebuild_one(dealer, shares, self._is_key_of(dealer), secrets, missing)
         return secrets, tuple(missing)
 
@@ -61,6 +75,8 @@ class Opening:
                 continue
             private = AgreementKey.from_secret(secrets[gone])
             for site_id in survivors:
+                if self.graph is not None and not self.graph.are_neighbours(gone, site_id):
+                    continue
                 public = self.bundles[site_id].mask_key
                 key = keys.pair_key(private, public, cohort=self.digest, own_id=gone, peer_id=site_id)
                 # The lower of the two added it, so it is taken away where the survivor is the lower one.

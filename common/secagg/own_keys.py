@@ -45,6 +45,8 @@ def open_packets(
     for dealer, packet in zip(in_order(bundles), packets, strict=False):
         if dealer == site_id:
             pair = own.own_shares
+            if own.holders.common_hash:  # no holder of its own secrets
+                continue
         else:
             dealer_key = own.holders.transport_keys[dealer]
             pair = open_dealt(bundles[dealer], packet, holder=site_id, own=transport, dealer_key=dealer_key)

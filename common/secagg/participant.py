@@ -23,6 +23,8 @@ from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import cohort_checks, own_keys, statements
 from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal
+from fedward.common.secagg.graph import MaskGraph, require_graph
+from fedward.common.secagg.graph_part import GraphPart
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.masks import apply_masks
@@ -76,6 +78,10 @@ class Participant:
         )
         return self.transport.public, statements.sign(self.identity, "TRANSPORT", statement)
 
+    def graph_fields(self) -> tuple[bytes, bytes]:
+        """Commitment to this site's part in a mask graph, and signature, for ``PlanAccept``; empty without a graph."""
+        return self._part.accept_fields(self.identity)
+
     def receive(self, state: State, raw: bytes, *, check: Check) -> Step:
         """Answer one request of the coordinator.
 
@@ -98,6 +104,8 @@ class Participant:
         known = state.answers.get(request)
         if known is not None:
             return Step(state=state, reply=known)
+        if isinstance(body, pb.Graph) and self.terms.is_sparse:
+            return self._on_graph(state, at, body, request)
         if isinstance(body, pb.Prekey):
             return self._on_prekey(state, at, body, request)
         if isinstance(body, pb.Train):
@@ -112,9 +120,21 @@ class Participant:
 
     # ------------------------------------------------------------------------------------------------ trips
 
+    def _on_graph(self, state: State, at: RoundPosition, body: pb.Graph, request: Request) -> Step:
+        """Show this site's part in the mask graph, for one list of commitments: that is fixed before, and for good."""
+        if at != (0, 0):
+            raise ProtocolError("ROUND_ORDER", "the mask graph is agreed on before the first round")
+        listed = self._part.checked_list(body.members, state.graph_list)
+        entries = () if state.graph_list else (self._entry(at, EntryKind.GRAPH, listed),)
+        shown = pb.GraphReply(header=self._header(at), request_hash=request[1], shown=self._part.shown)
+        reply = codec.seal(self.identity, shown)
+        return Step(state=replace(state, graph_list=listed).answered(request, reply), entries=entries, reply=reply)
+
     def _on_prekey(self, state: State, at: RoundPosition, body: pb.Prekey, request: Request) -> Step:
         if at != (body.target.round, body.target.attempt):
             raise ProtocolError("BAD_ENCODING", "header and target differ")
+        graph = self._part.checked_graph(body.reveals, pinned=state.graph_list, known=state.graph)
+        state = replace(state, graph=graph)
         target = self._target(state, body.target)
         # Superseded: nothing of an earlier attempt can be opened from here on.
         state, dealing, entry = self._arm(replace(state.without_secrets(Phase.ARMED), answers={}), target)
@@ -129,7 +149,8 @@ class Participant:
         own = state.armed.get(at)
         if own is None:
             raise ProtocolError("PREKEY_UNKNOWN", "no bundle of this site for this position, or its secrets are gone")
-        facts, bundles = cohort_checks.checked_cohort(self.terms, at, body, own=own)
+        graph = self._graph(state)
+        facts, bundles = cohort_checks.checked_cohort(self.terms, at, body, own=own, graph=graph)
         upcoming = self._upcoming(state, at, body.next if body.HasField("next") else None)
         if upcoming is not None and self.terms.profile is not Profile.STRICT:
             raise ProtocolError("BAD_ENCODING", "the next bundle goes with the last reply of a round")
@@ -252,7 +273,7 @@ class Participant:
 
     def _on_confirm(self, state: State, at: RoundPosition, body: pb.Confirm, request: Request) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
-        _, survivors_hash = self._survivors(engagement, body.survivors)
+        _, survivors_hash = self._survivors(state, engagement, body.survivors)
         self._require_open(state, engagement)
         state = replace(state, phase=Phase.CONFIRMED, engagement=replace(engagement, survivors_hash=survivors_hash))
         statement = statements.confirm_statement(engagement.digest, survivors_hash)
@@ -272,13 +293,19 @@ class Participant:
 
     def _on_unmask(self, state: State, at: RoundPosition, body: pb.Unmask, request: Request) -> Step:
         engagement = self._engaged(state, at, body.cohort_digest)
-        survivors, survivors_hash = self._survivors(engagement, body.survivors)
+        survivors, survivors_hash = self._survivors(state, engagement, body.survivors)
         secrets = self._require_open(state, engagement)
         if self.terms.profile is Profile.RESILIENT_MALICIOUS:
             if state.phase is not Phase.CONFIRMED:
                 raise ProtocolError("CONFIRM_MISSING", "these survivors were not confirmed")
             cohort_checks.check_confirmations(
-                self.terms, engagement.digest, survivors, body.confirmations, threshold=engagement.threshold
+                self.terms,
+                engagement.digest,
+                survivors,
+                body.confirmations,
+                threshold=engagement.threshold,
+                own_id=self.site_id,
+                graph=self._graph(state),
             )
         elif body.confirmations:
             raise ProtocolError("BAD_ENCODING", "this profile has no confirmations")
@@ -293,6 +320,14 @@ class Participant:
         return Step(state=state.answered(request, reply), entries=tuple(entries), reply=reply)
 
     # ------------------------------------------------------------------------------------------------ parts
+
+    @property
+    def _part(self) -> GraphPart:
+        return GraphPart(terms=self.terms, site_id=self.site_id, transport=self.transport)
+
+    def _graph(self, state: State) -> MaskGraph | None:
+        """Of a run that has one."""
+        return require_graph(state.graph) if self.terms.is_sparse else None
 
     def _header(self, at: RoundPosition) -> pb.Header:
         return self.terms.position(at).header(self.site_id)
@@ -318,7 +353,12 @@ class Participant:
         if at in state.prekeyed:
             raise ProtocolError("PREKEY_EXISTS", "a second bundle for one position")
         holders = cohort_checks.checked_holders(
-            self.terms, target, own_id=self.site_id, own_key=self.transport.public, pinned=state.transport_keys
+            self.terms,
+            target,
+            own_id=self.site_id,
+            own_key=self.transport.public,
+            pinned=state.transport_keys,
+            graph=self._graph(state),
         )
         return NextBundle(position=at, holders=holders)
 
@@ -378,7 +418,9 @@ class Participant:
             raise ProtocolError("ATTEMPT_CLOSED", "the secrets of this attempt are gone")
         return engagement
 
-    def _survivors(self, engagement: Engagement, message: Sequence[pb.Survivor]) -> tuple[tuple[Survivor, ...], bytes]:
+    def _survivors(
+        self, state: State, engagement: Engagement, message: Sequence[pb.Survivor]
+    ) -> tuple[tuple[Survivor, ...], bytes]:
         survivors = cohort_checks.checked_survivors(
             self.terms,
             engagement.facts,
@@ -386,6 +428,7 @@ class Participant:
             message,
             own_id=self.site_id,
             own_hash=engagement.vector_hash,
+            graph=self._graph(state),
         )
         survivors_hash = statements.survivors_hash(survivors)
         if engagement.survivors_hash not in (b"", survivors_hash):

@@ -11,6 +11,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import bundles as dealt
 from fedward.common.secagg.bundles import Bundle, Dealing, Holders
 from fedward.common.secagg.cohort_checks import check_bundles
+from fedward.common.secagg.graph import MaskGraph
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RoundPosition, Terms
@@ -25,15 +26,18 @@ class TransportKey:
     signature: bytes
 
 
-def target_for(at: RoundPosition, transport_keys: Mapping[str, TransportKey]) -> pb.Target:
-    """What the sites are asked to make bundles for: all of them hold shares."""
+def target_for(
+    at: RoundPosition, transport_keys: Mapping[str, TransportKey], graph: MaskGraph | None = None
+) -> pb.Target:
+    """What the sites are asked to make bundles for: all of them hold shares; on a sparse graph, of their neighbours."""
     holders = [
         pb.Holder(
             site_id=site_id, transport_key=transport_keys[site_id].key, signature=transport_keys[site_id].signature
         )
         for site_id in in_order(transport_keys)
     ]
-    return pb.Target(round=at[0], attempt=at[1], threshold=shamir_threshold(len(holders)), holders=holders)
+    threshold = shamir_threshold(len(holders)) if graph is None else graph.threshold
+    return pb.Target(round=at[0], attempt=at[1], threshold=threshold, holders=holders)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,14 +46,17 @@ class PrekeyShelf:
 
     terms: Terms
     target: pb.Target
+    graph: MaskGraph | None = None
+    """Where it is sparse."""
     holders: Holders = field(init=False)
-    _places: dict[str, int] = field(init=False)
+    _places: dict[str, dict[str, int]] = field(init=False, default_factory=dict)
+    """By dealer, the places of its packets."""
     _dealings: dict[str, Dealing] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         keys = {holder.site_id: holder.transport_key for holder in self.target.holders}
-        self.holders = Holders(threshold=self.target.threshold, transport_keys=keys)
-        self._places = {site_id: place for place, site_id in enumerate(self.holders.ids)}
+        common = b"" if self.graph is None else self.graph.holders_hash
+        self.holders = Holders(threshold=self.target.threshold, transport_keys=keys, common_hash=common)
 
     @property
     def position(self) -> RoundPosition:
@@ -76,7 +83,7 @@ class PrekeyShelf:
             if known == dealing:
                 return
             raise ProtocolError("PREKEY_EXISTS", "a second bundle of one site")
-        expected = 0 if self.terms.profile is Profile.STRICT else len(self.holders.transport_keys) - 1
+        expected = 0 if self.terms.profile is Profile.STRICT else len(self._readers(site_id))
         if len(dealing.packets) != expected or dealing.bundle.shares_hash != dealt.shares_hash(dealing.packets):
             raise ProtocolError("BAD_ENCODING", "the packets are not those that the bundle names")
         check_bundles(self.terms, self.position, {site_id: dealing.bundle}, holders_hash=self.holders.hash)
@@ -94,9 +101,15 @@ class PrekeyShelf:
         """From one site to another; empty from a site to itself, and under ``strict``."""
         if dealer == holder or self.terms.profile is Profile.STRICT:
             return b""
-        # The dealer's own place is left out of its packets.
-        place = self._places[holder] - (self._places[holder] > self._places[dealer])
-        return self._dealings[dealer].packets[place]
+        if dealer not in self._places:
+            self._places[dealer] = {reader: place for place, reader in enumerate(self._readers(dealer))}
+        return self._dealings[dealer].packets[self._places[dealer][holder]]
+
+    def _readers(self, dealer: str) -> tuple[str, ...]:
+        """The sites that a dealer's packets are for, in their order."""
+        if self.graph is not None:
+            return self.graph.neighbours(dealer)
+        return tuple(site_id for site_id in self.holders.ids if site_id != dealer)
 
 
 __all__ = ["PrekeyShelf", "target_for", "TransportKey"]

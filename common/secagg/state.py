@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
+from fedward.common.secagg.graph import MaskGraph
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.keys import SharePair
 from fedward.common.secagg.terms import RoundPosition
@@ -106,6 +107,10 @@ class State:
     pending: Pending | None = None
     answers: Mapping[tuple[str, bytes], bytes] = field(default_factory=dict, repr=False)
     """Type and body hash of a request to the reply it got: bodies of two types may be the same bytes."""
+    graph_list: bytes = b""
+    """Hash of the list of commitments for which the contribution to the mask graph was shown; empty: it was not."""
+    graph: MaskGraph | None = None
+    """Of the run, once agreed on; a sparse one. Forgotten with the process, for it is told with every ``Prekey``."""
 
     def arm(self, own: OwnBundle) -> State:
         """With one more bundle laid in."""
@@ -160,7 +165,8 @@ def restored(entries: Iterable[JournalEntry]) -> State:
     used = [(entry.round_number, entry.attempt) for entry in written if entry.kind is EntryKind.ACCEPTED]
     last = max(used, default=(0, -1))
     made = {(entry.round_number, entry.attempt) for entry in written if entry.kind is EntryKind.PREKEY}
-    return State(last=last, prekeyed=frozenset(at for at in made if at > last))
+    shown = next((entry.digest for entry in written if entry.kind is EntryKind.GRAPH), b"")
+    return State(last=last, prekeyed=frozenset(at for at in made if at > last), graph_list=shown)
 
 
 __all__ = ["Engagement", "MAX_ANSWERS", "MAX_ARMED", "NextBundle", "Pending", "Phase", "restored", "Secrets", "State"]

@@ -9,7 +9,7 @@ from typing import Literal
 from fedward.common.identity import Identity, verify
 from fedward.common.secagg.transcript import Field, digest
 
-Kind = Literal["TRANSPORT", "BUNDLE", "VECTOR", "CONFIRM"]
+Kind = Literal["TRANSPORT", "BUNDLE", "VECTOR", "CONFIRM", "GRAPH"]
 
 
 def sign(identity: Identity, kind: Kind, statement: bytes) -> bytes:

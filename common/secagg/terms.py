@@ -61,10 +61,14 @@ class Terms:
     """Sites that the plan names; None: all of the roster. Others cannot be in a cohort, nor hold shares."""
     late_cohort: bool = False
     """``strict`` only: the cohort is told to those who have trained already."""
+    is_sparse: bool = False
+    """Too many sites for everybody to share a mask with everybody: the run has a mask graph."""
 
     def __post_init__(self) -> None:
         if self.late_cohort and self.profile is not Profile.STRICT:
             raise ConfigError("late_cohort is for the profile strict", hint="The other profiles bear lost sites.")
+        if self.is_sparse and self.profile is Profile.STRICT:
+            raise ConfigError("the profile strict has no sparse mask graph", hint="Take the profile resilient.")
 
     @property
     def profile(self) -> Profile:
@@ -129,9 +133,23 @@ class Terms:
             raise ProtocolError("PLAN_MISMATCH", "a layout value differs from the accepted plan")
 
     def facts(
-        self, at: RoundPosition, body: CohortMessage, *, holders_hash: bytes, bundles: Mapping[str, Bundle]
+        self,
+        at: RoundPosition,
+        body: CohortMessage,
+        *,
+        holders_hash: bytes,
+        bundles: Mapping[str, Bundle],
+        digests: Mapping[str, bytes] | None = None,
     ) -> CohortFacts:
-        """What the cohort of ``body`` must have been told alike."""
+        """What the cohort of ``body`` must have been told alike.
+
+        Args:
+            at: round and attempt.
+            body: names the cohort.
+            holders_hash: that all bundles name.
+            bundles: by site.
+            digests: of the bundles of sites that share nothing with this one.
+        """
         return CohortFacts(
             run_id=self.run_id,
             roster_hash=self.roster.hash,
@@ -150,7 +168,7 @@ class Terms:
             min_survivors=body.min_survivors,
             assumed_colluders=body.assumed_colluders,
             graph_hash=body.graph_hash or ZERO_HASH,
-            bundles={site_id: bundle.digest() for site_id, bundle in bundles.items()},
+            bundles={site_id: bundle.digest() for site_id, bundle in bundles.items()} | dict(digests or {}),
         )
 
 

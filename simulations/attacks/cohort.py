@@ -20,16 +20,19 @@ from fedward.common.errors import ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import plain, ring
+from fedward.common.secagg import graph_seed, graph_views, plain, ring
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.coordinator import Deadlines, RoundCoordinator
-from fedward.common.secagg.floors import Floors
+from fedward.common.secagg.floors import MAX_SITES, Floors
+from fedward.common.secagg.graph import MaskGraph
+from fedward.common.secagg.graph_seed import Commitment
 from fedward.common.secagg.journal import JournalEntry, MemoryJournal
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.participant import Check, Participant, Step
 from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.state import Engagement, State
+from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RingTerms, RoundPosition, Terms
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
@@ -108,6 +111,8 @@ class Cohort:
     late_cohort: bool = False
     required: int = 0
     first_round: int = 1
+    is_sparse: bool | None = None
+    """Whether the run has a sparse mask graph; None: if it has more sites than share with everybody."""
     check: Check = unchecked
     """Asked by every site before it accepts a cohort."""
     heard: list[tuple[str, bytes]] = field(default_factory=list)
@@ -147,6 +152,7 @@ class Cohort:
             late_cohort=self.late_cohort,
             required_survivors=lambda _: self.required,
             first_round=self.first_round,
+            is_sparse=self.count > MAX_SITES if self.is_sparse is None else self.is_sparse,
         )
 
     @cached_property
@@ -170,6 +176,42 @@ class Cohort:
         """As the sites' ``PlanAccept`` states them."""
         return {name: TransportKey(*site.participant.accept_fields()) for name, site in self.sites.items()}
 
+    # ------------------------------------------------------------------------------------------------ mask graph
+
+    @cached_property
+    def members(self) -> dict[str, Commitment]:
+        """What the sites commit to, as their ``PlanAccept`` states it."""
+        return {name: Commitment(*site.participant.graph_fields()) for name, site in self.sites.items()}
+
+    def graph_request(self) -> pb.Graph:
+        """For the sites' parts in the mask graph."""
+        members = [
+            pb.GraphMember(site_id=name, commitment=self.members[name].value, signature=self.members[name].signature)
+            for name in in_order(self.members)
+        ]
+        return pb.Graph(header=self.header((0, 0)), members=members)
+
+    @cached_property
+    def shown(self) -> dict[str, bytes]:
+        """What the sites contribute, by an extra trip."""
+        request = self.graph_request()
+        replies = {name: self.opened(name, self.ask(name, request)).body for name in in_order(self.members)}
+        return {name: expected(pb.GraphReply, body).shown for name, body in replies.items()}
+
+    @cached_property
+    def graph(self) -> MaskGraph | None:
+        """Of the run, if it is sparse."""
+        if not self.terms.is_sparse:
+            return None
+        return graph_seed.graph_of(self.terms, self.shown, num_committed=len(self.members))
+
+    def reveals(self) -> list[pb.GraphReveal]:
+        """As they go with a request for bundles."""
+        if self.graph is None:
+            return []
+        commitments = {name: stated.value for name, stated in self.members.items()}
+        return list(graph_seed.reveals_of(self.shown, commitments))
+
     # ------------------------------------------------------------------------------------------------ messages
 
     def header(self, at: RoundPosition = FIRST) -> pb.Header:
@@ -186,11 +228,14 @@ class Cohort:
 
     def target(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> pb.Target:
         """For bundles of these sites, or of all."""
-        return target_for(at, {name: self.transport_keys[name] for name in names or self.names})
+        return target_for(at, {name: self.transport_keys[name] for name in names or self.names}, self.graph)
 
-    def prekey(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> pb.Prekey:
-        """The extra trip for bundles."""
-        return pb.Prekey(header=self.header(at), target=self.target(at, names))
+    def prekey(self, at: RoundPosition = FIRST, names: Iterable[str] = (), *, to: str = "") -> pb.Prekey:
+        """The extra trip for bundles; on a sparse graph the request is each site's own."""
+        target = self.target(at, names)
+        if self.graph is not None and to:
+            target = graph_views.target_for(self.graph, target, to)
+        return pb.Prekey(header=self.header(at), target=target, reveals=self.reveals())
 
     def train(self, at: RoundPosition = FIRST, num_cohort: int = 0) -> pb.Train:
         """As the plan prescribes it, without the cohort's keys."""
@@ -210,9 +255,10 @@ class Cohort:
     def shelf(self, at: RoundPosition = FIRST, names: Iterable[str] = ()) -> PrekeyShelf:
         """Bundles of the sites, by an extra trip."""
         request = self.prekey(at, names)
-        shelf = PrekeyShelf(terms=self.terms, target=request.target)
+        shelf = PrekeyShelf(terms=self.terms, target=request.target, graph=self.graph)
         for holder in request.target.holders:
-            reply = self.ask(holder.site_id, request)
+            own = request if self.graph is None else self.prekey(at, names, to=holder.site_id)
+            reply = self.ask(holder.site_id, own)
             body = expected(pb.PrekeyReply, self.opened(holder.site_id, reply).body)
             shelf.put(holder.site_id, body.dealing)
         return shelf

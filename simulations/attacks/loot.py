@@ -49,14 +49,20 @@ class Loot:
             self.seed_shares.setdefault(dealer.commitment, {})[x] = pair.seed
             self.key_shares.setdefault(dealer.mask_key, {})[x] = pair.mask_key
 
-    def add_reply(self, bundles: Mapping[str, Bundle], survivors: Iterable[str], x: int, reply: pb.UnmaskReply) -> None:
-        """The shares that a holder released."""
+    def add_reply(
+        self,
+        bundles: Mapping[str, Bundle],
+        survivors: Iterable[str],
+        places: Mapping[str, int],
+        reply: pb.UnmaskReply,
+    ) -> None:
+        """The shares that a holder released; ``places`` are its x-coordinates, by dealer."""
         alive = in_order(set(survivors) & set(bundles))
         gone = [site_id for site_id in in_order(bundles) if site_id not in alive]
         for site_id, share in zip(alive, reply.seed_shares, strict=True):
-            self.seed_shares.setdefault(bundles[site_id].commitment, {})[x] = share
+            self.seed_shares.setdefault(bundles[site_id].commitment, {})[places[site_id]] = share
         for site_id, share in zip(gone, reply.key_shares, strict=True):
-            self.key_shares.setdefault(bundles[site_id].mask_key, {})[x] = share
+            self.key_shares.setdefault(bundles[site_id].mask_key, {})[places[site_id]] = share
 
     def rebuild(self, bundles: Iterable[Bundle]) -> None:
         """Every secret of these bundles that the shares give; a threshold need not be known, the check tells."""

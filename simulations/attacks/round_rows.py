@@ -137,7 +137,7 @@ def pool(scene: Scene) -> bool:
     def overhear(name: str, raw: bytes) -> bytes:
         body = scene.cohort.opened(name, raw).body
         if isinstance(body, pb.UnmaskReply):
-            scene.loot.add_reply(seen.bundles, scene.names, scene.place(name), body)
+            scene.loot.add_reply(seen.bundles, scene.names, dict.fromkeys(seen.bundles, scene.place(name)), body)
         return raw
 
     seen = scene.sightings[-1]

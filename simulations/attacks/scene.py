@@ -9,7 +9,7 @@ import numpy as np
 
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.secagg import ring, statements
+from fedward.common.secagg import graph_views, ring, statements
 from fedward.common.secagg.bundles import Bundle, open_dealt
 from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.frozen import to_wire
@@ -94,6 +94,18 @@ class Scene:
         """A holder's x-coordinate."""
         return self.names.index(name) + 1
 
+    def place_with(self, name: str, dealer: str) -> int:
+        """A holder's x-coordinate among those of one dealer: on a sparse graph each has its own; 0: none."""
+        graph = self.cohort.graph
+        if graph is None:
+            return self.place(name)
+        return 0 if name == dealer else graph.neighbours(dealer).index(name) + 1
+
+    def near(self, name: str, names: Iterable[str]) -> tuple[str, ...]:
+        """Those that a site shares secrets with, itself among them."""
+        given = tuple(names)
+        return given if self.cohort.graph is None else self.cohort.graph.around(name, given)
+
     def is_recovered(self) -> bool:
         """Whether the server can tell one vector of the victim from all it has."""
         for seen in self.sightings:
@@ -137,7 +149,7 @@ class Scene:
         site = self.cohort.sites[name]
         own = site.state.armed[shelf.position]
         self.loot.add_key(own.mask)
-        for dealer in () if self.is_strict else shelf.ready:
+        for dealer in () if self.is_strict else self.near(name, shelf.ready):
             pair = own.own_shares
             if dealer != name:
                 pair = open_dealt(
@@ -147,7 +159,7 @@ class Scene:
                     own=site.participant.transport,
                     dealer_key=shelf.holders.transport_keys[dealer],
                 )
-            self.loot.add_pair(shelf.bundle(dealer), self.place(name), pair)
+            self.loot.add_pair(shelf.bundle(dealer), self.place_with(name, dealer), pair)
 
     def ask_bundle(self, name: str, body: pb.Prekey) -> pb.Dealing:
         """What one site deals for a target."""
@@ -216,12 +228,13 @@ class Scene:
         self, name: str, survivors: list[pb.Survivor], confirmations: Iterable[pb.Confirmation] = ()
     ) -> pb.Unmask:
         """The request for shares, under the cohort digest that this site answered."""
-        return pb.Unmask(
+        body = pb.Unmask(
             header=self.cohort.header(self._position(name)),
             cohort_digest=self._engagement(name).digest,
             survivors=survivors,
             confirmations=confirmations,
         )
+        return body if self.cohort.graph is None else graph_views.unmask_for(self.cohort.graph, body, name)
 
     def confirm(self, name: str, survivors: list[pb.Survivor]) -> pb.Confirm:
         """The request to confirm survivors."""
@@ -241,7 +254,8 @@ class Scene:
         bundles = self._engagement(name).bundles
         reply = self.cohort.ask(name, self.unmask(name, survivors, confirmations))
         body = expected(pb.UnmaskReply, self.cohort.opened(name, reply).body)
-        self.loot.add_reply(bundles, [entry.site_id for entry in survivors], self.place(name), body)
+        places = {dealer: self.place_with(name, dealer) for dealer in bundles}
+        self.loot.add_reply(bundles, [entry.site_id for entry in survivors], places, body)
         return body
 
     def open_with(self, names: Iterable[str], survivors: list[pb.Survivor]) -> None:

@@ -60,6 +60,8 @@ BODIES: list[Body] = [
         previous_sum_hash=b"p" * 32,
         graph_hash=b"g" * 32,
     ),
+    pb.Graph(header=HEADER, members=[pb.GraphMember(site_id="alpha", commitment=b"c" * 32, signature=b"x" * 64)]),
+    pb.GraphReply(header=HEADER, request_hash=b"h" * 32, shown=b"r" * 32),
 ]
 END = pb.RunEnd(header=HEADER, model_digest=b"m" * 32)
 REPLY = pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH)

@@ -6,6 +6,7 @@ from google.protobuf.message import Message
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages import shapes
+from fedward.common.secagg.graph_parameters import MAX_GRAPH_SITES
 
 BUNDLE = pb.Bundle(
     run_id=bytes(16),
@@ -17,9 +18,12 @@ BUNDLE = pb.Bundle(
     shares_hash=bytes(32),
     signature=bytes(64),
 )
+MANY = MAX_GRAPH_SITES + 1
 DEALING = pb.Dealing(bundle=BUNDLE, packets=[bytes(82)] * 3)
 HOLDER = pb.Holder(site_id="alpha", transport_key=bytes(32), signature=bytes(64))
 TARGET = pb.Target(round=1, threshold=3, holders=[HOLDER])
+MEMBER = pb.GraphMember(site_id="alpha", commitment=bytes(32), signature=bytes(64))
+REVEAL = pb.GraphReveal(site_id="alpha", shown=bytes(32), commitment=bytes(32))
 SURVIVOR = pb.Survivor(site_id="alpha", vector_hash=bytes(32), proof=bytes(64))
 OPENED = pb.OpenedRound(
     round=1,
@@ -36,9 +40,11 @@ GOOD: list[Message] = [
     pb.RunEnd(previous=OPENED),
     pb.RunEndReply(model_digest=bytes(32), code="MODEL_MISMATCH"),
     pb.PlanAccept(request_hash=bytes(32), transport_key=bytes(32), signature=bytes(64)),
-    pb.Train(graph_hash=bytes(32), bundles=[BUNDLE], packets=[b"", bytes(82)], next=TARGET),
+    pb.Train(graph_hash=bytes(32), bundles=[BUNDLE], packets=[b"", bytes(82)], next=TARGET, bundle_digests=[bytes(32)]),
     pb.TrainReply(proof=bytes(64), complaints=["beta"], next=DEALING),
-    pb.Prekey(target=TARGET),
+    pb.Graph(members=[MEMBER]),
+    pb.GraphReply(request_hash=bytes(32), shown=bytes(32)),
+    pb.Prekey(target=TARGET, reveals=[REVEAL]),
     pb.PrekeyReply(request_hash=bytes(32), dealing=DEALING),
     pb.Confirm(cohort_digest=bytes(32), survivors=[SURVIVOR]),
     pb.ConfirmReply(cohort_digest=bytes(32), survivors_hash=bytes(32), signature=bytes(64)),
@@ -125,15 +131,16 @@ def test_message_without_its_main_part_is_refused(message: Message) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        pb.Unmask(cohort_digest=bytes(32), survivors=[SURVIVOR] * 65),
-        pb.Prekey(target=pb.Target(holders=[HOLDER] * 65)),
-        pb.Train(bundles=[BUNDLE] * 65),
-        pb.UnmaskReply(survivors_hash=bytes(32), seed_shares=[b""] * 65),
-        pb.TrainReply(complaints=["a"] * 65),
+        pb.Unmask(cohort_digest=bytes(32), survivors=[SURVIVOR] * MANY),
+        pb.Prekey(target=pb.Target(holders=[HOLDER] * MANY)),
+        pb.Train(bundles=[BUNDLE] * MANY),
+        pb.Graph(members=[MEMBER] * MANY),
+        pb.UnmaskReply(survivors_hash=bytes(32), seed_shares=[b""] * MANY),
+        pb.TrainReply(complaints=["a"] * MANY),
     ],
     ids=named,
 )
-def test_more_than_64_of_anything_is_refused(message: Message) -> None:
+def test_more_of_anything_than_a_run_may_have_sites_is_refused(message: Message) -> None:
     assert refused(message)
 
 
@@ -161,5 +168,5 @@ def test_parts_are_counted_before_a_list_is_made_of_them(monkeypatch: pytest.Mon
         return original(message, name, **kinds)
 
     monkeypatch.setattr(shapes, "_values", note)
-    assert refused(pb.Train(bundles=[pb.Bundle()] * 65))
+    assert refused(pb.Train(bundles=[pb.Bundle()] * MANY))
     assert "bundles" not in listed
