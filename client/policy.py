@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
+from fedward.common.distributed_terms import agreed_colluders, is_distributed
 from fedward.common.errors import ProtocolError
 from fedward.common.privacy import clip_probe
 from fedward.common.run_terms import site_floors
@@ -46,7 +47,9 @@ def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
 def _floors_hold(plan: RunPlan, policy: SitePolicy) -> bool:
     """Whether a cohort of all sites has the honest ones that this site asks for; each round is judged again."""
     if not plan.secagg.is_masked:
-        return True
+        # Also without masks the shares of noise are cut by the colluders that all sites reckon with.
+        feared = policy.assumed_colluders or 0
+        return not is_distributed(plan) or feared <= agreed_colluders(plan, len(plan.sites))
     agreed, own, count = plan.secagg.floors(), site_floors(plan, policy), len(plan.sites)
     try:
         own.check_cohort(count, count)

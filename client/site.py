@@ -19,12 +19,14 @@ from dataclasses import replace
 
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
-from fedward.client.duties import Assignment, Contribution, Duties, Trainer, adapter_of
+from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
 from fedward.client.masked_run import MaskedRun, Memory
 from fedward.client.policy import Proposal, require
+from fedward.client.ring_share import RingShare, site_mechanism
 from fedward.client.store import MemoryStore, SiteStore
-from fedward.common.agreement import check_clip, check_train, cohort_facts, with_clip
+from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
+from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
@@ -46,6 +48,8 @@ STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
 PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
 """The same for the ``Train`` of round 0, which finds the clip norm."""
+DISTRIBUTED_STEPS = ("reserve", "sum_clipped", "charge", "quantise", "add_ring_noise", "mask", "sign")
+"""The same in mode ``distributed``: what is quantised is no release before the noise and the masks are on."""
 
 _LOG = logging.getLogger("fedward.site")
 _OF_MASKED_ROUNDS = (pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
@@ -190,7 +194,7 @@ class SiteAgent:
             check_clip(run.plan, opened.position.round_number, body.clip_norm)
             tasks.append(self._assignment(run, opened, body))
 
-        def carry_out() -> Contribution:
+        def carry_out() -> Part:
             return self._duties.carry_out(tasks[0])
 
         def give_up() -> None:
@@ -212,10 +216,14 @@ class SiteAgent:
         part = self._duties.carry_out(task)
         self._commit()
         facts = cohort_facts(position, body)
-        if part.update.shape != (facts.num_coordinates,):
+        given = part.vector if isinstance(part, RingShare) else part.update
+        if given.shape != (facts.num_coordinates,):
             raise ConfigError("the trainer's vector has another length than the plan's")
-        participant = self._aggregator.participant(self.site_id)
-        raw = to_bytes(participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key))
+        if isinstance(part, RingShare):
+            raw = to_bytes(part.vector)
+        else:
+            participant = self._aggregator.participant(self.site_id)
+            raw = to_bytes(participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key))
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -229,14 +237,17 @@ class SiteAgent:
         run.require_new(position)
         clip_norm = run.clip_norm_of(position, body.clip_norm)
         adapter = adapter_of(run.plan, body, request.vector)
+        plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
+        mechanism = None
+        if is_distributed(plan) and position.round_number != PROBE_ROUND:
+            mechanism = site_mechanism(plan, self._policy, position.round_number, body)
         self._run = replace(
             run,
             last_round=position.round_number,
             last_attempt=position.attempt,
             clip_norm=run.clip_norm if clip_norm is None else clip_norm,
         )
-        plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
-        return self._duties.assign(plan, position.round_number, position.attempt, adapter)
+        return self._duties.assign(plan, position.round_number, position.attempt, adapter, mechanism)
 
     def on_run_end(self, request: codec.Opened[codec.Body]) -> bytes:
         """Close the run and state what it was charged. The events are parameters of the plan, not of the data."""

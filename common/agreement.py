@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.config import AUTO, COORDINATOR, RunPlan, digest_of
+from fedward.common.distributed_terms import cohort_mechanism, is_distributed, least_survivors, planned_event
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
@@ -72,6 +73,15 @@ def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: f
     layout_digest = adapters.layout_digest(trained)
     if profile != PLAIN_RING:
         layout_digest = digest("fedward/secagg/v1/layout", layout_digest, float(clip_norm).hex())
+    if is_distributed(plan) and not is_probe:
+        mechanism = cohort_mechanism(plan, round_number, num_sites)
+        return RingTerms(
+            layout_digest=layout_digest,
+            num_coordinates=mechanism.num_coordinates,
+            scale_log2=mechanism.scale_log2,
+            clamp_log2=mechanism.clamp_log2,
+            noise_steps=mechanism.noise_steps,
+        )
     clamp_log2 = ring.default_clamp_log2(num_sites)
     return RingTerms(
         layout_digest=layout_digest,
@@ -167,10 +177,12 @@ def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
 
     The sum over a column that one site alone trains is that site's update. A secure sum counts survivors and knows no
     columns, so the worst case is taken: all who drop out train the last column. With equal ranks this is
-    ``secagg.min_cohort`` itself. ``secagg.min_survivors`` may ask for more.
+    ``secagg.min_cohort`` itself. ``secagg.min_survivors`` may ask for more, and so does mode ``distributed``, where
+    noise is lost with the sites.
     """
     by_rank = len(cohort) - num_full_rank(plan, cohort) + plan.secagg.min_cohort
-    return max(by_rank, plan.secagg.min_survivors or 0)
+    by_noise = least_survivors(plan, len(cohort)) if cohort and is_distributed(plan) else 0
+    return max(by_rank, plan.secagg.min_survivors or 0, by_noise)
 
 
 def column_weights(plan: RunPlan, site_ids: Collection[str]) -> NDArray[np.float64]:
@@ -204,13 +216,13 @@ def site_shares(plan: RunPlan, site_ids: Collection[str]) -> Iterator[SiteShare]
         site = by_id.get(site_id) or plan.site(site_id)
         yield SiteShare(
             rank=plan.lora.rank if site.rank is None else site.rank,
-            weight=1.0 if plan.secagg.weights == "uniform" else site.nominal_units / largest,
+            weight=site.nominal_units / largest if plan.secagg.weights == "declared" else 1.0,
             nominal_units=site.nominal_units,
         )
 
 
 def round_event(plan: RunPlan) -> PoissonGaussian:
-    """What one round costs a site.
+    """What one round costs a site: exactly, or in mode ``distributed`` at most.
 
     Raises:
         ConfigError: the plan's noise is not calibrated yet.
@@ -218,6 +230,8 @@ def round_event(plan: RunPlan) -> PoissonGaussian:
     noise = plan.privacy.noise_multiplier
     if noise is None:
         raise ConfigError("the plan has no noise multiplier yet", hint="The coordinator finalises the plan first.")
+    if is_distributed(plan):
+        return planned_event(plan, noise)
     training = plan.training
     return PoissonGaussian(
         sample_rate=training.resolved_sample_rate, noise_multiplier=noise, num_steps=training.steps_per_round

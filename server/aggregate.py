@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from fedward.common.agreement import column_weights, num_full_rank, site_shares
 from fedward.common.config import PrivacyMode, RunPlan
-from fedward.common.errors import ProtocolError, RunError
+from fedward.common.distributed_mean import descent, descent_noise_variance
+from fedward.common.distributed_terms import is_distributed
+from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.lora.adapters import Adapter, unflatten
 from fedward.common.lora.aggregation import Rotations, after_round, along_rank, starting_adapter, trained_layout
 from fedward.common.lora.orthogonal import turn_mean, turn_variance
@@ -33,15 +35,18 @@ _NOISE_FLOOR = 0.1
 def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
     """The weighted mean of the survivors' updates, each column over the sites that train it.
 
-    The divisors are made of public constants: the survivors' declared weights and ranks.
+    The divisors are made of public constants: the survivors' declared weights and ranks. In mode ``distributed`` it is
+    the mean gradient, with its sign turned (``common.distributed_mean``).
 
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have; ``ROUND_VOID`` if a column has fewer
             survivors than the plan's minimum cohort.
     """
-    values = opened_values(facts, opened)
+    values = None if is_distributed(plan) else opened_values(facts, opened)
     if num_full_rank(plan, opened.survivors) < plan.secagg.min_cohort:
         raise ProtocolError("ROUND_VOID", "too few survivors train the adapter's last column")
+    if values is None:
+        return descent(plan, facts, opened)
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
     weights = column_weights(plan, opened.survivors)
     total = unflatten(trained, values)
@@ -65,13 +70,22 @@ def update_norm(mean: Update) -> float:
     return float(np.sqrt(sum(float(np.vdot(part, part)) for part in mean.values())))
 
 
-def round_noise_variance(plan: RunPlan, survivors: tuple[str, ...]) -> NDArray[np.float64]:
+def round_noise_variance(
+    plan: RunPlan, survivors: tuple[str, ...], facts: CohortFacts | None = None
+) -> NDArray[np.float64]:
     """Variance of the privacy noise in each coordinate of the mean update, by column: (r,) float64.
 
     In mode ``local`` a site makes K steps of plain SGD with rate η/C, each with noise σC/L on the gradient, so its
     update carries η²·K·(σ/L)²; the clip C cancels, also if it is chosen during the run. Zero where the variance is not
     known: in a run without privacy, with another local optimiser, or if the plan switches the correction off.
+
+    Args:
+        facts: of the cohort; mode ``distributed`` needs them, for its noise is cut by the cohort's size.
     """
+    if is_distributed(plan) and plan.server.noise_correction:
+        if facts is None:
+            raise ConfigError("the noise of mode distributed is known for a cohort alone")
+        return descent_noise_variance(plan, facts, survivors)
     training, noise = plan.training, plan.privacy.noise_multiplier
     known = plan.privacy.mode is PrivacyMode.LOCAL and training.optimizer == "sgd" and plan.server.noise_correction
     variance = np.zeros(plan.lora.rank)
@@ -216,14 +230,20 @@ class ServerState:
         """Before the first round."""
         return cls(adapter=starting_adapter(plan), moments={})
 
-    def advanced(self, plan: RunPlan, mean: Update, survivors: tuple[str, ...]) -> ServerState:
+    def advanced(
+        self, plan: RunPlan, mean: Update, survivors: tuple[str, ...], facts: CohortFacts | None = None
+    ) -> ServerState:
         """After a round: the optimiser's step, then what the method does with the whole adapter.
+
+        Args:
+            facts: of the cohort; see ``round_noise_variance``.
 
         Raises:
             RunError: the adapter would not be finite any more.
         """
         optimizer = server_optimizer(plan)
-        adapter, moments = optimizer.step(self.adapter, mean, round_noise_variance(plan, survivors), self.moments)
+        variance = round_noise_variance(plan, survivors, facts)
+        adapter, moments = optimizer.step(self.adapter, mean, variance, self.moments)
         _require_finite(adapter)
         adapter, rotations = after_round(plan.lora.aggregation, plan.layout, adapter)
         _require_finite(adapter)  # the columns of a turned B are longer: finite numbers may have become infinite

@@ -264,7 +264,7 @@ class RoundLoop:
                 trained_parameters=gathered.facts.num_coordinates,
                 clamped_share=clamped_share(self._plan, gathered.facts, gathered.opened),
             )
-            return state.advanced(self._plan, mean, gathered.opened.survivors), record
+            return state.advanced(self._plan, mean, gathered.opened.survivors, gathered.facts), record
 
         return self._until_not_void(number, accepted, state, clip_norm, applied)
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from fedward.common.agreement import probe_events, round_event
 from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.distributed_terms import is_distributed, is_planned_event
 from fedward.common.errors import FedwardError
 from fedward.common.privacy import accounting, clip_probe
-from fedward.common.privacy.accounting import PrivacyEvent
+from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent
 from fedward.common.privacy.patients import PatientBound, patient_epsilon
 
 _RECOMMENDED_EPSILON = (1.0, 5.0)
@@ -32,9 +33,15 @@ def stated(plan: RunPlan, statement: bytes | None) -> History | None:
         history = accounting.history_from_json(statement)
     except FedwardError:
         return None
-    most: Counter[PrivacyEvent] = Counter({round_event(plan): plan.rounds * plan.secagg.max_attempts})
-    most.update(dict.fromkeys(probe_events(plan), plan.secagg.max_attempts))
-    return history if history and Counter(history) <= most else None
+    attempts = plan.secagg.max_attempts
+    of_rounds = sum(_is_of_round(plan, event) for event in history)
+    others = Counter(event for event in history if not _is_of_round(plan, event))
+    most = Counter(dict.fromkeys(probe_events(plan), attempts))
+    return history if history and of_rounds <= plan.rounds * attempts and others <= most else None
+
+
+def _is_of_round(plan: RunPlan, event: PrivacyEvent) -> bool:
+    return is_planned_event(plan, event) if is_distributed(plan) else event == round_event(plan)
 
 
 def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection[str]]) -> Statements:
@@ -48,7 +55,7 @@ def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection
     return {
         site: statements[site]
         for site, history in known.items()
-        if history is not None and history.count(round_event(plan)) >= added[site]
+        if history is not None and sum(_is_of_round(plan, event) for event in history) >= added[site]
     }
 
 
@@ -67,25 +74,42 @@ def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
     return figures
 
 
-def across_sites(plan: RunPlan, statements: Statements) -> History:
-    """The events of the costliest sites, as many as one person may be at; empty if no site says anything credible."""
+def across_sites(plan: RunPlan, statements: Statements, *, releases: int | None = None) -> History:
+    """The events of the costliest sites, as many as one person may be at; empty if no site says anything credible.
+
+    In mode ``distributed`` the sites of a round book one and the same sum, each for a person who may be at all of them:
+    more events than sums were released do not count.
+
+    Args:
+        releases: sums that the run released, void attempts included; None: as many as the plan allows.
+    """
     found = [stated(plan, statement) for statement in statements.values()]
     histories = sorted(
         (history for history in found if history is not None),
         key=lambda history: accounting.epsilon(history, plan.privacy.delta),
         reverse=True,
     )
-    return tuple(event for history in histories[: plan.privacy.max_sites_per_unit] for event in history)
+    together = [event for history in histories[: plan.privacy.max_sites_per_unit] for event in history]
+    if not is_distributed(plan):
+        return tuple(together)
+    most = plan.rounds * plan.secagg.max_attempts if releases is None else releases
+    sums = [event for event in together if isinstance(event, PoissonGaussian) and _is_of_round(plan, event)]
+    sums.sort(key=lambda event: event.noise_multiplier)
+    return (*(event for event in together if not _is_of_round(plan, event)), *sums[:most])
 
 
-def run_figures(plan: RunPlan, statements: Statements) -> dict[str, Any]:
-    """The run's worst epsilons: of a unit at one site, at ``max_sites_per_unit`` sites, and of a whole patient."""
+def run_figures(plan: RunPlan, statements: Statements, *, releases: int | None = None) -> dict[str, Any]:
+    """The run's worst epsilons: of a unit at one site, at ``max_sites_per_unit`` sites, and of a whole patient.
+
+    Args:
+        releases: see ``across_sites``.
+    """
     if not plan.is_private:
         return {"epsilon_max": None}
     delta = plan.privacy.delta
     known = [history for statement in statements.values() if (history := stated(plan, statement)) is not None]
     figures: dict[str, Any] = {"epsilon_max": max((accounting.epsilon(one, delta) for one in known), default=None)}
-    together = across_sites(plan, statements)
+    together = across_sites(plan, statements, releases=releases)
     if plan.privacy.max_sites_per_unit > 1:
         figures["epsilon_across_sites"] = accounting.epsilon(together, delta) if together else None
     if plan.privacy.unit is PrivacyUnit.RECORD:
