@@ -16,7 +16,7 @@ from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.ring import RingVector, add_into
 from fedward.common.secagg.transcript import CohortFacts
-from fedward.server import rounds
+from fedward.server import aggregate, rounds
 from tests.federation_simulator import Federation
 from tests.masked_federation import MASKED, POLICY, masked_federation
 
@@ -37,7 +37,7 @@ def distributed_federation(
     **changes: Any,  # noqa: ANN401
 ) -> Federation:
     """Like ``masked_federation``; tables among the changes are laid over the mode's."""
-    merged = {name: {**table, **changes.pop(name, {})} for name, table in MODE.items()}
+    merged: dict[str, Any] = {name: {**table, **changes.pop(name, {})} for name, table in MODE.items()}
     federation = masked_federation(profile, num_sites, **merged, **changes)
     for index, trainer in enumerate(federation.trainers.values()):
         trainer.gradient = gradient_of(index)
@@ -87,7 +87,7 @@ def sum_of(
 def opened_sums(patch: pytest.MonkeyPatch) -> list[tuple[CohortFacts, tuple[str, ...], RingVector]]:
     """Filled with what the server opens, round by round."""
     seen: list[tuple[CohortFacts, tuple[str, ...], RingVector]] = []
-    honest = rounds.mean_update
+    honest = aggregate.mean_update
 
     def spy(plan: Any, facts: CohortFacts, opened: CohortSum) -> Any:  # noqa: ANN401
         seen.append((facts, opened.survivors, opened.total.copy()))

@@ -115,7 +115,7 @@ def test_a_train_that_would_thin_the_noise_is_refused_before_data_is_read(name: 
 
 def test_more_colluders_told_to_all_are_larger_shares(monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[distributed.RingMechanism] = []
-    honest = ring_share.noisy_ring_vector
+    honest = distributed.noisy_ring_vector
 
     def spy(clipped_sum: Any, mechanism: distributed.RingMechanism, *, entropy: Entropy) -> Any:  # noqa: ANN401
         used.append(mechanism)

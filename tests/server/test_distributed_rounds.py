@@ -15,7 +15,7 @@ from fedward.common.distributed_mean import denominators, descent_noise_variance
 from fedward.common.errors import RunError
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import PoissonGaussian, epsilon, history_from_json
-from fedward.common.privacy.distributed import RingMechanism, round_to_ring
+from fedward.common.privacy.distributed import RingMechanism, noisy_ring_vector, round_to_ring
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.ring import RingVector
 from fedward.server.aggregate import ServerState
@@ -232,7 +232,7 @@ def test_with_one_dropout_the_sum_has_the_noise_of_the_survivors(profile: str, m
 
 def planted_silence(patch: pytest.MonkeyPatch) -> None:
     """One site forgets its noise."""
-    honest, calls = ring_share.noisy_ring_vector, [0]
+    honest, calls = noisy_ring_vector, [0]
 
     def forgetful(clipped_sum: NDArray[np.float64], mechanism: RingMechanism, *, entropy: Entropy) -> RingVector:
         calls[0] += 1
@@ -245,7 +245,7 @@ def planted_silence(patch: pytest.MonkeyPatch) -> None:
 
 def planted_cohort(patch: pytest.MonkeyPatch) -> None:
     """Shares cut for n sites instead of h."""
-    honest = ring_share.noisy_ring_vector
+    honest = noisy_ring_vector
 
     def thin(clipped_sum: NDArray[np.float64], mechanism: RingMechanism, *, entropy: Entropy) -> RingVector:
         return honest(clipped_sum, replace(mechanism, num_honest=mechanism.num_sites), entropy=entropy)
