@@ -10,7 +10,8 @@ Arms, all with the same records, split, sample rate, clip, number of DP-SGD step
 * ``none``: ``central`` without clip and noise.
 
 Each arm's learning rate, and the way of ``local``, is chosen on a seed of its own by held-out loss. That is fair on
-invented records alone: on real ones each trial would have to be charged. Noise is seeded, so a run repeats.
+invented records alone: on real ones each trial would have to be charged. Noise is seeded, so a run repeats. Runs are
+appended to a file as they are made: a grid that is stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedward.common.config import to_json, validated
+from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.simulations.console import Interface, RoundProgress, Silent
 from fedward.simulations.driver import Options, load_session, make_job, read_all, run_in_process, tokenise_all
 from fedward.simulations.measure import held_out_utility
 from fedward.simulations.recipe import Recipe
+from fedward.simulations.sites import SiteData
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,17 +65,19 @@ class Way:
         return self.server_rates or self.local_rates
 
 
-_ADAM = (0.03, 0.06, 0.12)
-_SGD = (1.0, 2.0, 4.0)
+_ADAM = (0.01, 0.02, 0.04)
+_SGD = (0.5, 1.0, 2.0)
 _ONE_STEP = Way(server_rates=_ADAM)
 ARMS: Mapping[str, tuple[Way, ...]] = {
     "central": (Way(pooled=True, server_rates=_ADAM),),
     "distributed": (Way(mode="distributed", server_rates=_ADAM),),
     "distributed-strict": (Way(mode="distributed", profile="strict", server_rates=_ADAM),),
-    "local": (_ONE_STEP, Way(steps_per_round=5, local_rates=_SGD), Way(steps_per_round=10, local_rates=_SGD)),
+    "local": (_ONE_STEP, Way(steps_per_round=5, local_rates=_SGD)),
     "local-one-step": (_ONE_STEP,),
-    "none": (Way(pooled=True, mode="none", server_rates=_ADAM),),
+    "none": (Way(pooled=True, mode="none", server_rates=(0.02, 0.04, 0.08)),),
 }
+_TUNED_AS: Mapping[str, str] = {"distributed-strict": "distributed"}
+"""The same but for a smaller share of surplus noise, so it shares the rate."""
 COMPARISONS = (
     ("distributed", "central"),
     ("distributed-strict", "central"),
@@ -113,18 +118,24 @@ class Row:
     loss_base_nats: float
 
 
-def measure(scope: Scope, ui: Interface) -> dict[str, Any]:
+def measure(scope: Scope, ui: Interface, *, rows_file: Path | None = None) -> dict[str, Any]:
     """Tune every arm, then run it with every seed.
+
+    Args:
+        rows_file: finished runs of the same scope; what is missing is run and appended. None: all are run.
 
     Returns:
         ``rows``, ``table``, ``comparisons``, ``tuning``; everything that a reader needs to repeat it in ``scope``.
     """
-    bench = _Bench(scope, ui)
+    bench = _Bench(scope, ui, rows_file)
     rows: list[Row] = []
     tuning: list[dict[str, Any]] = []
     chosen: dict[str, tuple[Way, float]] = {}
     with bench.hospitals(TUNING_SEED) as root:
         for arm in scope.arms:
+            if _TUNED_AS.get(arm) in chosen:
+                chosen[arm] = (ARMS[arm][0], chosen[_TUNED_AS[arm]][1])
+                continue
             trials = [(way, rate) for way in ARMS[arm] for rate in way.rates]
             losses = [bench.run(root, arm, way, rate, TUNING_SEED).loss_nats for way, rate in trials]
             chosen[arm] = trials[losses.index(min(losses))]
@@ -154,8 +165,20 @@ class _Bench:
 
     scope: Scope
     ui: Interface
+    rows_file: Path | None = None
     _session: tuple[AdapterSession, Base] | None = None
-    _known: dict[tuple[Way, float, int], Row] = field(default_factory=dict)
+    _read: dict[tuple[int, bool], tuple[list[SiteData], float]] = field(default_factory=dict)
+    """By seed and whether the records are pooled: the sites, and the base's loss on them."""
+    _known: dict[str, Row] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.rows_file is None or not self.rows_file.exists():
+            return
+        for line in self.rows_file.read_text("utf-8").splitlines():
+            found = json.loads(line)
+            if found["scope"] != _settings_of(self.scope):
+                raise ConfigError(f"{self.rows_file} holds runs of another size", hint="Give a new file.")
+            self._known[found["key"]] = Row(**found["row"])
 
     @contextmanager
     def hospitals(self, seed: int) -> Iterator[Path]:
@@ -163,6 +186,7 @@ class _Bench:
         from fedward.simulations.hospitals import generate_hospitals
 
         scope = self.scope
+        self._read.clear()
         with tempfile.TemporaryDirectory(prefix="fedward-modes-") as folder:
             pooled: dict[str, list[str]] = {"train": [], "heldout": []}
             made = generate_hospitals(
@@ -184,11 +208,14 @@ class _Bench:
 
     def run(self, root: Path, arm: str, way: Way, rate: float, seed: int) -> Row:
         """One run, or the same one that another arm has made."""
-        key = (way, rate, seed)
+        key = f"{way} {rate} {seed}"
         if key not in self._known:
-            self._known[key] = self._run(root, arm, way, rate, seed)
-        known = self._known[key]
-        return Row(**{**asdict(known), "arm": arm})
+            row = self._known[key] = self._run(root, arm, way, rate, seed)
+            if self.rows_file is not None:
+                line = {"key": key, "scope": _settings_of(self.scope), "row": asdict(row)}
+                with self.rows_file.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+        return replace(self._known[key], arm=arm)
 
     def _run(self, root: Path, arm: str, way: Way, rate: float, seed: int) -> Row:
         recipe = recipe_of(self.scope, way, rate, seed)
@@ -196,17 +223,16 @@ class _Bench:
         if self._session is None:
             self._session = load_session(recipe, options, quiet)
         session, base = self._session
-        sites = tokenise_all(recipe, read_all(recipe, options, quiet), session, quiet)
+        if (seed, way.pooled) not in self._read:
+            sites = tokenise_all(recipe, read_all(recipe, options, quiet), session, quiet)
+            start = adapters.initial_adapter(session.layout, seed)  # B = 0: the base, whatever A is
+            self._read[seed, way.pooled] = (sites, self._loss(session, start, sites))
+        sites, loss_of_base = self._read[seed, way.pooled]
         job = make_job(recipe, options, session, base)
         title = f"{arm}, seed {seed}, {way.steps_per_round} steps a round, rate {rate:g}"
         with self.ui.bar(title, job.plan.rounds * len(sites)) as tick:
             progress = RoundProgress(quiet, tick, num_rounds=job.plan.rounds, num_sites=len(sites))
             result = run_in_process(job, sites, session, progress)
-        start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
-        before = held_out_utility(session, start, sites, quiet, "").perplexity
-        after = held_out_utility(session, result.adapter, sites, quiet, "").perplexity
-        if before is None or after is None:  # the hospitals always hold notes back
-            raise AssertionError("no held-out note")
         return Row(
             arm=arm,
             seed=seed,
@@ -214,9 +240,16 @@ class _Bench:
             steps_per_round=way.steps_per_round,
             noise_multiplier=job.plan.privacy.noise_multiplier,
             honest_shares=_honest(job.plan_bytes),
-            loss_nats=math.log(after),
-            loss_base_nats=math.log(before),
+            loss_nats=self._loss(session, result.adapter, sites),
+            loss_base_nats=loss_of_base,
         )
+
+    @staticmethod
+    def _loss(session: AdapterSession, adapter: adapters.Adapter, sites: Sequence[SiteData]) -> float:
+        found = held_out_utility(session, adapter, sites, Silent(), "").perplexity
+        if found is None:
+            raise ConfigError("no held-out text to measure on")
+        return math.log(found)
 
 
 def recipe_of(scope: Scope, way: Way, rate: float, seed: int) -> Recipe:
@@ -261,6 +294,11 @@ def _honest(plan_bytes: bytes) -> int | None:
 
     plan = RunPlan.from_bytes(plan_bytes)
     return honest_shares(plan, len(plan.sites)) if is_distributed(plan) else None
+
+
+def _settings_of(scope: Scope) -> dict[str, Any]:
+    """What two grids must share to share runs, as JSON has it."""
+    return {name: value for name, value in asdict(scope).items() if name not in {"seeds", "arms"}}
 
 
 def _write(path: Path, lines: Sequence[str]) -> None:
