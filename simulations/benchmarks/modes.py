@@ -65,8 +65,8 @@ class Way:
         return self.server_rates or self.local_rates
 
 
-_ADAM = (0.01, 0.02, 0.04)
-_SGD = (0.5, 1.0, 2.0)
+_ADAM = (0.01, 0.02, 0.04, 0.08)
+_SGD = (0.5, 1.0, 2.0, 4.0)
 _ONE_STEP = Way(server_rates=_ADAM)
 ARMS: Mapping[str, tuple[Way, ...]] = {
     "central": (Way(pooled=True, server_rates=_ADAM),),
@@ -74,7 +74,7 @@ ARMS: Mapping[str, tuple[Way, ...]] = {
     "distributed-strict": (Way(mode="distributed", profile="strict", server_rates=_ADAM),),
     "local": (_ONE_STEP, Way(steps_per_round=5, local_rates=_SGD)),
     "local-one-step": (_ONE_STEP,),
-    "none": (Way(pooled=True, mode="none", server_rates=(0.02, 0.04, 0.08)),),
+    "none": (Way(pooled=True, mode="none", server_rates=(0.02, 0.04, 0.08, 0.16)),),
 }
 _TUNED_AS: Mapping[str, str] = {"distributed-strict": "distributed"}
 """The same but for a smaller share of surplus noise, so it shares the rate."""
@@ -102,6 +102,10 @@ class Scope:
     max_length_tokens: int = 48
     seeds: tuple[int, ...] = (11, 12, 13, 14, 15)
     arms: tuple[str, ...] = tuple(ARMS)
+
+    def __post_init__(self) -> None:
+        if TUNING_SEED in self.seeds:
+            raise ConfigError(f"seed {TUNING_SEED} is the one that learning rates are tuned with")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,7 +212,9 @@ class _Bench:
 
     def run(self, root: Path, arm: str, way: Way, rate: float, seed: int) -> Row:
         """One run, or the same one that another arm has made."""
-        key = f"{way} {rate} {seed}"
+        optimizer = "fedadam" if way.server_rates else "sgd"
+        kind = "pooled" if way.pooled else way.profile
+        key = f"{way.mode} {kind} {way.steps_per_round} {optimizer} {rate} {seed}"
         if key not in self._known:
             row = self._known[key] = self._run(root, arm, way, rate, seed)
             if self.rows_file is not None:
