@@ -4,7 +4,8 @@ Arms, all with the same records, split, sample rate, clip, number of DP-SGD step
 
 * ``central``: one party that holds all records, one step a round (mode ``local`` with a single site): no trust needed
   among sites, because there is only one. What mode ``distributed`` is to come near.
-* ``distributed``: five sites, shares of noise, profile ``resilient``; ``distributed-strict`` the same under ``strict``.
+* ``distributed``: five sites, shares of noise, profile ``resilient``; ``distributed-strict`` the same under ``strict``;
+  ``distributed-all-honest`` under ``strict`` without colluders: no surplus noise, which shows what the surplus costs.
 * ``local``: five sites, each with its whole noise, in the best of several ways: one step a round with the same server
   optimiser, and several local steps a round. ``local-one-step``: the first of these ways alone.
 * ``none``: ``central`` without clip and noise.
@@ -53,6 +54,7 @@ class Way:
     pooled: bool = False
     mode: str = "local"
     profile: str = "resilient"
+    assumed_colluders: int | None = None
     steps_per_round: int = 1
     server_rates: tuple[float, ...] = ()
     """Of FedAdam, to choose from; none: FedAvg."""
@@ -72,15 +74,17 @@ ARMS: Mapping[str, tuple[Way, ...]] = {
     "central": (Way(pooled=True, server_rates=_ADAM),),
     "distributed": (Way(mode="distributed", server_rates=_ADAM),),
     "distributed-strict": (Way(mode="distributed", profile="strict", server_rates=_ADAM),),
+    "distributed-all-honest": (Way(mode="distributed", profile="strict", assumed_colluders=0, server_rates=_ADAM),),
     "local": (_ONE_STEP, Way(steps_per_round=5, local_rates=_SGD)),
     "local-one-step": (_ONE_STEP,),
     "none": (Way(pooled=True, mode="none", server_rates=(0.02, 0.04, 0.08, 0.16)),),
 }
-_TUNED_AS: Mapping[str, str] = {"distributed-strict": "distributed"}
-"""The same but for a smaller share of surplus noise, so it shares the rate."""
+_TUNED_AS: Mapping[str, str] = {"distributed-strict": "distributed", "distributed-all-honest": "distributed"}
+"""The same but for less surplus noise, so they share the rate."""
 COMPARISONS = (
     ("distributed", "central"),
     ("distributed-strict", "central"),
+    ("distributed-all-honest", "central"),
     ("distributed", "local"),
     ("distributed-strict", "local"),
     ("central", "none"),
@@ -214,7 +218,7 @@ class _Bench:
         """One run, or the same one that another arm has made."""
         optimizer = "fedadam" if way.server_rates else "sgd"
         kind = "pooled" if way.pooled else way.profile
-        key = f"{way.mode} {kind} {way.steps_per_round} {optimizer} {rate} {seed}"
+        key = f"{way.mode} {kind} {way.assumed_colluders} {way.steps_per_round} {optimizer} {rate} {seed}"
         if key not in self._known:
             row = self._known[key] = self._run(root, arm, way, rate, seed)
             if self.rows_file is not None:
@@ -282,6 +286,7 @@ def recipe_of(scope: Scope, way: Way, rate: float, seed: int) -> Recipe:
         "secagg": {
             "profile": "plain_ring" if way.pooled else way.profile,
             "min_cohort": 1 if way.pooled else 3,
+            "assumed_colluders": way.assumed_colluders,
             "weights": "fixed_denominator" if distributed else "uniform",
         },
         "evaluation": {"max_heldout_records": scope.heldout_records * (scope.num_sites if way.pooled else 1)},

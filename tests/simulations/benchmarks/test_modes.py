@@ -58,3 +58,4 @@ def test_a_small_grid_runs_and_repeats() -> None:
     assert [line["arm"] for line in figures["table"]] == list(ARMS)
     shares = {line["arm"]: line["honest_shares"] for line in figures["table"]}
     assert (shares["distributed"], shares["distributed-strict"], shares["central"]) == (3, 4, None)
+    assert shares["distributed-all-honest"] == 5
