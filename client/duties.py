@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.client.accounts import Accounts, Permits
+from fedward.client.ring_share import RingShare, noised, prefix_alone
 from fedward.common.agreement import PROBE_ROUND, round_event, site_rank, site_weight
 from fedward.common.auxiliary_terms import WEIGHT, coordinates, largest_weight, metric_events, weight_events
 from fedward.common.config import RunPlan
@@ -22,6 +23,8 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import only_prefix, sent_layout, trained_layout, whole_adapter
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy import clip_probe, ring_figures
+from fedward.common.privacy.accounting import PoissonGaussian
+from fedward.common.privacy.distributed import RingMechanism
 from fedward.common.privacy.noise import Entropy
 
 _NO_ROUND = (1 << 32) - 1
@@ -49,6 +52,12 @@ class Trainer(Protocol):
         entropy: Entropy,
     ) -> NDArray[np.float32]:
         """Train on the site's records: (L,) float32, the movement of the factors that this round trains."""
+        ...
+
+    def clipped_sum(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """Add up the clipped gradients of one step's units: (L,) float64, in the layout's order; without noise."""
         ...
 
     def noisy_norms(
@@ -84,6 +93,10 @@ class Contribution:
     """The auxiliary coordinates behind the update, in ring steps."""
 
 
+Part = Contribution | RingShare
+"""A site's part of a sum: an update that is private already, or a share that the sum makes private."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Assignment:
     """One accepted ``Train``: what to do, and the budget that is set aside for it."""
@@ -98,6 +111,8 @@ class Assignment:
     """One for each metric of the plan, in its order; None without privacy."""
     drawn_weight: int | None = field(default=None, repr=False)
     """The site's weight in units, noise and all, where it is private: the same in all rounds."""
+    mechanism: RingMechanism | None = None
+    """Of a round of mode ``distributed``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +132,7 @@ class Duties:
         adapter: adapters.Adapter,
         *,
         drawn_weight: int | None = None,
+        mechanism: RingMechanism | None = None,
     ) -> Assignment:
         """Set the budget aside; no record is read yet, but for the first round's count of units by private weights.
 
@@ -124,6 +140,7 @@ class Duties:
             drawn_weight: from an earlier round or attempt. None: it is drawn now, if the plan wants one, and charged.
                 Whoever calls makes both durable together, before anything leaves: a weight that a crash takes away with
                 its charge was never used.
+            mechanism: of a round of mode ``distributed``.
 
         Raises:
             BudgetExhaustedError: a cap would be passed.
@@ -132,8 +149,15 @@ class Duties:
         if round_number == PROBE_ROUND:
             permits = self.accounts.reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
         elif plan.is_private:
-            permits = self.accounts.reserve(round_event(plan), plan.privacy.resolved_clip_norm, "train")
-        task = Assignment(plan=plan, round_number=round_number, attempt=attempt, adapter=adapter, permits=permits)
+            permits = self.accounts.reserve(_event(plan, mechanism), plan.privacy.resolved_clip_norm, "train")
+        task = Assignment(
+            plan=plan,
+            round_number=round_number,
+            attempt=attempt,
+            adapter=adapter,
+            permits=permits,
+            mechanism=mechanism,
+        )
         if round_number == PROBE_ROUND:
             return replace(task, drawn_weight=drawn_weight)
         try:
@@ -171,9 +195,11 @@ class Duties:
         self.accounts.charge(permits)
         return min(max(noisy, 1), largest_weight(plan))
 
-    def carry_out(self, task: Assignment) -> Contribution:
+    def carry_out(self, task: Assignment) -> Part:
         """Read the records, and charge. A failure leaves the reservation standing: counted, never refunded."""
         entropy = self.entropy_for(task.round_number, task.attempt)
+        if task.mechanism is not None:
+            return self._ring_share(task, task.mechanism, entropy)
         dither_key = entropy.words(4).tobytes()
         if task.round_number == PROBE_ROUND:
             update, weight = self._counts(task, entropy), 1.0  # counts carry no weight
@@ -204,6 +230,21 @@ class Duties:
             )
         return tuple(coordinate.clamped(words[name]) for name, coordinate in by_name.items())
 
+    def _ring_share(self, task: Assignment, mechanism: RingMechanism, entropy: Entropy) -> RingShare:
+        """The sum alone is no release: it is charged before noise is drawn, and leaves this function with it only."""
+        if task.permits is None:
+            raise PrivacyError("a share without a budget")
+        plan, number, permit = task.plan, task.round_number, task.permits[0]
+        found = self.trainer.clipped_sum(plan, task.adapter, round_number=number, permit=permit, entropy=entropy)
+        rank = site_rank(plan, self.site_id)
+        if rank < plan.lora.rank:
+            found = prefix_alone(trained_layout(plan.lora.aggregation, plan.layout, number), found, rank)
+        tail = self._tail(task, entropy)
+        for permits in (task.permits, *task.metric_permits):
+            self.accounts.charge(permits)
+        rate = plan.training.resolved_sample_rate
+        return noised(found, mechanism, permit=permit, sample_rate=rate, entropy=entropy, tail=tail)
+
     def _counts(self, task: Assignment, entropy: Entropy) -> NDArray[np.float32]:
         if task.permits is None:
             raise PrivacyError("a probe without a budget")
@@ -218,6 +259,11 @@ class Duties:
         if rank < plan.lora.rank:
             update = only_prefix(trained_layout(plan.lora.aggregation, plan.layout, number), update, rank)
         return update
+
+
+def _event(plan: RunPlan, mechanism: RingMechanism | None) -> PoissonGaussian:
+    """What a round of training is booked as."""
+    return round_event(plan) if mechanism is None else mechanism.event(plan.training.resolved_sample_rate)
 
 
 def adapter_of(plan: RunPlan, body: pb.Train, vector: bytes | memoryview) -> adapters.Adapter:
@@ -236,4 +282,4 @@ def adapter_of(plan: RunPlan, body: pb.Train, vector: bytes | memoryview) -> ada
     return adapter
 
 
-__all__ = ["adapter_of", "Assignment", "Contribution", "Duties", "Trainer"]
+__all__ = ["adapter_of", "Assignment", "Contribution", "Duties", "Part", "Trainer"]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from fedward.client.duties import Contribution
+from fedward.client.duties import Part
+from fedward.client.ring_share import RingShare
 from fedward.common.config import RunPlan, SitePolicy
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.identity import Identity, Roster
@@ -37,7 +38,7 @@ class Memory:
     """What is lost with the process: the secrets of rounds that go on."""
 
     state: State = field(default_factory=State, repr=False)
-    parked: Contribution | None = field(default=None, repr=False)
+    parked: Part | None = field(default=None, repr=False)
     """Trained already, and waiting to be told with whom."""
     clip_norm: float = 0.0
     """Of the round that goes on."""
@@ -87,7 +88,7 @@ class MaskedRun:
         opened: codec.Opened[codec.Body],
         *,
         begin: Callable[[codec.Opened[codec.Body], pb.Train], None],
-        carry_out: Callable[[], Contribution],
+        carry_out: Callable[[], Part],
         give_up: Callable[[], None],
     ) -> bytes:
         """Answer one message of a round.
@@ -133,7 +134,7 @@ class MaskedRun:
             self.memory = replace(self.memory, state=self.memory.state.abandoned(), parked=None)
             raise
 
-    def _work(self, participant: Participant, carry_out: Callable[[], Contribution]) -> bytes:
+    def _work(self, participant: Participant, carry_out: Callable[[], Part]) -> bytes:
         """Train and answer; with a late cohort first train and say so, then answer."""
         parked = self.memory.parked
         if self.memory.state.pending is not None and parked is None:
@@ -141,10 +142,12 @@ class MaskedRun:
             return self._keep(participant.ready(self.memory.state), parked=contribution)
         return self._keep(self._masked(participant, carry_out() if parked is None else parked))
 
-    def _masked(self, participant: Participant, contribution: Contribution) -> Step:
+    def _masked(self, participant: Participant, contribution: Part) -> Step:
         engagement = self.memory.state.engagement
         if engagement is None:
             raise ProtocolError("ATTEMPT_CLOSED", "no cohort waits for a vector")
+        if isinstance(contribution, RingShare):
+            return participant.send(self.memory.state, contribution.vector)
         vector = np.empty(engagement.facts.num_coordinates, "<u4")
         num_model = vector.size - len(contribution.tail)
         if contribution.update.shape != (num_model,):
@@ -155,7 +158,7 @@ class MaskedRun:
         writer = with_tail(writer, contribution.tail, num_model=num_model)
         return participant.send(self.memory.state, vector, writer=writer)
 
-    def _keep(self, step: Step, *, parked: Contribution | None = None) -> bytes:
+    def _keep(self, step: Step, *, parked: Part | None = None) -> bytes:
         """Durable first; then the state, and only then may the reply go."""
         if step.entries:
             self.commit(step.entries)

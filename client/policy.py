@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
+from fedward.common.distributed_terms import agreed_colluders, is_distributed
 from fedward.common.errors import ProtocolError
 from fedward.common.identity import Roster
 from fedward.common.privacy import clip_probe
@@ -50,7 +51,9 @@ def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
 def _floors_hold(plan: RunPlan, policy: SitePolicy, roster: Roster) -> bool:
     """Whether a cohort of all sites has the honest ones that this site asks for; each round is judged again."""
     if not plan.secagg.is_masked:
-        return True
+        # Also without masks the shares of noise are cut by the colluders that all sites reckon with.
+        feared = policy.assumed_colluders or 0
+        return not is_distributed(plan) or feared <= agreed_colluders(plan, len(plan.sites))
     agreed, own, count = agreed_floors(plan, roster), site_floors(plan, policy, roster), len(plan.sites)
     required = plan.secagg.min_survivors or 0
     try:

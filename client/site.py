@@ -20,13 +20,15 @@ from functools import partial
 
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
-from fedward.client.duties import Assignment, Contribution, Duties, Trainer, adapter_of
+from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
 from fedward.client.masked_run import MaskedRun, Memory, site_terms
 from fedward.client.policy import Proposal, require
 from fedward.client.replica import Copy, Replica
+from fedward.client.ring_share import RingShare, site_mechanism
 from fedward.client.store import MemoryStore, SiteStore
-from fedward.common.agreement import check_clip, check_train, cohort_facts, with_clip
+from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
+from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
@@ -41,11 +43,11 @@ from fedward.common.secagg.aggregator import Aggregator
 from fedward.common.secagg.auxiliary import appended
 from fedward.common.secagg.journal import JournalEntry
 from fedward.common.secagg.keys import AgreementKey
-from fedward.common.secagg.ring import to_bytes
+from fedward.common.secagg.ring import RingVector, to_bytes
 from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import restored
 from fedward.common.secagg.thresholds import Profile
-from fedward.common.secagg.transcript import ZERO_HASH
+from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
 STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
@@ -53,6 +55,8 @@ PROBE_STEPS = ("reserve", "noisy_norms", "charge", "quantise", "mask", "sign")
 """The same for the ``Train`` of round 0, which finds the clip norm."""
 WEIGHT_STEPS = ("reserve", "draw_weight", "charge", *STEPS[1:])
 """The same for the first round of a plan with private weights: the weight is drawn once, and paid for."""
+DISTRIBUTED_STEPS = ("reserve", "sum_clipped", "charge", "quantise", "add_ring_noise", "mask", "sign")
+"""The same in mode ``distributed``: what is quantised is no release before the noise and the masks are on."""
 
 _LOG = logging.getLogger("fedward.site")
 _OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
@@ -211,7 +215,7 @@ class SiteAgent:
             tasks.append(self._assignment(run, opened, body, coming.state.adapter))
             self._coming = coming
 
-        def carry_out() -> Contribution:
+        def carry_out() -> Part:
             return self._duties.carry_out(tasks[0])
 
         def give_up() -> None:
@@ -234,11 +238,7 @@ class SiteAgent:
         part = self._duties.carry_out(task)
         self._commit()
         facts = cohort_facts(position, body)
-        if part.update.shape != (facts.num_coordinates - len(part.tail),):
-            raise ConfigError("the trainer's vector has another length than the plan's")
-        participant = self._aggregator.participant(self.site_id)
-        vector = participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key)
-        raw = to_bytes(appended(vector, part.tail))
+        raw = to_bytes(self._in_the_open(self._aggregator, self.site_id, facts, part))
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -246,21 +246,44 @@ class SiteAgent:
         self._answered = (request.body_hash, sealed)
         return sealed
 
+    @staticmethod
+    def _in_the_open(aggregator: Aggregator, site_id: str, facts: CohortFacts, part: Part) -> RingVector:
+        """What is sent where nothing is masked."""
+        if isinstance(part, RingShare):
+            vector = part.vector
+        else:
+            if part.update.shape != (facts.num_coordinates - len(part.tail),):
+                raise ConfigError("the trainer's vector has another length than the plan's")
+            participant = aggregator.participant(site_id)
+            vector = participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key)
+            vector = appended(vector, part.tail)
+        if vector.shape != (facts.num_coordinates,):
+            raise ConfigError("the trainer's vector has another length than the plan's")
+        return vector
+
     def _assignment(
         self, run: AcceptedRun, request: codec.Opened[codec.Body], body: pb.Train, adapter: adapters.Adapter
     ) -> Assignment:
         """What an acceptable ``Train`` asks for; its position is used up, whatever becomes of it, and so is budget."""
         position = request.position
         clip_norm = run.clip_norm_of(position, body.clip_norm)
+        plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
+        mechanism = None
+        if is_distributed(plan) and position.round_number != PROBE_ROUND:
+            mechanism = site_mechanism(plan, self._policy, position.round_number, body)
         self._run = replace(
             run,
             last_round=position.round_number,
             last_attempt=position.attempt,
             clip_norm=run.clip_norm if clip_norm is None else clip_norm,
         )
-        plan = run.plan if clip_norm is None else with_clip(run.plan, clip_norm)
         task = self._duties.assign(
-            plan, position.round_number, position.attempt, adapter, drawn_weight=run.drawn_weight
+            plan,
+            position.round_number,
+            position.attempt,
+            adapter,
+            drawn_weight=run.drawn_weight,
+            mechanism=mechanism,
         )
         self._run = replace(self._run, drawn_weight=task.drawn_weight)
         return task

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedward.common.auxiliary_terms import coordinates, largest_weight, metric_events, opened_figures, weight_events
 from fedward.common.config import AUTO, COORDINATOR, RunPlan, digest_of
+from fedward.common.distributed_terms import cohort_mechanism, is_distributed, least_survivors, planned_event
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import trained_layout
@@ -62,7 +63,9 @@ def planned_train(
     )
 
 
-def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: float, profile: str) -> RingTerms:
+def ring_terms(
+    plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: float, profile: str, colluders: int | None = None
+) -> RingTerms:
     """The ring and layout values that the plan prescribes for a cohort of ``num_sites``.
 
     Behind the model's coordinates stand the auxiliary ones, in rounds but not in the probe; the layout digest covers
@@ -70,6 +73,10 @@ def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: f
 
     In masked profiles the clip norm goes into the layout digest, and so into the cohort's: sites that were told two
     clips have masks that do not cancel.
+
+    Args:
+        colluders: as the cohort was told; in mode ``distributed`` the shares of noise are larger for more. None: as the
+            plan has it.
     """
     is_probe = round_number == PROBE_ROUND
     # The probe takes the gradients that the first round will clip.
@@ -78,6 +85,15 @@ def ring_terms(plan: RunPlan, round_number: int, num_sites: int, *, clip_norm: f
     layout_digest = auxiliary.layout_digest(adapters.layout_digest(trained), riding)
     if profile != PLAIN_RING:
         layout_digest = digest("fedward/secagg/v1/layout", layout_digest, float(clip_norm).hex())
+    if is_distributed(plan) and not is_probe:
+        mechanism = cohort_mechanism(plan, round_number, num_sites, colluders=colluders)
+        return RingTerms(
+            layout_digest=layout_digest,
+            num_coordinates=mechanism.num_coordinates + len(riding),
+            scale_log2=mechanism.scale_log2,
+            clamp_log2=mechanism.clamp_log2,
+            noise_steps=mechanism.noise_steps,
+        )
     clamp_log2 = ring.default_clamp_log2(num_sites)
     return RingTerms(
         layout_digest=layout_digest,
@@ -173,10 +189,12 @@ def required_survivors(plan: RunPlan, cohort: Collection[str]) -> int:
 
     The sum over a column that one site alone trains is that site's update. A secure sum counts survivors and knows no
     columns, so the worst case is taken: all who drop out train the last column. With equal ranks this is
-    ``secagg.min_cohort`` itself. ``secagg.min_survivors`` may ask for more.
+    ``secagg.min_cohort`` itself. ``secagg.min_survivors`` may ask for more, and so does mode ``distributed``, where
+    noise is lost with the sites.
     """
     by_rank = len(cohort) - num_full_rank(plan, cohort) + plan.secagg.min_cohort
-    return max(by_rank, plan.secagg.min_survivors or 0)
+    by_noise = least_survivors(plan, len(cohort)) if cohort and is_distributed(plan) else 0
+    return max(by_rank, plan.secagg.min_survivors or 0, by_noise)
 
 
 def mean_divisors(plan: RunPlan, opened: CohortSum) -> NDArray[np.float64]:
@@ -231,7 +249,9 @@ def site_shares(plan: RunPlan, site_ids: Collection[str]) -> Iterator[SiteShare]
 
 
 def round_event(plan: RunPlan) -> PoissonGaussian:
-    """What the training of one round costs a site; its metrics cost ``metric_events`` besides.
+    """What the training of one round costs a site: exactly, or in mode ``distributed`` at most.
+
+    Its metrics cost ``metric_events`` besides.
 
     Raises:
         ConfigError: the plan's noise is not calibrated yet.
@@ -239,6 +259,8 @@ def round_event(plan: RunPlan) -> PoissonGaussian:
     noise = plan.privacy.noise_multiplier
     if noise is None:
         raise ConfigError("the plan has no noise multiplier yet", hint="The coordinator finalises the plan first.")
+    if is_distributed(plan):
+        return planned_event(plan, noise)
     training = plan.training
     return PoissonGaussian(
         sample_rate=training.resolved_sample_rate, noise_multiplier=noise, num_steps=training.steps_per_round

@@ -70,6 +70,8 @@ class PrivacyMode(StrEnum):
 
     LOCAL = "local"
     """Every site runs DP-SGD with its full noise: its guarantee needs no other party."""
+    DISTRIBUTED = "distributed"
+    """Every site adds a share of the noise inside the ring: the cohort's sum is private, a site's vector is not."""
     NONE = "none"
     """No clipping, no noise, no guarantee: the baseline for research."""
 
@@ -128,7 +130,10 @@ class DpPlan(Settings):
     """The differential-privacy part of a run."""
 
     mode: PrivacyMode = PrivacyMode.LOCAL
-    """``local`` or ``none``."""
+    """``local``: every site adds the full noise to its own update, and needs to trust nobody. ``distributed``: each
+    adds a share, so that the sum over the sites carries the noise once, not once a site; epsilon then rests on the
+    masks and on ``secagg.assumed_colluders``. One step a round: ``training.steps_per_round = 1``, ``secagg.weights =
+    fixed_denominator``. No site allows it by default. ``none``: no privacy."""
     unit: PrivacyUnit = PrivacyUnit.PATIENT
     """``patient``: all records of one person are protected together. ``record``: each record alone, which is weaker; at
     most ``training.max_records_per_unit`` records of a patient then enter the data, and reports print the patient's
@@ -141,10 +146,11 @@ class DpPlan(Settings):
     """L2 bound of one unit's gradient, 1e-6 to 1e6. ``auto``: the median norm, found by a private probe before the
     first round, which costs a little of ``epsilon``; for cohorts of 1000 patients or more."""
     noise_multiplier: float | None = Field(default=None, ge=0.01, le=1e6, allow_inf_nan=False)
-    """Noise standard deviation divided by ``clip_norm``. None: calibrated from ``epsilon`` and ``delta``."""
+    """Noise standard deviation divided by ``clip_norm``; in mode ``distributed`` that of the honest sites' noise in the
+    sum, divided by what a patient can move it by. None: calibrated from ``epsilon`` and ``delta``."""
     max_sites_per_unit: int = Field(default=1, ge=1, le=10_000)
     """At how many sites one patient may have records. Above 1 the report composes the events of the so many costliest
-    sites into one epsilon."""
+    sites into one epsilon. In mode ``distributed`` the noise is made so many times as large instead."""
 
     @property
     def needs_probe(self) -> bool:
@@ -168,9 +174,10 @@ class TrainingPlan(Settings):
     steps_per_round: int = Field(default=10, ge=1, le=100_000)
     """DP-SGD steps of a site in one round."""
     optimizer: Literal["sgd", "adamw"] = "sgd"
-    """Local optimiser; its state starts afresh every round."""
+    """Local optimiser; its state starts afresh every round. Mode ``distributed`` has none and wants ``sgd``."""
     learning_rate: PositiveFloat = 0.5
-    """SGD divides it by ``clip_norm``, so that it does not depend on the clip."""
+    """SGD divides it by ``clip_norm``, so that it does not depend on the clip. Not used in mode ``distributed``: there
+    ``server.learning_rate`` is the rate."""
     max_records_per_unit: int = Field(default=8, ge=1, le=1000)
     """At most so many records of a patient enter a step, drawn afresh each time; with the unit ``record``, so many
     enter the data at all."""
@@ -194,7 +201,8 @@ class ServerPlan(Settings):
     optimizer: Literal["fedavg", "fedadam"] = "fedavg"
     """``fedavg`` adds ``learning_rate`` times the mean update; ``fedadam`` takes Adam's step along it."""
     learning_rate: PositiveFloat | None = None
-    """Server step length. None: 1 for ``fedavg``, 0.01 for ``fedadam``."""
+    """Server step length. None: 1 for ``fedavg``, 0.01 for ``fedadam``. In mode ``distributed`` the step goes against
+    the mean gradient, measured in clip norms: ``fedavg`` is then plain SGD with this rate, ``fedadam`` is Adam."""
     beta1: Decay = 0.9
     """``fedadam``: decay of the mean of updates."""
     beta2: Decay = 0.99
@@ -251,7 +259,9 @@ class SecAggPlan(Settings):
     weights: Literal["uniform", "declared", "private", "fixed_denominator"] = "uniform"
     """``declared`` weighs a site by its ``nominal_units``. ``private``: by its own number of patients; only the sum
     over the sites is opened; with privacy each site adds noise to it, once, and is charged for that. A weight is at
-    least 1 and at most the largest ``nominal_units``. ``fixed_denominator`` is the rule of the mode ``distributed``."""
+    least 1 and at most the largest ``nominal_units``. ``fixed_denominator``, the rule of mode ``distributed`` and of it
+    alone: sums of gradients are added as they are and divided by ``sample_rate`` times the ``nominal_units`` of all
+    sites in the sum."""
     weight_noise_multiplier: float = Field(default=20.0, ge=0.01, le=1e6, allow_inf_nan=False)
     """``private`` weights: standard deviation of the noise in a site's number of patients."""
     metrics: tuple[MetricPlan, ...] = ()
@@ -372,6 +382,7 @@ class RunPlan(Settings):
         self._check_start()
         self._check_profile()
         self._check_auxiliary()
+        self._check_mode()
         return self
 
     def _check_batch(self) -> None:
@@ -444,14 +455,9 @@ class RunPlan(Settings):
 
     def _check_auxiliary(self) -> None:
         """Whether weights and metrics can ride in the ring."""
-        secagg, mode = self.secagg, self.privacy.mode.value
+        secagg = self.secagg
         if len({metric.name for metric in secagg.metrics}) < len(secagg.metrics):
             raise ValueError("secagg.metrics: a metric is named twice")
-        if secagg.weights == "fixed_denominator" and mode != "distributed":
-            raise ValueError(
-                f"secagg.weights fixed_denominator is the rule of the privacy mode distributed, not of {mode}. "
-                "Set it to uniform, declared or private"
-            )
         if secagg.weights == "private":
             self._check_private_weights()
         if secagg.metrics and self.training.sample_rate == AUTO:
@@ -465,16 +471,19 @@ class RunPlan(Settings):
                 raise ValueError(f"{error.message}. {error.advice}") from error
 
     def _check_private_weights(self) -> None:
-        if self.privacy.mode.value == "distributed":
-            raise ValueError(
-                "secagg.weights private cannot be had in the privacy mode distributed, whose divisor is public. "
-                "Set it to fixed_denominator"
-            )
         if any(site.rank not in (None, self.lora.rank) for site in self.sites):
             raise ValueError(
                 "secagg.weights private with sites of different ranks: a column is divided by the weights of those who "
                 "train it, and only the weight of all is opened. Set it to declared, or leave sites[].rank out"
             )
+
+    def _check_mode(self) -> None:
+        from fedward.common.distributed_terms import check_mode  # it reads plans itself
+
+        try:
+            check_mode(self)
+        except ConfigError as error:
+            raise ValueError(error.message) from error
 
     def to_bytes(self) -> bytes:
         """The JSON that travels; its SHA-256 is the plan's digest."""

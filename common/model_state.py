@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from fedward.common.agreement import column_weights, mean_divisors, num_full_rank, site_shares
 from fedward.common.config import PrivacyMode, RunPlan
+from fedward.common.distributed_mean import descent, descent_noise_variance
+from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.lora.adapters import Adapter, num_coordinates, unflatten
 from fedward.common.lora.aggregation import (
@@ -45,29 +47,44 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
     """The weighted mean of the survivors' updates, each column over the sites that train it.
 
     The divisors are made of public constants, the survivors' declared weights and ranks, or of the sum's own coordinate
-    of private weights.
+    of private weights. In mode ``distributed`` it is the mean gradient, with its sign turned
+    (``common.distributed_mean``).
 
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have; ``ROUND_VOID`` if a column has fewer
             survivors than the plan's minimum cohort.
     """
-    values = opened_values(facts, opened)
+    values = None if is_distributed(plan) else opened_values(facts, opened)
     if num_full_rank(plan, opened.survivors) < plan.secagg.min_cohort:
         raise ProtocolError("ROUND_VOID", "too few survivors train the adapter's last column")
+    if values is None:
+        return descent(plan, facts, opened)
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
     weights = mean_divisors(plan, opened)
     total = unflatten(trained, values[: num_coordinates(trained)])
     return {name: part / along_rank(name, weights) for name, part in total.items()}
 
 
-def round_noise_variance(plan: RunPlan, survivors: tuple[str, ...]) -> NDArray[np.float64]:
+def round_noise_variance(
+    plan: RunPlan, survivors: tuple[str, ...], facts: CohortFacts | None = None
+) -> NDArray[np.float64]:
     """Variance of the privacy noise in each coordinate of the mean update, by column: (r,) float64.
 
     In mode ``local`` a site makes K steps of plain SGD with rate η/C, each with noise σC/L on the gradient, so its
     update carries η²·K·(σ/L)²; the clip C cancels, also if it is chosen during the run. Zero where the variance is not
     known: in a run without privacy, with another local optimiser, with private weights, or if the plan switches the
     correction off.
+
+    Args:
+        facts: of the cohort; mode ``distributed`` needs them, for its noise is cut by the cohort's size.
+
+    Raises:
+        ConfigError: mode ``distributed`` without ``facts``.
     """
+    if is_distributed(plan) and plan.server.noise_correction:
+        if facts is None:
+            raise ConfigError("the noise of mode distributed is known for a cohort alone")
+        return descent_noise_variance(plan, facts, survivors)
     training, noise = plan.training, plan.privacy.noise_multiplier
     known = plan.privacy.mode is PrivacyMode.LOCAL and training.optimizer == "sgd" and plan.server.noise_correction
     # Of private weights the sum alone is known; the variance needs each.
@@ -225,19 +242,27 @@ class ServerState:
         """Before the first round."""
         return cls(adapter=starting_adapter(plan), moments={})
 
-    def advanced(self, plan: RunPlan, mean: Update, survivors: tuple[str, ...]) -> ServerState:
+    def advanced(
+        self, plan: RunPlan, mean: Update, survivors: tuple[str, ...], facts: CohortFacts | None = None
+    ) -> ServerState:
         """After a round, with turns of one's own finding; see ``stepped`` and ``turned``."""
-        stepped = self.stepped(plan, mean, survivors)
+        stepped = self.stepped(plan, mean, survivors, facts)
         return stepped.turned(plan, find_turns(plan.lora.aggregation, plan.layout, stepped.adapter))
 
-    def stepped(self, plan: RunPlan, mean: Update, survivors: tuple[str, ...]) -> ServerState:
+    def stepped(
+        self, plan: RunPlan, mean: Update, survivors: tuple[str, ...], facts: CohortFacts | None = None
+    ) -> ServerState:
         """After the optimiser's step.
+
+        Args:
+            facts: of the cohort; see ``round_noise_variance``.
 
         Raises:
             RunError: the adapter would not be finite any more.
         """
         optimizer = server_optimizer(plan)
-        adapter, moments = optimizer.step(self.adapter, mean, round_noise_variance(plan, survivors), self.moments)
+        variance = round_noise_variance(plan, survivors, facts)
+        adapter, moments = optimizer.step(self.adapter, mean, variance, self.moments)
         _require_finite(adapter)
         return ServerState(adapter=adapter, moments=moments)
 
@@ -279,7 +304,7 @@ def next_state(plan: RunPlan, state: ServerState, facts: CohortFacts, opened: Co
         RunError: the adapter would not be finite any more.
     """
     mean = mean_update(plan, facts, opened)
-    stepped = state.stepped(plan, mean, opened.survivors)
+    stepped = state.stepped(plan, mean, opened.survivors, facts)
     turns = find_turns(plan.lora.aggregation, plan.layout, stepped.adapter)
     return RoundStep(state=stepped.turned(plan, turns), mean=mean, turns=turns)
 
@@ -294,7 +319,7 @@ def followed_state(
     """
     mean = mean_update(plan, facts, opened)
     try:
-        after = state.stepped(plan, mean, opened.survivors).turned(plan, turns)
+        after = state.stepped(plan, mean, opened.survivors, facts).turned(plan, turns)
         check_turns(plan.layout, after.adapter, turns)
     except (ConfigError, RunError) as error:
         raise ProtocolError("MODEL_MISMATCH", error.message) from error

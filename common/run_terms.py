@@ -62,14 +62,15 @@ def run_terms(
         max_attempts: of a site's policy, where it is lower than the plan's.
         clip_norm: what the round's ``Train`` states.
     """
+    floors = floors or agreed_floors(plan, roster)
     return Terms(
         run_id=position.run_id,
         roster=roster,
         plan_digest=position.plan_digest,
         num_rounds=plan.rounds,
         max_attempts=min(plan.secagg.max_attempts, max_attempts or plan.secagg.max_attempts),
-        floors=floors or agreed_floors(plan, roster),
-        ring=partial(_ring, plan, clip_norm),
+        floors=floors,
+        ring=partial(_ring, plan, agreed_floors(plan, roster), clip_norm),
         required_survivors=partial(required_survivors, plan),
         first_round=PROBE_ROUND if plan.privacy.needs_probe else 1,
         named=frozenset(site.id for site in plan.sites) & frozenset(roster.members),
@@ -78,8 +79,15 @@ def run_terms(
     )
 
 
-def _ring(plan: RunPlan, clip_norm: float, round_number: int, num_sites: int) -> RingTerms:
-    return ring_terms(plan, round_number, num_sites, clip_norm=clip_norm, profile=plan.secagg.profile)
+def _ring(plan: RunPlan, agreed: Floors, clip_norm: float, round_number: int, num_sites: int) -> RingTerms:
+    return ring_terms(
+        plan,
+        round_number,
+        num_sites,
+        clip_norm=clip_norm,
+        profile=plan.secagg.profile,
+        colluders=agreed.colluders(num_sites),
+    )
 
 
 __all__ = ["agreed_floors", "run_terms", "site_floors"]

@@ -12,6 +12,9 @@ and the noise by its norm, with a probability below 2^−70 each (Bernstein's in
 function). Noises of several sites are independent and add in squares, what they carry adds at worst in lengths; the
 clamp shortens both. Rounding adds less than a step a coordinate. A site's weight, at most 1, shortens all of its part.
 
+In mode ``distributed``, where a sum is one of clipped gradients, it is m clips a site, and the noise of the whole
+cohort, N/10 steps a coordinate.
+
 Where nothing of that is known (no privacy, another local optimiser) only the ring's own clamp bounds a sum: set
 ``secagg.sum_norm_bound`` to have more.
 """
@@ -27,9 +30,11 @@ from numpy.typing import NDArray
 from fedward.common import _keystream as keystream
 from fedward.common.agreement import site_shares
 from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan
+from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import ProtocolError
 from fedward.common.lora.adapters import num_coordinates
 from fedward.common.lora.aggregation import trained_layout
+from fedward.common.privacy.distributed import HEADROOM_SIGMAS
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.terms import RingTerms
 
@@ -69,20 +74,39 @@ def norm_bound(plan: RunPlan, size: int, ring: RingTerms, survivors: Collection[
     if plan.secagg.sum_norm_bound is not None:
         return min(of_ring, len(survivors) * plan.secagg.sum_norm_bound)
     noise, training = plan.privacy.noise_multiplier, plan.training
+    if is_distributed(plan):
+        return min(of_ring, _distributed_bound(plan, size, ring, survivors))
     if plan.privacy.mode is not PrivacyMode.LOCAL or training.optimizer != "sgd" or noise is None:
         return of_ring
-    by_record = plan.privacy.unit is PrivacyUnit.RECORD
-    records = training.max_records_per_unit if by_record else 1
+    records = _clips_per_unit(plan)
     signal = variance = 0.0
     for share in site_shares(plan, survivors):
         batch = training.resolved_sample_rate * share.nominal_units
-        most = _MORE_UNITS * batch * records
-        most += _TAIL * math.sqrt(most) + _LEAST_TAIL
+        most = _most_units(batch * records)
         step = share.weight * training.learning_rate / batch
         signal += step * training.steps_per_round * most
         variance += step * noise * step * noise * training.steps_per_round
     rounding = len(survivors) * math.sqrt(size) / 2.0**ring.scale_log2
     return min(of_ring, signal + math.sqrt(variance) * (math.sqrt(size) + _TAIL) + rounding)
+
+
+def _clips_per_unit(plan: RunPlan) -> int:
+    """How many clipped gradients a patient may have in a step."""
+    return plan.training.max_records_per_unit if plan.privacy.unit is PrivacyUnit.RECORD else 1
+
+
+def _most_units(expected: float) -> float:
+    """m, with so many units expected by the site's nominal number."""
+    mean = _MORE_UNITS * expected
+    return mean + _TAIL * math.sqrt(mean) + _LEAST_TAIL
+
+
+def _distributed_bound(plan: RunPlan, size: int, ring: RingTerms, survivors: Collection[str]) -> float:
+    """In clip norms: each site's clipped gradients, all one way, and the noise of all of the cohort."""
+    rate, records = plan.training.resolved_sample_rate, _clips_per_unit(plan)
+    signal = sum(_most_units(rate * share.nominal_units * records) for share in site_shares(plan, survivors))
+    steps = ring.noise_steps / HEADROOM_SIGMAS * (math.sqrt(size) + _TAIL) + len(survivors) * math.sqrt(size)
+    return signal + steps / 2.0**ring.scale_log2
 
 
 def squared_norm(values: NDArray[np.int32]) -> int:

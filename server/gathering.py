@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from fedward.common.agreement import cohort_facts, planned_train
+from fedward.common.agreement import cohort_facts, planned_train, ring_terms
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.lora import adapters
@@ -122,7 +122,10 @@ class PlainRounds:
         message.vector_hash = codec.vector_hash(model)
         request = self.exchange.seal(message, vector=model)
         facts = cohort_facts(position, message)
-        coordinator = self.aggregator.coordinator(facts)
+        terms = ring_terms(
+            self.plan, attempt.round_number, len(attempt.sites), clip_norm=message.clip_norm, profile=position.profile
+        )
+        coordinator = self.aggregator.coordinator(facts, noise_steps=terms.noise_steps)
         for answer in self.exchange.ask(attempt.sites, request, self.plan.secagg.reply_timeout_s):
             failure = self._take(answer, facts, position, coordinator)
             if failure:

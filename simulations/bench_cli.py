@@ -133,6 +133,35 @@ def bench_utility(
         typer.echo(json.dumps(figures))
 
 
+@bench_app.command("modes")
+def bench_modes(
+    epsilon: Annotated[float, typer.Option("--epsilon", min=0.01, help="Of every private arm.")] = 2.0,
+    seeds: Annotated[str, typer.Option("--seeds", help="With commas.")] = "11,12,13,14,15",
+    arms: Annotated[str, typer.Option("--arms", help="Privacy modes, with commas; none given: all.")] = "",
+    patients: Annotated[int, typer.Option("--patients", min=100, help="Of a site.")] = 2500,
+    rows: Annotated[
+        Path | None, typer.Option("--rows", help="File of finished runs; a stopped grid goes on from it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Held-out perplexity by privacy mode at one epsilon, on invented hospitals, with differences paired by seed."""
+    from rich.console import Console
+
+    from fedward.simulations.benchmarks import modes
+    from fedward.simulations.console import RichInterface
+
+    named = tuple(filter(None, arms.split(","))) or tuple(modes.ARMS)
+    unknown = sorted(set(named) - set(modes.ARMS))
+    if unknown:
+        raise ConfigError(f"no arm {unknown[0]!r}", hint=f"Choose from {', '.join(modes.ARMS)}.")
+    numbers = tuple(_whole(seed, "--seeds") for seed in _numbers(seeds, "--seeds"))
+    scope = modes.Scope(epsilon=epsilon, seeds=numbers, arms=named, patients_per_site=patients)
+    figures = modes.measure(scope, RichInterface(), rows_file=rows)
+    modes.show(figures, Console(stderr=as_json, highlight=False))
+    if as_json:
+        typer.echo(json.dumps(figures))
+
+
 def _numbers(text: str, option: str) -> tuple[float, ...]:
     try:
         found = tuple(float(part) for part in text.split(",") if part.strip())

@@ -31,6 +31,23 @@ SeededNoise = Annotated[
     bool,
     typer.Option("--seeded-noise", help="Noise from the seed: repeatable, and without any privacy. For research."),
 ]
+
+
+class ModeName(StrEnum):
+    """Where the noise is added."""
+
+    local = "local"
+    distributed = "distributed"
+
+
+Mode = Annotated[
+    ModeName | None,
+    typer.Option(
+        "--mode",
+        help="local: every site adds all the noise; distributed: each a share, one step a round, so that epsilon "
+        "rests on the masks.",
+    ),
+]
 NoDp = Annotated[bool, typer.Option("--no-dp", help="Train without clipping and noise, as a baseline.")]
 Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Override the number of rounds.")]
 Epsilon = Annotated[float | None, typer.Option("--epsilon", help="Override the target epsilon.")]
@@ -44,6 +61,7 @@ def demo(
     runtime: Runtime = RuntimeName.inprocess,
     epsilon: Epsilon = None,
     rounds: Rounds = None,
+    mode: Mode = None,
     no_dp: NoDp = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Public seed of data and plan.")] = 7,
     seeded_noise: SeededNoise = False,
@@ -60,7 +78,13 @@ def demo(
     ui, watch = RichInterface(), Stopwatch()
     with demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui, watch=watch) as (root, site_ids):
         recipe = demos.demo_recipe(
-            site_ids, seed=seed, epsilon=epsilon, rounds=rounds, private=not no_dp, base=base or "embedded"
+            site_ids,
+            seed=seed,
+            epsilon=epsilon,
+            rounds=rounds,
+            private=not no_dp,
+            base=base or "embedded",
+            distributed=mode is ModeName.distributed,
         )
         _run(recipe, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=watch)
 
@@ -79,6 +103,7 @@ def simulate(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override any setting, e.g. --set training.sample_rate=0.05"),
     ] = None,
+    mode: Mode = None,
     no_dp: NoDp = False,
     seed: Seed = None,
     seeded_noise: SeededNoise = False,
@@ -86,14 +111,15 @@ def simulate(
 ) -> None:
     """Run a recipe on files of your own: several sites, one adapter, an epsilon and a report."""
     from fedward.simulations.driver import Stopwatch
-    from fedward.simulations.recipe import parse_setting, read_recipe
+    from fedward.simulations.recipe import DISTRIBUTED, parse_setting, read_recipe
 
     options: dict[str, Any] = {
         "base.name": base,
         "rounds": rounds,
         "privacy.epsilon": epsilon,
-        "privacy.mode": "none" if no_dp else None,
         "seed": seed,
+        **(DISTRIBUTED if mode is ModeName.distributed else {"privacy.mode": mode and mode.value}),
+        **({"privacy.mode": "none"} if no_dp else {}),
     }
     changes = {key: value for key, value in options.items() if value is not None}
     read = read_recipe(recipe, changes | dict(parse_setting(text) for text in settings or ()))

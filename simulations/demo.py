@@ -77,13 +77,25 @@ def profile_for(num_sites: int) -> str:
 
 
 def demo_recipe(
-    site_ids: list[str], *, seed: int, epsilon: float | None, rounds: int | None, private: bool, base: str
+    site_ids: list[str],
+    *,
+    seed: int,
+    epsilon: float | None,
+    rounds: int | None,
+    private: bool,
+    base: str,
+    distributed: bool = False,
 ) -> Recipe:
     """The default plan for these sites.
+
+    Args:
+        distributed: as many steps, each a round of its own, with the noise in shares.
 
     Raises:
         ConfigError: a value from the command line that cannot be.
     """
+    if distributed and not private:
+        raise ConfigError("mode distributed without noise", hint="Give either --mode distributed or --no-dp.")
     privacy = {**PLAN["privacy"], "mode": "local" if private else "none"}
     if epsilon is not None:
         privacy["epsilon"] = epsilon
@@ -105,4 +117,14 @@ def demo_recipe(
             for site_id in site_ids
         ],
     }
+    if distributed:
+        steps = PLAN["rounds"] * PLAN["training"]["steps_per_round"]
+        document = {
+            **document,
+            "rounds": rounds or steps,
+            "privacy": {**privacy, "mode": "distributed"},
+            "training": {**PLAN["training"], "steps_per_round": 1},
+            "server": {"optimizer": "fedadam"},
+            "secagg": {**document["secagg"], "weights": "fixed_denominator"},
+        }
     return validated(Recipe, to_json(document, "the demo's recipe"), "the demo's recipe")

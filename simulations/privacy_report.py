@@ -13,9 +13,10 @@ from typing import Any
 from fedward.common.agreement import probe_events, round_event
 from fedward.common.auxiliary_terms import metric_events, weight_events
 from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.distributed_terms import is_distributed, is_planned_event
 from fedward.common.errors import FedwardError
 from fedward.common.privacy import accounting, clip_probe
-from fedward.common.privacy.accounting import PrivacyEvent
+from fedward.common.privacy.accounting import PoissonGaussian, PrivacyEvent
 from fedward.common.privacy.patients import PatientBound, patient_epsilon
 from fedward.simulations import auxiliary_report
 
@@ -34,12 +35,25 @@ def stated(plan: RunPlan, statement: bytes | None) -> History | None:
         history = accounting.history_from_json(statement)
     except FedwardError:
         return None
-    most: Counter[PrivacyEvent] = Counter({round_event(plan): plan.rounds * plan.secagg.max_attempts})
-    most.update(dict.fromkeys(probe_events(plan), plan.secagg.max_attempts))
+    attempts = plan.secagg.max_attempts
+    of_rounds, others = _parted(plan, history)
+    likely, beside = _parted(plan, metric_events(plan) * plan.rounds * attempts)
     # The weight is drawn once, and charged with it in one transaction: never twice.
-    most.update(weight_events(plan))
-    most.update(metric_events(plan) * plan.rounds * plan.secagg.max_attempts)
-    return history if history and Counter(history) <= most else None
+    most = Counter(dict.fromkeys(probe_events(plan), attempts)) + Counter(weight_events(plan)) + beside
+    return history if history and of_rounds <= plan.rounds * attempts + likely and others <= most else None
+
+
+def _parted(plan: RunPlan, history: Iterable[PrivacyEvent]) -> tuple[int, Counter[PrivacyEvent]]:
+    """How many events look like a round's training, for a metric may cost the same, and the others."""
+    others = Counter(history)
+    of_rounds = {event: count for event, count in others.items() if _is_of_round(plan, event)}
+    for event in of_rounds:
+        del others[event]
+    return sum(of_rounds.values()), others
+
+
+def _is_of_round(plan: RunPlan, event: PrivacyEvent) -> bool:
+    return is_planned_event(plan, event) if is_distributed(plan) else event == round_event(plan)
 
 
 def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection[str]]) -> Statements:
@@ -53,15 +67,16 @@ def credible(plan: RunPlan, statements: Statements, cohorts: Iterable[Collection
     return {
         site: statements[site]
         for site, history in known.items()
-        if history is not None and _least(plan, added[site]) <= Counter(history)
+        if history is not None and _covers(plan, history, added[site])
     }
 
 
-def _least(plan: RunPlan, num_sums: int) -> Counter[PrivacyEvent]:
-    """What a site must have been charged for its part in so many sums; its probe's sum is not among them."""
-    least: Counter[PrivacyEvent] = Counter((round_event(plan), *metric_events(plan)) * num_sums)
-    least.update(weight_events(plan) if num_sums else ())
-    return least
+def _covers(plan: RunPlan, history: Iterable[PrivacyEvent], num_sums: int) -> bool:
+    """Whether a site was charged for its part in so many sums; its probe's sum is not among them."""
+    of_rounds, others = _parted(plan, history)
+    likely, beside = _parted(plan, metric_events(plan) * num_sums)
+    least = beside + Counter(weight_events(plan) if num_sums else ())
+    return of_rounds >= num_sums + likely and least <= others
 
 
 def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
@@ -79,25 +94,44 @@ def site_figures(plan: RunPlan, statement: bytes | None) -> dict[str, Any]:
     return figures
 
 
-def across_sites(plan: RunPlan, statements: Statements) -> History:
-    """The events of the costliest sites, as many as one person may be at; empty if no site says anything credible."""
+def across_sites(plan: RunPlan, statements: Statements, *, releases: int | None = None) -> History:
+    """The events of the costliest sites, as many as one person may be at; empty if no site says anything credible.
+
+    In mode ``distributed`` the sites of a round book one and the same sum, each for a person who may be at all of them:
+    more events than sums were released do not count.
+
+    Args:
+        releases: sums that the run released, void attempts included; None: as many as the plan allows.
+    """
     found = [stated(plan, statement) for statement in statements.values()]
     histories = sorted(
         (history for history in found if history is not None),
         key=lambda history: accounting.epsilon(history, plan.privacy.delta),
         reverse=True,
     )
-    return tuple(event for history in histories[: plan.privacy.max_sites_per_unit] for event in history)
+    together = [event for history in histories[: plan.privacy.max_sites_per_unit] for event in history]
+    if not is_distributed(plan):
+        return tuple(together)
+    most = plan.rounds * plan.secagg.max_attempts if releases is None else releases
+    likely, _ = _parted(plan, metric_events(plan))
+    most *= 1 + likely
+    sums = [event for event in together if isinstance(event, PoissonGaussian) and _is_of_round(plan, event)]
+    sums.sort(key=lambda event: event.noise_multiplier)
+    return (*(event for event in together if not _is_of_round(plan, event)), *sums[:most])
 
 
-def run_figures(plan: RunPlan, statements: Statements) -> dict[str, Any]:
-    """The run's worst epsilons: of a unit at one site, at ``max_sites_per_unit`` sites, and of a whole patient."""
+def run_figures(plan: RunPlan, statements: Statements, *, releases: int | None = None) -> dict[str, Any]:
+    """The run's worst epsilons: of a unit at one site, at ``max_sites_per_unit`` sites, and of a whole patient.
+
+    Args:
+        releases: see ``across_sites``.
+    """
     if not plan.is_private:
         return {"epsilon_max": None}
     delta = plan.privacy.delta
     known = [history for statement in statements.values() if (history := stated(plan, statement)) is not None]
     figures: dict[str, Any] = {"epsilon_max": max((accounting.epsilon(one, delta) for one in known), default=None)}
-    together = across_sites(plan, statements)
+    together = across_sites(plan, statements, releases=releases)
     if plan.privacy.max_sites_per_unit > 1:
         figures["epsilon_across_sites"] = accounting.epsilon(together, delta) if together else None
     if plan.privacy.unit is PrivacyUnit.RECORD:

@@ -32,6 +32,13 @@ from fedward.common.config import (
 )
 from fedward.common.errors import ConfigError
 
+DISTRIBUTED: Mapping[str, Any] = {
+    "privacy.mode": "distributed",
+    "training.steps_per_round": 1,
+    "secagg.weights": "fixed_denominator",
+}
+"""Changes that make a recipe one of mode ``distributed``; its rounds are then single steps."""
+
 
 class DataSettings(Settings):
     """How a site's files are read. What a site leaves out it takes from the recipe's ``[data]``."""

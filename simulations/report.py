@@ -17,7 +17,7 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import sent_layout, trained_layout
 from fedward.common.privacy import accounting
 from fedward.server.rounds import RunResult
-from fedward.simulations import secagg_report
+from fedward.simulations import noise_report, secagg_report
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Sample, Utility
 from fedward.simulations.privacy_report import (
@@ -104,7 +104,7 @@ def headline(outcome: Outcome) -> dict[str, Any]:
     return {
         "rounds": len(outcome.result.rounds),
         "sites": len(outcome.sites) - len(outcome.result.refusals),
-        **run_figures(plan, outcome.statements),
+        **run_figures(plan, outcome.statements, releases=_releases(outcome)),
         "delta": plan.privacy.delta if plan.is_private else None,
         "noise": _noise(outcome),
         "ppl_base": outcome.before.perplexity,
@@ -124,6 +124,7 @@ def warnings(outcome: Outcome) -> list[str]:
     found += plan_warnings(plan)
     if not plan.is_private:
         return found
+    found += noise_report.warnings(plan)
     if outcome.job.seeded_noise:
         found.append("noise: drawn from the plan's seed. Whoever knows the seed can take it off: no privacy.")
     left_out = sum(data.records_left_out for data in outcome.sites)
@@ -149,6 +150,12 @@ def _of_the_run(outcome: Outcome) -> list[str]:
         private = outcome.job.plan.is_private
         found.append(f"perplexity rose: training.learning_rate is too high{noisy if private else ''}.")
     return found
+
+
+def _releases(outcome: Outcome) -> int:
+    """Attempts at sums, void ones included; of a round that was given up, all that the plan allows."""
+    given_up = outcome.job.plan.secagg.max_attempts if outcome.result.ended_early else 0
+    return sum(record.attempt + 1 for record in outcome.result.rounds) + given_up
 
 
 def _noise(outcome: Outcome) -> str:
@@ -182,6 +189,7 @@ def _privacy(outcome: Outcome, plan: RunPlan) -> dict[str, Any]:
         "sample_rate": plan.training.sample_rate,
         "planned_steps": plan.training.steps_per_round * plan.rounds,
         "noise_source": _noise(outcome),
+        **noise_report.figures(plan, outcome.result),
     }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from fedward.client.duties import Contribution
 from fedward.client.masked_run import Memory
+from fedward.client.ring_share import RingShare
 from fedward.common.errors import ConfigError
 from fedward.common.secagg.bundles import Bundle, Holders, OwnBundle
 from fedward.common.secagg.graph import MaskGraph
@@ -39,6 +40,7 @@ _CLASSES: Mapping[str, type[Any]] = {
         NextBundle,
         OwnBundle,
         Pending,
+        RingShare,
         Secrets,
         SharePair,
         State,

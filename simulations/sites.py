@@ -13,6 +13,7 @@ from fedward.client.site import SiteAgent
 from fedward.client.store import SiteStore
 from fedward.common.agreement import events_beside_training, probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.distributed_terms import releases_per_round, round_noise
 from fedward.common.errors import DataError, EmptyDataError, PlanError
 from fedward.common.privacy.accounting import epsilon
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
@@ -163,9 +164,10 @@ def final_plan(draft: RunPlan, session: AdapterSession, *, base_digest: str) -> 
             target_epsilon=draft.privacy.epsilon,
             delta=draft.privacy.delta,
             sample_rate=draft.training.resolved_sample_rate,
-            num_steps=draft.training.steps_per_round * (draft.rounds + draft.secagg.spare_attempts),
+            num_steps=releases_per_round(draft) * (draft.rounds + draft.secagg.spare_attempts),
             history=events_beside_training(draft, draft.rounds + draft.secagg.spare_attempts),
         )
+        noise = round_noise(draft, noise)
     plan = draft.model_copy(
         update={
             "base": draft.base.model_copy(update={"digest": base_digest}),

@@ -86,6 +86,8 @@ class FakeTrainer:
     checked: int = 0
     probes: list[Permit] = field(default_factory=list)
     calls: list[tuple[adapters.Adapter, Permit | None]] = field(default_factory=list)
+    gradient: Callable[[int, adapters.Adapter], NDArray[np.float64]] | None = None
+    """The clipped sum of a round of mode ``distributed``; None: the movement with its sign turned."""
 
     def check(self, plan: RunPlan) -> None:
         self.checked += 1
@@ -103,6 +105,17 @@ class FakeTrainer:
         if self.error is not None:
             raise self.error
         return self.movement if self.move is None else self.move(round_number, adapter)
+
+    def clipped_sum(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        self.calls.append((adapter, permit))
+        permit.claim()
+        if self.error is not None:
+            raise self.error
+        if self.gradient is not None:
+            return self.gradient(round_number, adapter)
+        return -(self.movement if self.move is None else self.move(round_number, adapter)).astype(np.float64)
 
     def noisy_norms(
         self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,27 @@ class LocalTrainer:
             entropy=entropy,
             on_step=self._on_step,
         )
+
+    def clipped_sum(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """See ``Trainer.clipped_sum``."""
+        self._session.probe(plan.base.max_length_tokens)
+        # What is booked is a hair more noise than the plan's: the trainer compares, and adds none itself.
+        noise = getattr(permit.event, "noise_multiplier", None)
+        spec = self._spec(plan)
+        found = self._session.clipped_sum(
+            adapter,
+            self._units,
+            replace(spec, noise_multiplier=spec.noise_multiplier if noise is None else noise),
+            round_number=round_number,
+            permit=permit,
+            entropy=entropy,
+            max_sites_per_unit=plan.privacy.max_sites_per_unit,
+        )
+        if self._on_step is not None:
+            self._on_step(1, 1)
+        return found
 
     def noisy_norms(
         self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from fedward.client.ring_share import joined
 from fedward.client.training.base_model import require_device
 from fedward.client.training.norms import noisy_norms
 from fedward.client.training.probe import parity_probe
-from fedward.client.training.trainer import TrainingSpec, Units, train
+from fedward.client.training.trainer import TrainingSpec, Units, clipped_sum, train
 from fedward.client.training.unit_losses import unit_losses
 from fedward.common.config import BasePlan, RunPlan, TensorSpec
 from fedward.common.errors import ConfigError, UnsupportedModelError
@@ -167,6 +168,35 @@ class AdapterSession:
         if not np.isfinite(moved).all():
             raise ConfigError("the training diverged", hint="Lower training.learning_rate.")
         return moved
+
+    def clipped_sum(
+        self,
+        adapter: adapters.Adapter,
+        units: Units,
+        spec: TrainingSpec,
+        *,
+        round_number: int = 1,
+        permit: Permit | None,
+        entropy: Entropy,
+        max_sites_per_unit: int = 1,
+    ) -> NDArray[np.float64]:
+        """A site's clipped sum of one step from ``adapter``, without noise; see ``trainer.clipped_sum``.
+
+        Returns:
+            (L,) float64 over the trained factors, in the layout's order, which is not the model's.
+        """
+        trained = trained_layout(self._aggregation, self.layout, round_number)
+        self._train_only(trained)
+        self.load(adapter)
+        flat = clipped_sum(
+            self.model, units, spec, permit=permit, entropy=entropy, max_sites_per_unit=max_sites_per_unit
+        )
+        parts, start = {}, 0
+        for name, parameter in self._parameters.items():  # in the model's order, as the flat vector is
+            if parameter.requires_grad:
+                parts[name] = flat[start : start + parameter.numel()]
+                start += parameter.numel()
+        return joined(trained, parts)
 
     def noisy_norms(
         self, adapter: adapters.Adapter, units: Units, spec: TrainingSpec, *, permit: Permit, entropy: Entropy

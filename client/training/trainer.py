@@ -166,7 +166,13 @@ def train(
 
 
 def clipped_sum(
-    model: PeftModel, units: Units, spec: TrainingSpec, *, permit: Permit | None, entropy: Entropy
+    model: PeftModel,
+    units: Units,
+    spec: TrainingSpec,
+    *,
+    permit: Permit | None,
+    entropy: Entropy,
+    max_sites_per_unit: int = 1,
 ) -> NDArray[np.float64]:
     """A site's part of one distributed DP-SGD step: the sum of its drawn units' clipped gradients, without noise.
 
@@ -179,6 +185,7 @@ def clipped_sum(
         spec: of one step; its noise multiplier is the one that the ring's noise will have been worth, and only booked.
         permit: as for ``train``, of one step.
         entropy: draws the units and their records.
+        max_sites_per_unit: how many releases the permit books for the one step, as units may be at so many sites.
 
     Returns:
         (P,) float64 over all trainable parameters of the model, in its order (``guards.trainable``), which is not the
@@ -192,7 +199,8 @@ def clipped_sum(
     """
     if spec.num_steps != 1:
         raise ConfigError(f"num_steps = {spec.num_steps}: a distributed round is one step")
-    mechanism = replace(_mechanism(spec, permit), noise_multiplier=0.0)
+    booked = _mechanism(replace(spec, num_steps=max_sites_per_unit), permit)
+    mechanism = replace(booked, num_steps=1, noise_multiplier=0.0)
     with _attached(model, spec, mechanism, entropy, distributed=True) as run:
         return run.sum(units).cpu().numpy()
 

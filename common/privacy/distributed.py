@@ -17,8 +17,11 @@ Guarantee: against everyone outside the h honest sites who sees nothing but the 
 seen. Whoever sums S must keep what one unit adds to it, in float64, at a norm of at most C; the 1e-5 by which the
 engine clips below C pays for the rounding of that sum. The rounding of S / C in here is counted in σ_loc.
 
-Not handled here: a unit on file at several sites, masks, and sending. Nothing is wired into plans yet: the masked
-profiles, and with them this mode, come with version 0.2.
+A unit that may be on file at m sites moves the sum by up to m·Δ₂, and each site draws it for itself. The noise is made
+m times as large. Split its variance into m equal parts, one for each of the sites that may hold the unit: then the sum
+is a function of m releases, each with the noise z·√m in units of Δ₂, and that is what is booked (derived).
+
+Not handled here: masks, sending, and which numbers a plan prescribes for a cohort (``common.distributed_terms``).
 """
 
 from __future__ import annotations
@@ -64,6 +67,7 @@ class RingMechanism:
         noise_multiplier: z, which the honest shares carry at least.
         scale_log2: k; 2^k steps are one clip norm.
         clamp_log2: b; no coordinate exceeds 2^b steps before noise.
+        max_sites_per_unit: m, at how many sites one unit may have records.
 
     Raises:
         ConfigError: at construction, for numbers that are impossible, for a scale at which rounding costs over 1 % of
@@ -77,9 +81,10 @@ class RingMechanism:
     noise_multiplier: float
     scale_log2: int
     clamp_log2: int
+    max_sites_per_unit: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("num_coordinates", "num_sites", "num_honest", "scale_log2", "clamp_log2"):
+        for name in ("num_coordinates", "num_sites", "num_honest", "scale_log2", "clamp_log2", "max_sites_per_unit"):
             value = getattr(self, name)
             if type(value) is not int or value < 1:  # not isinstance: true is no count
                 raise ConfigError(f"{name} = {value!r}: expected a whole number of at least 1")
@@ -117,8 +122,8 @@ class RingMechanism:
 
     @property
     def sensitivity_steps(self) -> float:
-        """Δ₂ = s·C + √D."""
-        return 2.0**self.scale_log2 + math.sqrt(self.num_coordinates)
+        """m·Δ₂ = m·(s·C + √D)."""
+        return self.max_sites_per_unit * (2.0**self.scale_log2 + math.sqrt(self.num_coordinates))
 
     @property
     def sigma_steps(self) -> int:
@@ -145,17 +150,35 @@ class RingMechanism:
         Args:
             sample_rate: q, the same at all sites.
         """
-        return PoissonGaussian(sample_rate=sample_rate, noise_multiplier=self.effective_noise_multiplier, num_steps=1)
+        return poisson_event(sample_rate, self.effective_noise_multiplier, self.max_sites_per_unit)
 
     def mean_noise_variance(self, num_survivors: int, *, denominator: float) -> float:
         """ν of a coordinate of ``mean_gradient``, for the server optimiser's bias correction; a public number."""
         _validate.positive(num_survivors=num_survivors, denominator=denominator)
-        return num_survivors * (self.sigma_steps / (self.scale * denominator)) ** 2
+        deviation = self.sigma_steps / (self.scale * denominator)
+        return num_survivors * (deviation * deviation)  # no power: all machines agree to the bit
 
     def _reach(self) -> Fraction:
-        """Δ₂ rounded up, with the float64 rounding of S / C of both neighbours: 2^(b−51) steps a coordinate."""
+        """m·Δ₂ rounded up, with the float64 rounding of S / C of both neighbours: 2^(b−51) steps a coordinate."""
         root = Fraction(math.isqrt(self.num_coordinates * 4**_ROOT_BITS - 1) + 1, 2**_ROOT_BITS)
-        return (1 << self.scale_log2) + root * (1 + Fraction(1 << self.clamp_log2, 1 << 51))
+        one_site = (1 << self.scale_log2) + root * (1 + Fraction(1 << self.clamp_log2, 1 << 51))
+        return self.max_sites_per_unit * one_site
+
+
+def poisson_event(sample_rate: float, noise_multiplier: float, max_sites_per_unit: int = 1) -> PoissonGaussian:
+    """What one release costs a unit that may be at so many sites.
+
+    Args:
+        sample_rate: q, of each site.
+        noise_multiplier: z, the deviation of the honest noise over m·Δ₂.
+        max_sites_per_unit: m.
+    """
+    count = max_sites_per_unit
+    # Rounded down, so that the booking never claims noise that is not there.
+    part = noise_multiplier if count == 1 else math.nextafter(noise_multiplier * math.sqrt(count), 0.0)
+    while Fraction(part) ** 2 > count * Fraction(noise_multiplier) ** 2:
+        part = math.nextafter(part, 0.0)
+    return PoissonGaussian(sample_rate=sample_rate, noise_multiplier=part, num_steps=count)
 
 
 def mechanism_for(
@@ -169,6 +192,7 @@ def mechanism_for(
     noise_multiplier: float,
     scale_log2: int = SCALE_LOG2,
     clamp_log2: int | None = None,
+    max_sites_per_unit: int = 1,
 ) -> RingMechanism:
     """The mechanism of a cohort, with h by its profile.
 
@@ -181,8 +205,6 @@ def mechanism_for(
     honest = min_honest_sites(
         profile, num_sites=num_sites, max_dropouts=max_dropouts, assumed_colluders=assumed_colluders
     )
-    if clamp_log2 is None:
-        clamp_log2 = min(scale_log2 + CLAMP_CLIPS_LOG2, RING_BITS - 2 - (num_sites - 1).bit_length())
     return RingMechanism(
         num_coordinates=num_coordinates,
         num_sites=num_sites,
@@ -190,8 +212,14 @@ def mechanism_for(
         clip_norm=clip_norm,
         noise_multiplier=noise_multiplier,
         scale_log2=scale_log2,
-        clamp_log2=clamp_log2,
+        clamp_log2=default_clamp_log2(num_sites, scale_log2) if clamp_log2 is None else clamp_log2,
+        max_sites_per_unit=max_sites_per_unit,
     )
+
+
+def default_clamp_log2(num_sites: int, scale_log2: int = SCALE_LOG2) -> int:
+    """B for M = 32 C, or less where n sites would leave no room for noise."""
+    return min(scale_log2 + CLAMP_CLIPS_LOG2, RING_BITS - 2 - (num_sites - 1).bit_length())
 
 
 def round_to_ring(clipped_sum: NDArray[np.float64], mechanism: RingMechanism, *, dither_key: bytes) -> RingVector:
@@ -256,12 +284,14 @@ def mean_gradient(total: RingVector, mechanism: RingMechanism, *, denominator: f
 __all__ = [
     "CLAMP_CLIPS_LOG2",
     "CLIP_RANGE",
+    "default_clamp_log2",
     "HEADROOM_SIGMAS",
     "MAX_ROUNDING_COST",
     "mean_gradient",
     "mechanism_for",
     "MIN_SIGMA_STEPS",
     "noisy_ring_vector",
+    "poisson_event",
     "RingMechanism",
     "round_to_ring",
     "SCALE_LOG2",

@@ -61,6 +61,10 @@ class Aggregator(Protocol):
         """The machine of one site."""
         ...
 
-    def coordinator(self, facts: CohortFacts) -> Coordinator:
-        """The machine of the server for one round."""
+    def coordinator(self, facts: CohortFacts, *, noise_steps: int = 0) -> Coordinator:
+        """The machine of the server for one round.
+
+        Args:
+            noise_steps: how far the noise of all sites together may carry a coordinate.
+        """
         ...

@@ -35,14 +35,17 @@ def quantiser_of(facts: CohortFacts) -> ring.Quantiser:
     return quantiser
 
 
-def opened_values(facts: CohortFacts, opened: CohortSum) -> NDArray[np.float64]:
+def opened_values(facts: CohortFacts, opened: CohortSum, *, noise_steps: int = 0) -> NDArray[np.float64]:
     """(L,) float64, the sum of the survivors' updates.
+
+    Args:
+        noise_steps: how far the noise of all sites together may carry a coordinate.
 
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have.
     """
     quantiser = quantiser_of(facts)
-    if not quantiser.in_range(opened.total, len(opened.survivors)):
+    if not quantiser.in_range(opened.total, len(opened.survivors), noise_steps=noise_steps):
         raise ProtocolError("SUM_OUT_OF_RANGE", "the sum is beyond what the survivors' clamps allow")
     return quantiser.dequantise(opened.total)
 
@@ -62,6 +65,7 @@ class PlainCoordinator:
     """Adds vectors up as they come and keeps only the sum."""
 
     facts: CohortFacts
+    noise_steps: int = 0
     _total: ring.RingVector = field(init=False, repr=False)
     _seen: set[str] = field(init=False, default_factory=set)
 
@@ -79,10 +83,13 @@ class PlainCoordinator:
             raise ProtocolError("UNKNOWN_SITE", "a vector from a site outside the cohort")
         if site_id in self._seen:
             raise ProtocolError("DUPLICATE_VECTOR", "a second vector from one site")
-        if vector.shape != self._total.shape or not quantiser_of(self.facts).in_range(vector, 1):
+        if vector.shape != self._total.shape or not self._in_range(vector):
             raise ProtocolError("BAD_VECTOR", "a vector of another length, or beyond the clamp")
         ring.add_into(self._total, vector)
         self._seen.add(site_id)
+
+    def _in_range(self, vector: ring.RingVector) -> bool:
+        return quantiser_of(self.facts).in_range(vector, 1, noise_steps=self.noise_steps)
 
     def open(self) -> CohortSum:
         """See ``Coordinator.open``.
@@ -106,6 +113,6 @@ class PlainRing:
         """See ``Aggregator.participant``."""
         return PlainParticipant()
 
-    def coordinator(self, facts: CohortFacts) -> PlainCoordinator:
+    def coordinator(self, facts: CohortFacts, *, noise_steps: int = 0) -> PlainCoordinator:
         """See ``Aggregator.coordinator``."""
-        return PlainCoordinator(facts=facts)
+        return PlainCoordinator(facts=facts, noise_steps=noise_steps)

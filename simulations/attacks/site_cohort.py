@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedward.client.duties import Contribution
+from fedward.client.duties import Part
 from fedward.client.site import SiteAgent
 from fedward.client.store import MemoryStore, SiteStore, SqliteStore
 from fedward.common.agreement import PROBE_ROUND, plan_position, planned_train
@@ -89,7 +89,7 @@ class Hospital:
     clips: list[float] = field(default_factory=list)
     """Of each training."""
     last: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    kept: Contribution | None = None
+    kept: Part | None = None
     """Of its first training, for an agent that sends it again."""
     spoil: Callable[[NDArray[np.float32]], NDArray[np.float32]] = lambda found: found
     """What goes wrong in training."""
@@ -134,6 +134,12 @@ class Hospital:
         permit.claim()
         self.last = clip_probe.release(np.full(100, 0.5, np.float64), permit=permit, entropy=entropy)
         return self.last
+
+    def clipped_sum(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """See ``duties.Trainer.clipped_sum``; no plan here has the mode ``distributed``."""
+        raise RunError("no sums for the ring's noise in this play")
 
     def count_units(self) -> int:
         """See ``duties.Trainer.count_units``; no plan here has private weights."""

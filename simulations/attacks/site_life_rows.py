@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.client.accepted_run import AcceptedRun
-from fedward.client.duties import Assignment, Contribution, Duties
+from fedward.client.duties import Assignment, Duties, Part
 from fedward.client.masked_run import MaskedRun
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import round_event
@@ -137,7 +137,7 @@ def retry_without(scene: SiteScene) -> bool:
 _carry_out = Duties.carry_out
 
 
-def old_update(self: Duties, task: Assignment) -> Contribution:
+def old_update(self: Duties, task: Assignment) -> Part:
     """What a site sent before, charged again."""
     hospital = expected(Hospital, self.trainer)
     if hospital.kept is None:

@@ -80,6 +80,12 @@ class _Trainer:
         """See ``Trainer.noisy_norms``; no plan here asks for a probe."""
         raise RunError("no probe in this play")
 
+    def clipped_sum(
+        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
+    ) -> NDArray[np.float64]:
+        """See ``duties.Trainer.clipped_sum``; no plan here has the mode ``distributed``."""
+        raise RunError("no sums for the ring's noise in this play")
+
     def count_units(self) -> int:
         """See ``Trainer.count_units``; no plan here has private weights."""
         raise RunError("no private weights in this play")

@@ -203,8 +203,8 @@ class SpyRing:
     def participant(self, site_id: str) -> "SpyRing":
         return self
 
-    def coordinator(self, facts: CohortFacts) -> Coordinator:
-        return PlainRing().coordinator(facts)
+    def coordinator(self, facts: CohortFacts, *, noise_steps: int = 0) -> Coordinator:
+        return PlainRing().coordinator(facts, noise_steps=noise_steps)
 
     def vector(
         self, facts: CohortFacts, update: NDArray[np.float32], *, weight: float, dither_key: bytes

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fedward.client.duties import Contribution
 from fedward.client.site import WEIGHT_STEPS, SiteAgent
 from fedward.client.store import SqliteStore
 from fedward.common.agreement import round_event
@@ -246,7 +247,8 @@ def test_an_update_that_waits_for_its_cohort_keeps_its_tail() -> None:
     assert agent.memory is not None
     assert agent.memory.parked is not None
     again = memory_from_bytes(memory_to_bytes(agent.memory))
-    assert again.parked is not None
+    assert isinstance(again.parked, Contribution)
+    assert isinstance(agent.memory.parked, Contribution)
     assert again.parked.tail == agent.memory.parked.tail
     assert len(again.parked.tail) == len(coordinates(federation.plan))
 

@@ -119,7 +119,7 @@ def _sites(largest: int) -> list[dict[str, Any]]:
         ("metrics.0.noise_multiplier", {"metrics": [{**METRIC, "noise_multiplier": 0.0}]}),
         ("metrics.0.noise_multiplier", {"metrics": [{**METRIC, "noise_multiplier": "1"}]}),
         ("too coarse in the ring", {"metrics": [{**METRIC, "noise_multiplier": 1e6}]}),
-        ("fixed_denominator is the rule of the privacy mode distributed", {"weights": "fixed_denominator"}),
+        ("fixed_denominator is for privacy.mode distributed: take uniform", {"weights": "fixed_denominator"}),
         ("weight needs 20000000 ring steps", {"sites": _sites(20_000_000), "metrics": [], "privacy": NONE}),
         (
             "sites of different ranks",
