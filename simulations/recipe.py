@@ -24,13 +24,13 @@ from fedward.common.config import (
     SecAggPlan,
     ServerPlan,
     Settings,
-    SiteId,
     TrainingPlan,
     read_toml,
     to_json,
     validated,
 )
 from fedward.common.errors import ConfigError
+from fedward.common.settings import SiteId
 
 DISTRIBUTED: Mapping[str, Any] = {
     "privacy.mode": "distributed",

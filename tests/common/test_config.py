@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from pydantic import BaseModel
 
-from fedward.common import config
+from fedward.common import config, settings
 from fedward.common.config import RunPlan, Settings, SitePolicy, digest_of, read_toml, to_json, validated
 from fedward.common.errors import ConfigError, PlanError
 from tests.federation_simulator import make_plan
@@ -350,7 +350,7 @@ def test_missing_file_is_refused_with_a_hint(tmp_path: Path) -> None:
 def test_long_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "plan.toml"
     path.write_text(MINIMAL, "utf-8")
-    monkeypatch.setattr(config, "MAX_CONFIG_BYTES", 10)
+    monkeypatch.setattr(settings, "MAX_CONFIG_BYTES", 10)
     with pytest.raises(ConfigError, match="longer than 10 bytes"):
         read_toml(path)
 
