@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
+from fedward.common.errors import ConfigError
 from fedward.simulations.benchmarks import modes
 from fedward.simulations.benchmarks.modes import ARMS, Row, Scope, recipe_of
 from fedward.simulations.console import Silent
@@ -51,11 +55,19 @@ def test_all_arms_share_steps_rate_epsilon_and_records() -> None:
 
 
 @pytest.mark.slow
-def test_a_small_grid_runs_and_repeats() -> None:
-    scope = Scope(patients_per_site=30, heldout_records=4, num_steps=10, sample_rate=0.2, seeds=(1, 2), epsilon=8.0)
-    figures, again = (modes.measure(scope, Silent()) for _ in range(2))
-    assert figures == again
-    assert [line["arm"] for line in figures["table"]] == list(ARMS)
+def test_a_small_grid_repeats_and_goes_on_from_its_rows(tmp_path: Path) -> None:
+    arms = ("central", "distributed", "distributed-strict", "distributed-all-honest")
+    scope = Scope(
+        patients_per_site=20, heldout_records=3, num_steps=4, sample_rate=0.2, seeds=(1, 2), epsilon=8.0, arms=arms
+    )
+    rows = tmp_path / "rows.jsonl"
+    figures = modes.measure(scope, Silent(), rows_file=rows)
+    kept = rows.read_text("utf-8").splitlines()
+    rows.write_text("".join(f"{line}\n" for line in kept[:-3]), "utf-8")
+    assert modes.measure(scope, Silent(), rows_file=rows) == figures
+    assert rows.read_text("utf-8").splitlines() == kept
+    with pytest.raises(ConfigError, match="another size"):
+        modes.measure(replace(scope, num_steps=5), Silent(), rows_file=rows)
     shares = {line["arm"]: line["honest_shares"] for line in figures["table"]}
     assert (shares["distributed"], shares["distributed-strict"], shares["central"]) == (3, 4, None)
     assert shares["distributed-all-honest"] == 5
