@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fedward.common.agreement import PROBE_ROUND
-from fedward.common.config import RunPlan
+from fedward.common.config import RunPlan, digest_of
 from fedward.common.errors import ProtocolError
 from fedward.common.messages.codec import Position
 
@@ -28,6 +28,15 @@ class AcceptedRun:
     is_over: bool = False
     drawn_weight: int | None = field(default=None, repr=False)
     """Where weights are private: the site's, noise and all, in units. None before the first round."""
+
+    def position(self, roster_hash: bytes) -> Position:
+        """Of messages outside rounds."""
+        return Position(
+            run_id=self.run_id,
+            roster_hash=roster_hash,
+            plan_digest=digest_of(self.plan_bytes),
+            profile=self.plan.secagg.profile,
+        )
 
     def require_new(self, position: Position) -> None:
         """Refuse a position that is used up, comes too early, or is beyond the plan.

@@ -9,8 +9,6 @@ Not handled here: what is done with the records (``duties``), masks (``masked_ru
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import os
 import time
@@ -22,17 +20,19 @@ from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
 from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
 from fedward.client.masked_run import MaskedRun, Memory, site_terms
+from fedward.client.offers import check_members, offered_plan, require_run
+from fedward.client.open_vector import in_the_open
 from fedward.client.policy import Proposal, require
 from fedward.client.replica import Copy, Replica
-from fedward.client.ring_share import RingShare, site_mechanism
+from fedward.client.ring_share import site_mechanism
+from fedward.client.site_state import SiteState
 from fedward.client.store import MemoryStore, SiteStore
 from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
-from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
+from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.distributed_terms import is_distributed
-from fedward.common.errors import BudgetExhaustedError, ConfigError, FedwardError, PlanError, ProtocolError
+from fedward.common.errors import BudgetExhaustedError, FedwardError, ProtocolError
 from fedward.common.identity import Identity, Roster
 from fedward.common.lora import adapters
-from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.envelope import Vector
@@ -40,14 +40,13 @@ from fedward.common.model_state import ServerState
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
-from fedward.common.secagg.auxiliary import appended
 from fedward.common.secagg.journal import JournalEntry
 from fedward.common.secagg.keys import AgreementKey
-from fedward.common.secagg.ring import RingVector, to_bytes
+from fedward.common.secagg.ring import to_bytes
 from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import restored
 from fedward.common.secagg.thresholds import Profile
-from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
+from fedward.common.secagg.transcript import ZERO_HASH
 
 STEPS = ("reserve", "train_dpsgd", "charge", "quantise", "mask", "sign")
 """What a site does between a ``Train`` and its reply in mode ``local``, in this order."""
@@ -150,25 +149,14 @@ class SiteAgent:
     def on_plan_offer(self, offer: codec.Opened[codec.Body], body: pb.PlanOffer) -> bytes:
         """Judge a plan by the site's own policy, before any data is read; accept or refuse it, signed."""
         position = offer.position
-        if digest_of(body.plan) != position.plan_digest:
-            raise ProtocolError("PLAN_MISMATCH", "the plan is not the one that the header names")
-        try:
-            plan = RunPlan.from_bytes(body.plan)
-            # Rules and prefixes go by lora.rank, what is trained goes by the layout: they must be one.
-            check_layout(adapters.ordered(plan.layout), plan.lora.rank)
-        except ConfigError as error:
-            raise ProtocolError("BAD_ENCODING", error.message) from error
-        if position.profile != plan.secagg.profile or position.profile not in self._profiles:
-            raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs", rule="profile")
-        if (position.round_number, position.attempt) != (0, 0):
-            raise ProtocolError("ROUND_ORDER", "a plan is offered before the first round")
+        plan = offered_plan(position, body, self._profiles)
         known = self._run if self._run is not None and self._run.run_id == position.run_id else None
         if known is not None and known.plan_bytes != body.plan:
             raise ProtocolError("REPLAY_CONFLICT", "another plan under the same run id")
         if position.run_id in self._left:
             # Its account and its used positions are gone: it must not begin again as if nothing had been spent.
             raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
-        self._check_members(plan)
+        check_members(plan, self._roster, self.site_id)
         # The cheap rules first: accounting an absurd plan may cost more than it deserves.
         free = Proposal(
             plan=plan,
@@ -202,7 +190,7 @@ class SiteAgent:
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
-        run, masked, replica = self._require_run(request.position), self._masked, self._replica
+        run, masked, replica = require_run(self._run, request.position), self._masked, self._replica
         if masked is None or replica is None or run.is_over:
             raise ProtocolError("ATTEMPT_CLOSED", "the run has ended")
         tasks: list[Assignment] = []
@@ -228,7 +216,7 @@ class SiteAgent:
         """Train one round of a profile without masks and give this site's part of the sum; see ``STEPS``."""
         if self._answered is not None and self._answered[0] == request.body_hash:
             return self._answered[1]
-        run, position = self._require_run(request.position), request.position
+        run, position = require_run(self._run, request.position), request.position
         if self._aggregator is None:
             raise ProtocolError("PROFILE_FORBIDDEN", "the profile is not one that this site runs")
         run.require_new(position)
@@ -238,28 +226,13 @@ class SiteAgent:
         part = self._duties.carry_out(task)
         self._commit()
         facts = cohort_facts(position, body)
-        raw = to_bytes(self._in_the_open(self._aggregator, self.site_id, facts, part))
+        raw = to_bytes(in_the_open(self._aggregator, self.site_id, facts, part))
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
         sealed = codec.seal(self._identity, reply, vector=raw)
         self._answered = (request.body_hash, sealed)
         return sealed
-
-    @staticmethod
-    def _in_the_open(aggregator: Aggregator, site_id: str, facts: CohortFacts, part: Part) -> RingVector:
-        """What is sent where nothing is masked."""
-        if isinstance(part, RingShare):
-            vector = part.vector
-        else:
-            if part.update.shape != (facts.num_coordinates - len(part.tail),):
-                raise ConfigError("the trainer's vector has another length than the plan's")
-            participant = aggregator.participant(site_id)
-            vector = participant.vector(facts, part.update, weight=part.weight, dither_key=part.dither_key)
-            vector = appended(vector, part.tail)
-        if vector.shape != (facts.num_coordinates,):
-            raise ConfigError("the trainer's vector has another length than the plan's")
-        return vector
 
     def _assignment(
         self, run: AcceptedRun, request: codec.Opened[codec.Body], body: pb.Train, adapter: adapters.Adapter
@@ -293,7 +266,7 @@ class SiteAgent:
 
         The events are parameters of the plan, not of the data.
         """
-        run = self._require_run(request.position)
+        run = require_run(self._run, request.position)
         reply = pb.RunEndReply(header=request.position.header(self.site_id))
         if self._replica is not None:
             reply.code, reply.model_digest = self._concluded(self._replica, body, request.vector)
@@ -350,40 +323,17 @@ class SiteAgent:
         """What a site keeps on its own disk, its accounts among it. No secrets of rounds; the run's transport key."""
         if self._run is None:
             return b""
-        document = {
-            "run_id": self._run.run_id.hex(),
-            "left": sorted(run_id.hex() for run_id in self._left),
-            "plan": base64.b64encode(self._run.plan_bytes).decode(),
-            "last": [self._run.last_round, self._run.last_attempt, self._run.is_over],
-            "clip_norm": self._run.clip_norm,
-            "drawn_weight": self._run.drawn_weight,
-            "transport": None if self._masked is None else self._masked.transport.secret.hex(),
-            **self.accounts.to_document(),
-        }
-        return json.dumps(document).encode()
+        secret = None if self._masked is None else self._masked.transport.secret
+        state = SiteState(run=self._run, left=self._left, transport_secret=secret)
+        return state.to_bytes(self.accounts)
 
     def restore_state(self, raw: bytes) -> None:
         """The inverse of ``export_state``. An old state forgets what was spent since: keep the newest only."""
         if not raw:
             return
-        document = json.loads(raw)
-        plan_bytes = base64.b64decode(document["plan"])
-        last_round, last_attempt, is_over = document["last"]
-        self._run = AcceptedRun(
-            run_id=bytes.fromhex(document["run_id"]),
-            plan_bytes=plan_bytes,
-            plan=RunPlan.from_bytes(plan_bytes),
-            last_round=last_round,
-            last_attempt=last_attempt,
-            clip_norm=document["clip_norm"],
-            drawn_weight=document["drawn_weight"],
-            is_over=is_over,
-        )
-        self._left = frozenset(bytes.fromhex(run_id) for run_id in document["left"])
-        self.accounts.read_document(document)
-        secret = document["transport"]
-        transport = None if secret is None else AgreementKey.from_secret(bytes.fromhex(secret))
-        self._masked = self._masked_run(self._run, transport)
+        state = SiteState.from_bytes(raw, self.accounts)
+        self._run, self._left, secret = state.run, state.left, state.transport_secret
+        self._masked = self._masked_run(self._run, None if secret is None else AgreementKey.from_secret(secret))
         self._replica = self._replica_of(self._run)
 
     def _commit(self, entries: Sequence[JournalEntry] = ()) -> None:
@@ -402,18 +352,9 @@ class SiteAgent:
         return Replica(
             plan=run.plan,
             run_id=run.run_id,
-            terms=partial(site_terms, run.plan, self._policy, self._position_of(run), self._roster),
+            terms=partial(site_terms, run.plan, self._policy, run.position(self._roster.hash), self._roster),
             load=self._store.load_model,
             entries=partial(self._store.entries, run.run_id),
-        )
-
-    def _position_of(self, run: AcceptedRun) -> codec.Position:
-        """Of messages outside rounds."""
-        return codec.Position(
-            run_id=run.run_id,
-            roster_hash=self._roster.hash,
-            plan_digest=digest_of(run.plan_bytes),
-            profile=run.plan.secagg.profile,
         )
 
     def _masked_run(self, run: AcceptedRun, transport: AgreementKey | None) -> MaskedRun | None:
@@ -427,7 +368,7 @@ class SiteAgent:
             roster=self._roster,
             policy=self._policy,
             plan=run.plan,
-            position=self._position_of(run),
+            position=run.position(self._roster.hash),
             transport=transport,
             random_bytes=self._random_bytes,
             now_s=self._now_s,
@@ -455,24 +396,6 @@ class SiteAgent:
         return codec.Position(
             run_id=bytes(codec.RUN_ID_BYTES), roster_hash=self._roster.hash, plan_digest=ZERO_HASH, profile=""
         )
-
-    def _check_members(self, plan: RunPlan) -> None:
-        try:
-            plan.site(self.site_id)
-        except PlanError as error:
-            raise ProtocolError("UNKNOWN_SITE", error.message) from error
-        if any(site.id not in self._roster.members for site in plan.sites):
-            raise ProtocolError("UNKNOWN_SITE", "the plan names a site that is not in the roster")
-
-    def _require_run(self, position: codec.Position) -> AcceptedRun:
-        run = self._run
-        if run is None or run.run_id != position.run_id:
-            raise ProtocolError("PLAN_MISMATCH", "this site is not in that run")
-        if digest_of(run.plan_bytes) != position.plan_digest:
-            raise ProtocolError("PLAN_MISMATCH", "the message is for another plan")
-        if run.plan.secagg.profile != position.profile:
-            raise ProtocolError("PROFILE_FORBIDDEN", "the message is for another profile")
-        return run
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
         _LOG.warning("refused: %s %s", error.code, error.rule)

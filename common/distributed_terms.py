@@ -39,9 +39,13 @@ def is_distributed(plan: RunPlan) -> bool:
 
 
 def noise_floors(plan: RunPlan) -> Floors:
-    """What the plan demands of every cohort; without masks, the numbers of ``resilient-malicious``."""
+    """What the plan demands of every cohort; without masks, the numbers of ``resilient-malicious``.
+
+    Two sites are no exception here: each is told the sum and knows its own share of the noise, so half of what both
+    would book is gone.
+    """
     if plan.secagg.is_masked:
-        return replace(plan.secagg.floors(), num_sites=len(plan.sites))
+        return replace(plan.secagg.floors(), num_sites=len(plan.sites), allow_two_sites=False)
     return Floors(
         profile=Profile.RESILIENT_MALICIOUS,
         assumed_colluders=plan.secagg.assumed_colluders,

@@ -49,6 +49,7 @@ SIMULATION_POLICY = SitePolicy(
     allowed_metrics=get_args(MetricName),
     profiles=(*(profile.value for profile in Profile), PROFILE),
     min_cohort=1,
+    assumed_colluders=0,
     allow_two_sites=True,
     max_attempts=5,
     attempt_ttl_s=1e9,

@@ -58,6 +58,12 @@ def warnings(plan: RunPlan) -> list[str]:
     found = [f"privacy.mode distributed: {GUARANTEE}."]
     if not plan.secagg.is_masked:
         found.append("privacy.mode distributed without masks: the coordinator could read vectors that are not private.")
+    if not agreed_colluders(plan, len(plan.sites)):
+        found.append(
+            "privacy.mode distributed with secagg.assumed_colluders 0: no epsilon holds against the sites themselves. "
+            "Each is told the sums and can take its own share of the noise off. Set secagg.assumed_colluders to 1 or "
+            "more."
+        )
     return found
 
 

@@ -18,7 +18,7 @@ from fedward.client.ring_share import noised, prefix_alone
 from fedward.client.site import DISTRIBUTED_STEPS
 from fedward.client.store import SqliteStore
 from fedward.common.config import TensorSpec
-from fedward.common.errors import ConfigError, PrivacyError
+from fedward.common.errors import ConfigError, PrivacyError, RunError
 from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.messages import fedward_pb2 as pb
@@ -28,7 +28,7 @@ from fedward.common.secagg import participant as participants
 from tests.client.test_masked_run import changed, set_to, spied
 from tests.distributed_federation import NUM_COORDINATES, distributed_federation, mechanism_of
 from tests.federation_simulator import FakeTrainer, refusal_of, reply_of
-from tests.masked_federation import MASKED, agent_of, stopped_at
+from tests.masked_federation import MASKED, POLICY, agent_of, stopped_at
 
 REPOSITORY = Path(__file__).parents[2]
 FEDERATION = distributed_federation("resilient")
@@ -128,6 +128,18 @@ def test_more_colluders_told_to_all_are_larger_shares(monkeypatch: pytest.Monkey
     assert reply_of(agent.handle(changed(federation, request, set_to("assumed_colluders", 3))), pb.TrainReply)
     assert [(made.num_honest, made.sigma_steps > mechanism_of(federation).sigma_steps) for made in used] == [(2, True)]
     assert agent.history == (used[0].event(0.05),)
+
+
+def test_a_cohort_of_two_is_refused_by_a_site_that_takes_part_in_sums_of_two() -> None:
+    """Each of the two is told the sum and knows its own share of the noise."""
+    policy = POLICY.model_copy(update={"allow_two_sites": True, "assumed_colluders": 0})
+    federation = distributed_federation("strict", secagg={"min_cohort": 2}, policy=policy)
+    agent = agent_of(federation)
+    two = distributed_federation("strict", secagg={"min_cohort": 2}, policy=policy)
+    with pytest.raises(RunError, match="HONEST_FLOOR"):
+        two.run(offline=("beta", "gamma", "delta"))
+    assert not two.trainers["alpha"].calls
+    assert reply_of(agent.handle(stopped_at(federation, pb.TRAIN, agent)), pb.TrainReply)
 
 
 _DIES = """

@@ -109,6 +109,10 @@ REFUSED: dict[str, tuple[Mapping[str, Any], str]] = {
     "uniform weights": ({"secagg": {"weights": "uniform"}}, "secagg.weights = fixed_denominator"),
     "declared weights": ({"secagg": {"weights": "declared"}}, "secagg.weights = fixed_denominator"),
     "a cohort that is told late": ({"secagg": {"profile": "strict", "late_cohort": True}}, "late_cohort"),
+    "two sites, who know one share each": (
+        {"num_sites": 2, "secagg": {"profile": "strict", "min_cohort": 2}},
+        "2 sites, of which 1 may collude",
+    ),
     "noise beyond the ring": ({"privacy": {"noise_multiplier": 1e4}}, "noise"),
 }
 

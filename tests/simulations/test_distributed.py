@@ -14,14 +14,18 @@ from fedward.common.agreement import round_event
 from fedward.common.config import RunPlan
 from fedward.common.distributed_terms import GUARANTEE, cohort_mechanism
 from fedward.common.errors import ConfigError
+from fedward.common.privacy import patients
 from fedward.common.privacy.accounting import PrivacyEvent, epsilon, history_from_json, history_to_json
+from fedward.simulations import noise_report
 from fedward.simulations.console import Silent
 from fedward.simulations.demo import demo_recipe
 from fedward.simulations.driver import Options, simulate
+from fedward.simulations.job import SIMULATION_POLICY
 from fedward.simulations.privacy_report import credible, run_figures, stated
 from fedward.simulations.recipe import DISTRIBUTED, read_recipe
 from fedward.simulations.summary import show
 from tests.common.test_distributed_terms import plan_of
+from tests.distributed_federation import distributed_federation
 from tests.simulations.conftest import Writer
 
 PLAN = plan_of(rounds=2)
@@ -90,3 +94,34 @@ def test_a_person_at_two_sites_is_in_each_sum_once() -> None:
     assert figures["epsilon_across_sites"] == figures["epsilon_max"] == epsilon([booked] * 2, 1e-5)
     # Unless they stood in different sums.
     assert run_figures(plan, said, releases=3)["epsilon_across_sites"] == epsilon([booked] * 3, 1e-5)
+
+
+def test_simulated_sites_take_part_where_nobody_is_reckoned_to_collude_and_the_report_warns() -> None:
+    federation = distributed_federation("strict", secagg={"assumed_colluders": 0}, policy=SIMULATION_POLICY)
+    result = federation.run()
+    assert not result.refusals
+    plan = federation.plan
+    assert cohort_mechanism(plan, 1, 5).num_honest == 5
+    assert any("no epsilon holds against the sites themselves" in line for line in noise_report.warnings(plan))
+    assert len(noise_report.warnings(PLAN)) == 1
+
+
+def test_records_as_units_in_shares_are_booked_and_reported_for_the_patient(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patients, "_POINTS", 2_500)  # coarser, and faster
+    changes: dict[str, Any] = {
+        **DISTRIBUTED,
+        "privacy.unit": "record",
+        "privacy.noise_multiplier": 4.0,
+        "privacy.max_sites_per_unit": 2,
+    }
+    recipe, out = recipe_file(), tmp_path / "out"
+    outcome = simulate(read_recipe(recipe, changes), Options(data_root=recipe.parent, out=out), Silent())
+    headline = json.loads((out / "report.json").read_text("utf-8"))["headline"]
+    booked = (cohort_mechanism(outcome.job.plan, 1, 3).event(0.25),) * 2
+    assert all(history_from_json(raw) == booked for raw in outcome.result.events.values())
+    assert all(len(unit) == 1 for data in outcome.sites for unit in data.units)
+    # The parts of two sites are in one event already: composed again they would be counted twice.
+    assert headline["epsilon_max"] == headline["epsilon_across_sites"] == epsilon(booked, 1e-5)
+    assert headline["epsilon_patient"] == patients.patient_epsilon(booked, 1e-5, 2).epsilon > headline["epsilon_max"]
