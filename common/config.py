@@ -32,6 +32,7 @@ from fedward.common.plan_parts import (
 from fedward.common.privacy.accounting import MAX_STEPS
 from fedward.common.secagg import graph_floors
 from fedward.common.secagg.floors import MAX_SITES
+from fedward.common.secagg.graph_parameters import MAX_GRAPH_SITES
 from fedward.common.secagg.thresholds import MIN_HONEST, Profile
 from fedward.common.settings import (
     AUTO,
@@ -84,7 +85,8 @@ class RunPlan(Settings):
         if len(ids) < self.secagg.min_cohort:
             raise ValueError(
                 f"secagg.min_cohort is {self.secagg.min_cohort}, but there are {len(ids)} sites: add a site or set it "
-                "lower (a sum of two lets each site work out the other's update)"
+                "lower (a sum of two needs secagg.profile = strict, or no masks, and lets each site work out the "
+                "other's update)"
             )
         if COORDINATOR in ids:
             raise ValueError(f"sites: no site may be called {COORDINATOR!r}")
@@ -144,17 +146,22 @@ class RunPlan(Settings):
     def _check_profile(self) -> None:
         """Whether the profile protects a cohort of all sites: a smaller one is judged round by round."""
         secagg, count = self.secagg, len(self.sites)
+        if (secagg.min_survivors or 0) > count:
+            raise ValueError(f"secagg.min_survivors is {secagg.min_survivors}, but there are {count} sites")
         if secagg.late_cohort and secagg.profile != Profile.STRICT.value:
             raise ValueError("secagg.late_cohort is for the profile strict: the others bear lost sites without it")
         if not secagg.is_masked:
             return
+        if count > MAX_SITES and self.privacy.mode is PrivacyMode.DISTRIBUTED:
+            raise ValueError(
+                f"privacy.mode distributed with {count} sites: under masks it is for {MAX_SITES} at most. Set "
+                "privacy.mode = local; or secagg.profile = plain_ring, in a simulation"
+            )
         hint = _profile_hint(secagg.profile, count)
         floors = secagg.floors()
         partial = sum(site.rank not in (None, self.lora.rank) for site in self.sites)
         required = max(partial + secagg.min_cohort, secagg.min_survivors or 0)
         try:
-            if count > MAX_SITES and self.privacy.mode.value == "distributed":
-                raise ProtocolError("GRAPH_MISMATCH", f"noise in the ring is counted for {MAX_SITES} sites at most")
             if count > MAX_SITES and secagg.profile != Profile.STRICT.value:
                 graph_floors.check_run(floors, count, required=required)
                 return
@@ -285,6 +292,8 @@ class SitePolicy(Settings):
 
 def _profile_hint(profile: str, count: int) -> str:
     """What to set instead."""
+    if count > MAX_GRAPH_SITES:
+        return "Name fewer sites; or set secagg.profile = plain_ring, in a simulation"
     if count > MAX_SITES and profile == Profile.STRICT.value:
         return "Set secagg.profile = resilient or resilient-malicious; or plain_ring, in a simulation"
     if count > MAX_SITES:
@@ -296,7 +305,7 @@ def _profile_hint(profile: str, count: int) -> str:
             "Set secagg.profile = strict and secagg.min_cohort = 2, if each site may learn the other's update; or "
             "plain_ring, in a simulation"
         )
-    return "Add sites, or set secagg.assumed_colluders, or secagg.profile = strict"
+    return "Add sites, or set secagg.assumed_colluders lower, or secagg.profile = strict"
 
 
 __all__ = [

@@ -181,7 +181,7 @@ def _check_noise(plan: RunPlan) -> None:
     if honest_shares(plan, count) < MIN_HONEST:
         raise ConfigError(
             f"privacy.mode distributed with {count} sites, of which {agreed_colluders(plan, count)} may collude: fewer "
-            "than two honest ones would share the noise. Add sites, or set secagg.assumed_colluders"
+            "than two honest ones would share the noise. Add sites, or set secagg.assumed_colluders lower"
         )
     if plan.privacy.noise_multiplier is None or not plan.layout:
         return

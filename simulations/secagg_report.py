@@ -58,7 +58,7 @@ def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
     sites = [site.id for site in plan.sites if site.id not in result.refusals]
     floors, count = replace(plan.secagg.floors(), num_sites=len(plan.sites)), len(sites)
     if len(plan.sites) > MAX_SITES:
-        return _sparse_promise(plan, floors, sites)
+        return _sparse_promise(plan, floors, sites, result)
     survivors = max(floors.min_survivors(count, count), required_survivors(plan, sites))
     colluders = floors.colluders(count)
     honest = honest_sites(
@@ -73,7 +73,7 @@ def _promise(plan: RunPlan, result: RunResult) -> dict[str, Any]:
     }
 
 
-def _sparse_promise(plan: RunPlan, floors: Floors, sites: Sequence[str]) -> dict[str, Any]:
+def _sparse_promise(plan: RunPlan, floors: Floors, sites: Sequence[str], result: RunResult) -> dict[str, Any]:
     """The same where masks are shared among neighbours: as long as all sites are told the same survivors."""
     count = len(sites)
     found = graph_floors.parameters_for(floors, num_committed=count, num_sites=count)
@@ -83,6 +83,7 @@ def _sparse_promise(plan: RunPlan, floors: Floors, sites: Sequence[str]) -> dict
         "min_survivors": survivors,
         "assumed_colluders": colluders,
         "honest_sites_in_any_sum": survivors - colluders,
+        "sites_with_another_model": dict(result.apart),
         "mask_graph": {
             "neighbours": found.degree,
             "sites": count,

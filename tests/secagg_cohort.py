@@ -9,14 +9,13 @@ from fedward.simulations.attacks.cohort import (
     RUN_ID,
     SECRET,
     Cohort,
-    Outcome,
     Site,
     dither_of,
-    play,
     stream_of,
     unchecked,
     update_of,
 )
+from fedward.simulations.attacks.plays import Outcome, play
 
 __all__ = [
     "Cohort",

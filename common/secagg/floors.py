@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fedward.common.errors import ProtocolError
-from fedward.common.secagg.thresholds import MIN_HONEST, Profile, shamir_threshold
+from fedward.common.secagg.thresholds import MIN_HONEST, Profile, honest_sites, shamir_threshold
 
 MAX_SITES = 64
 """Above it the mask graph is sparse (``graph``), and these floors hold no longer."""
@@ -110,18 +110,6 @@ class Floors:
         )
         if honest < max(MIN_HONEST, self.min_honest):
             raise ProtocolError("HONEST_FLOOR", f"{honest} honest sites in a sum, {self.min_honest} wanted")
-
-
-def honest_sites(profile: Profile, *, num_cohort: int, num_holders: int, min_survivors: int, colluders: int) -> int:
-    """h_min: the honest sites in any sum that an active server and ``colluders`` sites can open; 0 or less: none."""
-    if profile is Profile.STRICT:
-        return num_cohort - colluders
-    if profile is Profile.RESILIENT_MALICIOUS:
-        return min_survivors - colluders
-    votes = shamir_threshold(num_holders) - colluders
-    if votes <= 0:
-        return 0
-    return -(-(num_cohort - colluders) * (votes - (num_cohort - min_survivors)) // votes)
 
 
 __all__ = ["Floors", "honest_sites", "MAX_SITES"]

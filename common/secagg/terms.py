@@ -15,9 +15,6 @@ from fedward.common.secagg.ring import RING_BITS, Quantiser
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
 
-TRIPS: Mapping[Profile, int] = {Profile.STRICT: 1, Profile.RESILIENT: 2, Profile.RESILIENT_MALICIOUS: 3}
-"""Trips of a round between coordinator and sites, with the bundles laid in ahead."""
-
 CohortMessage = pb.Train | pb.Mask
 """What tells a site its cohort."""
 RoundPosition = tuple[int, int]

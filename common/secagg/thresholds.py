@@ -39,6 +39,18 @@ def shamir_threshold(num_sites: int) -> int:
     return 2 * num_sites // 3 + 1
 
 
+def honest_sites(profile: Profile, *, num_cohort: int, num_holders: int, min_survivors: int, colluders: int) -> int:
+    """h_min: the honest sites in any sum that an active server and ``colluders`` sites can open; 0 or less: none."""
+    if profile is Profile.STRICT:
+        return num_cohort - colluders
+    if profile is Profile.RESILIENT_MALICIOUS:
+        return min_survivors - colluders
+    votes = shamir_threshold(num_holders) - colluders
+    if votes <= 0:
+        return 0
+    return -(-(num_cohort - colluders) * (votes - (num_cohort - min_survivors)) // votes)
+
+
 def min_honest_sites(profile: Profile, *, num_sites: int, max_dropouts: int, assumed_colluders: int) -> int:
     """The honest sites in any sum that an active server and ``assumed_colluders`` sites can open: at least 2.
 
@@ -53,16 +65,17 @@ def min_honest_sites(profile: Profile, *, num_sites: int, max_dropouts: int, ass
     threshold = shamir_threshold(num_sites)
     if not (0 <= max_dropouts < num_sites and 0 <= assumed_colluders < num_sites):
         raise ConfigError(f"{max_dropouts} dropouts and {assumed_colluders} colluders among {num_sites} sites")
-    if profile is Profile.STRICT:
-        if max_dropouts:
-            raise ConfigError("the profile strict allows no dropouts")
-        honest = num_sites - assumed_colluders
-    else:
+    if profile is not Profile.STRICT:
         _require_usable(threshold, num_sites, max_dropouts, assumed_colluders)
-        honest = num_sites - max_dropouts - assumed_colluders
-        if profile is Profile.RESILIENT:
-            votes = threshold - assumed_colluders
-            honest = -(-(num_sites - assumed_colluders) * (votes - max_dropouts) // votes)
+    elif max_dropouts:
+        raise ConfigError("the profile strict allows no dropouts")
+    honest = honest_sites(
+        profile,
+        num_cohort=num_sites,
+        num_holders=num_sites,
+        min_survivors=num_sites - max_dropouts,
+        colluders=assumed_colluders,
+    )
     if honest < MIN_HONEST:  # under the other profiles a usable threshold implies it
         raise ConfigError(
             f"{num_sites} sites, of which {assumed_colluders} may collude, leave {honest} honest: "
@@ -82,4 +95,4 @@ def _require_usable(threshold: int, num_sites: int, max_dropouts: int, assumed_c
         raise ConfigError(f"{max_dropouts} dropouts leave fewer than the {threshold} sites that open a sum")
 
 
-__all__ = ["MIN_HONEST", "min_honest_sites", "Profile", "shamir_threshold"]
+__all__ = ["honest_sites", "MIN_HONEST", "min_honest_sites", "Profile", "shamir_threshold"]

@@ -14,9 +14,10 @@ from fedward.common.secagg import coordinator, statements
 from fedward.common.secagg.actions import Rejected
 from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.ring import Quantiser, RingVector, from_bytes
-from fedward.simulations.attacks.cohort import DEADLINES, Outcome, conclude, play
+from fedward.simulations.attacks.cohort import DEADLINES
 from fedward.simulations.attacks.cohort_rows import UNPROVEN, accomplice, keep, set_field, site, victim
 from fedward.simulations.attacks.holes import Hole, instead, opened, without
+from fedward.simulations.attacks.plays import Outcome, conclude, play
 from fedward.simulations.attacks.scene import COUNT, Change, Scene
 from fedward.simulations.attacks.table import Attack, Play
 

@@ -17,8 +17,9 @@ from fedward.common.secagg.participant import Participant
 from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.state import Phase, State
 from fedward.simulations.attacks.bundle_rows import SECRETS_SURVIVE
-from fedward.simulations.attacks.cohort import DEADLINES, Cohort, Outcome, expected, play
+from fedward.simulations.attacks.cohort import DEADLINES, Cohort, expected
 from fedward.simulations.attacks.holes import instead, without
+from fedward.simulations.attacks.plays import Outcome, play
 from fedward.simulations.attacks.round_rows import FORGETFUL
 from fedward.simulations.attacks.scene import COUNT, Scene
 from fedward.simulations.attacks.table import SHARED, Attack

@@ -21,12 +21,11 @@ from fedward.simulations.attacks.cohort import (
     FIRST,
     PROFILES,
     Cohort,
-    Outcome,
     expected,
-    play,
 )
 from fedward.simulations.attacks.cohort_rows import MEMBERS, SMALL, keep
 from fedward.simulations.attacks.holes import instead, without
+from fedward.simulations.attacks.plays import Outcome, play
 from fedward.simulations.attacks.scene import COUNT, SIZE, Scene
 from fedward.simulations.attacks.table import Attack, Play
 

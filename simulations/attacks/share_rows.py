@@ -17,9 +17,10 @@ from fedward.common.secagg.opening import Opening
 from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.shares import SHARE_BYTES
 from fedward.simulations.attacks.bundle_rows import LOWERED, lowered_shelf
-from fedward.simulations.attacks.cohort import FIRST, Outcome, play
+from fedward.simulations.attacks.cohort import FIRST
 from fedward.simulations.attacks.coordinator_rows import ABSTAINS, LOST, by_site, is_right, note
 from fedward.simulations.attacks.holes import Hole, instead, opened
+from fedward.simulations.attacks.plays import Outcome, play
 from fedward.simulations.attacks.scene import Scene
 from fedward.simulations.attacks.table import SHARED, Attack, Play
 

@@ -22,7 +22,7 @@ from fedward.client.site import SiteAgent
 from fedward.client.store import MemoryStore, SiteStore, SqliteStore
 from fedward.common.agreement import PROBE_ROUND, plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
-from fedward.common.errors import ProtocolError, RunError
+from fedward.common.errors import ProtocolError
 from fedward.common.identity import Roster
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
@@ -48,6 +48,7 @@ from fedward.simulations.attacks.cohort import (
     stream_of,
     update_of,
 )
+from fedward.simulations.attacks.played_trainer import PlayedTrainer
 from fedward.simulations.job import SIMULATION_POLICY
 
 Changes = dict[str, dict[str, Any] | int]
@@ -80,7 +81,7 @@ def attacked_plan(profile: str, names: Iterable[str], size: int, changes: Change
 
 
 @dataclass
-class Hospital:
+class Hospital(PlayedTrainer):
     """Data and model of a site, played: a movement of its own, and noise from the agent's randomness."""
 
     name: str
@@ -103,9 +104,6 @@ class Hospital:
     def dither_key(self) -> bytes:
         """The agent's first draw of its last training."""
         return Entropy.seeded(self.drawn[-1]).words(4).tobytes()
-
-    def check(self, plan: RunPlan) -> None:
-        """The base is the plan's."""
 
     def update(
         self,
@@ -134,22 +132,6 @@ class Hospital:
         permit.claim()
         self.last = clip_probe.release(np.full(100, 0.5, np.float64), permit=permit, entropy=entropy)
         return self.last
-
-    def clipped_sum(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
-    ) -> NDArray[np.float64]:
-        """See ``duties.Trainer.clipped_sum``; no plan here has the mode ``distributed``."""
-        raise RunError("no sums for the ring's noise in this play")
-
-    def count_units(self) -> int:
-        """See ``duties.Trainer.count_units``; no plan here has private weights."""
-        raise RunError("no private weights in this play")
-
-    def unit_losses(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
-    ) -> NDArray[np.float64]:
-        """See ``duties.Trainer.unit_losses``; no plan here has a metric."""
-        raise RunError("no metric in this play")
 
 
 class AgentSite(Site):

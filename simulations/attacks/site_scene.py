@@ -17,8 +17,9 @@ from fedward.common.secagg.ring import RingVector
 from fedward.common.secagg.state import Engagement
 from fedward.common.secagg.terms import RoundPosition
 from fedward.common.secagg.thresholds import Profile
-from fedward.simulations.attacks.cohort import Outcome, expected
+from fedward.simulations.attacks.cohort import expected
 from fedward.simulations.attacks.loot import Sighting
+from fedward.simulations.attacks.plays import Outcome
 from fedward.simulations.attacks.scene import COUNT, SIZE, Scene
 from fedward.simulations.attacks.site_cohort import STRICT_POLICY, AgentSite, Changes, SiteCohort
 

@@ -35,6 +35,7 @@ from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.thresholds import Profile
 from fedward.server.rounds import RoundLoop, RoundRecord
 from fedward.simulations.attacks.cohort import RUN_ID, SECRET, stream_of, update_of
+from fedward.simulations.attacks.played_trainer import PlayedTrainer
 from fedward.simulations.attacks.scene import GIVEN
 from fedward.simulations.memory_grid import MemoryGrid
 
@@ -52,14 +53,11 @@ class _StoppedError(BaseException):
     """Ends the honest part of a run; nothing in between catches it."""
 
 
-class _Trainer:
+class _Trainer(PlayedTrainer):
     """A site whose records always say the same, a little of it."""
 
     def __init__(self, site_id: str) -> None:
         self._site_id = site_id
-
-    def check(self, plan: RunPlan) -> None:
-        """See ``Trainer.check``."""
 
     def update(
         self,
@@ -70,31 +68,9 @@ class _Trainer:
         permit: Permit | None,
         entropy: Entropy,
     ) -> NDArray[np.float32]:
-        """See ``Trainer.update``."""
+        """See ``duties.Trainer.update``."""
         size = adapters.num_coordinates(trained_layout(plan.lora.aggregation, plan.layout, round_number))
         return np.float32(0.01) * update_of(f"{self._site_id} {round_number}", size)
-
-    def noisy_norms(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit, entropy: Entropy
-    ) -> NDArray[np.float32]:
-        """See ``Trainer.noisy_norms``; no plan here asks for a probe."""
-        raise RunError("no probe in this play")
-
-    def clipped_sum(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, round_number: int, permit: Permit, entropy: Entropy
-    ) -> NDArray[np.float64]:
-        """See ``duties.Trainer.clipped_sum``; no plan here has the mode ``distributed``."""
-        raise RunError("no sums for the ring's noise in this play")
-
-    def count_units(self) -> int:
-        """See ``Trainer.count_units``; no plan here has private weights."""
-        raise RunError("no private weights in this play")
-
-    def unit_losses(
-        self, plan: RunPlan, adapter: adapters.Adapter, *, permit: Permit | None, entropy: Entropy
-    ) -> NDArray[np.float64]:
-        """See ``Trainer.unit_losses``; no plan here has a metric."""
-        raise RunError("no metric in this play")
 
 
 class _Clock:

@@ -28,7 +28,14 @@ from fedward.common.secagg.ring import RingVector, WriterFactory
 from fedward.common.secagg.state import Engagement
 from fedward.common.secagg.terms import packets_of
 from fedward.common.secagg.thresholds import Profile
-from fedward.simulations.attacks.cohort import Cohort, dither_of, expected, play, unchecked, update_of
+from fedward.simulations.attacks.cohort import (
+    Cohort,
+    dither_of,
+    expected,
+    unchecked,
+    update_of,
+)
+from fedward.simulations.attacks.plays import play
 
 
 @dataclass

@@ -264,12 +264,24 @@ UNUSABLE: dict[str, tuple[int, dict[str, object], str]] = {
         {"profile": "resilient", "assumed_colluders": 53},
         "assumed_colluders",
     ),
-    "a sparse graph ends at 1024 sites": (1025, {"profile": "resilient"}, "plain_ring"),
-    "too many colluders": (4, {"profile": "resilient", "assumed_colluders": 2}, "secagg.assumed_colluders"),
-    "more survivors than sites": (4, {"profile": "resilient", "min_survivors": 5}, "survivors"),
+    "a sparse graph ends at 1024 sites": (1025, {"profile": "resilient"}, "fewer sites.*plain_ring"),
+    "too many colluders": (4, {"profile": "resilient", "assumed_colluders": 2}, "secagg.assumed_colluders lower"),
+    "more survivors than sites": (
+        4,
+        {"profile": "resilient", "min_survivors": 5},
+        "min_survivors is 5, but there are 4",
+    ),
     "late cohort with masks that bear lost sites": (4, {"profile": "resilient", "late_cohort": True}, "late_cohort"),
     "late cohort without masks": (4, {"profile": "plain_ring", "late_cohort": True}, "late_cohort"),
 }
+
+
+def test_noise_in_shares_on_a_sparse_graph_is_refused_with_what_to_set() -> None:
+    changes = {"privacy": {"mode": "distributed"}, "training": {"steps_per_round": 1}}
+    sites = [{"id": f"s{i}", "nominal_units": 100} for i in range(65)]
+    secagg = {"profile": "resilient", "weights": "fixed_denominator"}
+    with pytest.raises(ConfigError, match=r"64 at most\. Set privacy.mode = local"):
+        make_plan(secagg=secagg, sites=sites, **changes)
 
 
 @pytest.mark.parametrize("name", UNUSABLE)

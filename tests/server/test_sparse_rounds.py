@@ -1,5 +1,7 @@
 """Whole runs on a sparse mask graph, with real agents: the sums of ``plain_ring`` to the bit, whoever is lost."""
 
+from dataclasses import replace
+
 import pytest
 
 from fedward.client.site import SiteAgent
@@ -41,6 +43,9 @@ def test_sixty_six_sites_end_with_the_adapter_of_plain_rounds() -> None:
     assert "masks with 26 of 66 sites" in secagg_report.lines(federation.plan, result)
     found = secagg_report.figures(federation.plan, result)
     assert (found["min_survivors"], found["assumed_colluders"], found["honest_sites_in_any_sum"]) == (60, 13, 47)
+    apart = replace(result, apart={"site-007": "MODEL_MISMATCH"})
+    named = secagg_report.figures(federation.plan, apart)["sites_with_another_model"]
+    assert named == {"site-007": "MODEL_MISMATCH"}
 
 
 @pytest.mark.slow

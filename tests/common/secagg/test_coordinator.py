@@ -25,11 +25,11 @@ from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.recovery import Recovery
 from fedward.common.secagg.shares import split
 from fedward.common.secagg.state import State
-from fedward.common.secagg.terms import TRIPS
 from fedward.common.secagg.thresholds import Profile
 from tests.secagg_cohort import DEADLINES, FIRST, PROFILES, Cohort, Outcome, dither_of, play, unchecked, update_of
 
 COUNT = 5
+TRIPS = {Profile.STRICT: 1, Profile.RESILIENT: 2, Profile.RESILIENT_MALICIOUS: 3}
 
 
 @cache
