@@ -8,7 +8,7 @@ next one beside the others' ``Train``; a retry asks all of them anew, for positi
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.run_terms import run_terms
-from fedward.common.secagg import demands, graph_floors, graph_views
+from fedward.common.secagg import graph_floors
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.cohort_checks import check_transport_key
@@ -32,20 +32,20 @@ from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.opened_round import OpenedRound
 from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.ring import RingVector
-from fedward.common.secagg.statements import in_order
-from fedward.common.secagg.terms import RoundPosition, Terms
+from fedward.common.secagg.terms import Terms
 from fedward.common.sum_bound import check_sum
 from fedward.server.exchange import LATE, Answer, Exchange, printable
 from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
 from fedward.server.graph_setup import GraphSetup
 from fedward.server.published import LastSum
+from fedward.server.shelves import PREKEY, Shelves
 
 _GRACE_S = 5.0
 """A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
 _NO_BUNDLE = "NO_BUNDLE"
 _SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
 """Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
-_TRAIN, _PREKEY, _CONFIRM, _UNMASK = "train", "prekey", "confirm", "unmask"
+_TRAIN, _CONFIRM, _UNMASK = "train", "confirm", "unmask"
 _TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
     _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
     _CONFIRM: (pb.ConfirmReply, (CoordinatorPhase.CONFIRMING,)),
@@ -94,10 +94,7 @@ class MaskedRounds:
     exchange: Exchange
     observer: AnswerObserver
     journal: Journal | None = None
-    _keys: dict[str, TransportKey] = field(init=False, default_factory=dict)
-    _shelves: dict[RoundPosition, PrekeyShelf] = field(init=False, default_factory=dict, repr=False)
-    _absent: dict[str, str] = field(init=False, default_factory=dict)
-    """Sites that did not answer the last time, and why."""
+    _shelves: Shelves = field(init=False, repr=False)
     _accused: set[str] = field(init=False, default_factory=set)
     """In this round: dealers whose shares did not open, and sites that sent what is no vector."""
     _last: LastSum = field(init=False, repr=False)
@@ -108,6 +105,7 @@ class MaskedRounds:
     def __post_init__(self) -> None:
         self._last = LastSum(plan=self.plan)
         self._setup = GraphSetup(exchange=self.exchange, timeout_s=self.plan.secagg.trip_timeout_s)
+        self._shelves = Shelves(plan=self.plan, exchange=self.exchange, setup=self._setup, terms=self._terms)
 
     # ------------------------------------------------------------------------------------------------ members
 
@@ -115,12 +113,12 @@ class MaskedRounds:
         """See ``Gatherer.welcome``: its transport key is a key, its own, and no other site's."""
         terms = self._terms()
         AgreementKey.generate(os.urandom).agree(accept.transport_key)
-        if any(known.key == accept.transport_key for known in self._keys.values()):
+        if any(known.key == accept.transport_key for known in self._shelves.keys.values()):
             raise ProtocolError("KEY_INVALID", "two sites with one key")
         check_transport_key(terms, site_id, accept.transport_key, accept.signature)
         if terms.is_sparse:
             self._setup.welcome(terms, site_id, Commitment(accept.graph_commitment, accept.graph_signature))
-        self._keys[site_id] = TransportKey(accept.transport_key, accept.signature)
+        self._shelves.keys[site_id] = TransportKey(accept.transport_key, accept.signature)
 
     def check_cohort(self, sites: tuple[str, ...]) -> None:
         """See ``Gatherer.check_cohort``."""
@@ -128,47 +126,12 @@ class MaskedRounds:
         if terms.is_sparse:
             graph_floors.check_run(terms.floors, len(sites), required=terms.required_survivors(sites))
         else:
-            self._check(sites, len(sites))
-
-    def _check(self, cohort: Collection[str], num_holders: int) -> None:
-        terms, graph = self._terms(), self._graph
-        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
-        demands.check_numbers(
-            terms,
-            graph,
-            cohort,
-            num_holders=num_holders,
-            min_survivors=demands.least_survivors(terms, graph, cohort, num_holders),
-            stated_colluders=demands.colluders(terms, graph, cohort),
-        )
-
-    def _would_do(self, cohort: Collection[str], num_holders: int) -> bool:
-        try:
-            self._check(cohort, num_holders)
-        except ProtocolError:
-            return False
-        return True
-
-    def _holders(self, sites: tuple[str, ...]) -> dict[str, TransportKey]:
-        """All sites, so that the absent may come back; the present ones alone, where the threshold over all is lost.
-
-        On a sparse graph all that are in it, for the whole run.
-        """
-        if self._graph is not None:
-            return {site: self._keys[site] for site in self._graph.ring}
-        present = [site for site in sites if site not in self._absent]
-        without = self._would_do(present, len(present)) and not self._would_do(present, len(sites))
-        return {site: self._keys[site] for site in (present if without else sites)}
+            self._shelves.check(sites, len(sites))
 
     @property
     def _graph(self) -> MaskGraph | None:
         """Of the run, if it has a sparse one and it is agreed on."""
         return self._setup.graph
-
-    def _shelf(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf:
-        """An empty one."""
-        target = target_for(at, self._holders(sites), self._graph)
-        return PrekeyShelf(terms=terms, target=target, graph=self._graph)
 
     def _terms(self, clip_norm: float = 0.0) -> Terms:
         return run_terms(self.plan, self.position, self.exchange.roster, clip_norm=clip_norm)
@@ -189,7 +152,7 @@ class MaskedRounds:
             self._act(play, play.coordinator.on_time(self.exchange.clock.now_s()))
             if play.coordinator.phase is CoordinatorPhase.VOID:
                 self.exchange.forget()
-        self._absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
+        self._shelves.absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
         attempt.dropped.update(play.codes)
         if play.opened is None:
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
@@ -244,33 +207,34 @@ class MaskedRounds:
                 self._setup.agreed(terms)
             finally:
                 attempt.dropped.update(self._setup.failures)
-            self._absent.update(self._setup.failures)
+            self._shelves.absent.update(self._setup.failures)
 
     def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
         at = (attempt.round_number, attempt.number)
-        shelf = self._filled_shelf(at, attempt.sites, terms)
+        shelf = self._shelves.filled(at, attempt.sites, terms)
         cohort = self._cohort(attempt, shelf)
-        upcoming = self._upcoming(at, attempt.sites, terms)
+        upcoming = self._shelves.upcoming(at, attempt.sites, terms)
         coordinator = self._coordinator(attempt, terms, shelf, cohort, upcoming)
         self.exchange.traffic.trips += 1
         timeout_s = self.plan.secagg.reply_timeout_s
         for site in cohort:
             self._send_model([site], coordinator.train_for(site), timeout_s, tag=_TRAIN)
         if upcoming is not None:
-            self._ask_for_bundles(upcoming, set(upcoming.holders.ids) - set(cohort))
+            self._shelves.ask(upcoming, set(upcoming.holders.ids) - set(cohort))
         return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming)
 
     def _begun_late(self, attempt: Attempt, terms: Terms) -> _Play:
         """First the training, then the cohort of those who are ready."""
         at = (attempt.round_number, attempt.number)
-        shelf = PrekeyShelf(terms=terms, target=target_for(at, self._holders(attempt.sites)))
+        shelf = PrekeyShelf(terms=terms, target=target_for(at, self._shelves.holders(attempt.sites)))
         message = self._message(attempt, terms, attempt.sites)
         del message.cohort[:]
         message.next.CopyFrom(shelf.target)
         for answer in self._ask_all(shelf.holders.ids, message, self.plan.secagg.reply_timeout_s):
             opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
-            failure = self._lay_in(shelf, answer.site_id, None if opened is None else opened.body.dealing, failure)
+            dealing = None if opened is None else opened.body.dealing
+            failure = self._shelves.lay_in(shelf, answer.site_id, dealing, failure)
             if failure:
                 self.observer.site_answered(attempt.round_number, answer.site_id, failure)
         cohort = self._cohort(attempt, shelf)
@@ -282,11 +246,11 @@ class MaskedRounds:
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort = tuple(site for site in shelf.ready if site not in self._accused)
-        if not self._would_do(cohort, len(shelf.holders.ids)):
+        if not self._shelves.would_do(cohort, len(shelf.holders.ids)):
             # More are accused than a sum can spare: one site that lies about all others can bring that about.
             cohort = shelf.ready
         left_out = set(attempt.sites) - set(cohort)
-        attempt.dropped.update({site: self._absent.get(site, _NO_BUNDLE) for site in left_out})
+        attempt.dropped.update({site: self._shelves.absent.get(site, _NO_BUNDLE) for site in left_out})
         return cohort
 
     def _message(self, attempt: Attempt, terms: Terms, cohort: tuple[str, ...]) -> pb.Train:
@@ -305,7 +269,7 @@ class MaskedRounds:
         upcoming: PrekeyShelf | None,
     ) -> RoundCoordinator:
         # Before anything else, for a sum of nobody has no ring.
-        self._check(cohort, len(shelf.holders.ids))
+        self._shelves.check(cohort, len(shelf.holders.ids))
         message = self._message(attempt, terms, cohort)
         secagg = self.plan.secagg
         train_s = secagg.trip_timeout_s if terms.late_cohort else secagg.reply_timeout_s
@@ -326,71 +290,12 @@ class MaskedRounds:
             self._total = np.empty(size, "<u4")
         return self._total[:size]
 
-    # ------------------------------------------------------------------------------------------------ bundles
-
-    def _filled_shelf(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf:
-        """Bundles for a position: those that are there, and by an extra trip those of present sites that lack."""
-        shelf = self._shelves.pop(at, None)
-        if shelf is None:
-            shelf = self._shelf(at, sites, terms)
-        lacking = set(shelf.holders.ids) - set(shelf.ready)
-        if self._would_do(shelf.ready, len(shelf.holders.ids)):
-            # The absent are not waited for; where the others are too few they may be back.
-            lacking -= set(self._absent)
-        if lacking:
-            self.exchange.traffic.trips += 1
-            self._ask_for_bundles(shelf, lacking)
-            while self.exchange.is_waiting:
-                for answer in self.exchange.poll():
-                    self._take_bundle(shelf, answer)
-        return shelf
-
-    def _upcoming(self, at: RoundPosition, sites: tuple[str, ...], terms: Terms) -> PrekeyShelf | None:
-        """The shelf that this attempt's last reply fills; None in the last round, and where there is one already."""
-        target = (at[0] + 1, 0)
-        if at[0] >= self.plan.rounds or target in self._shelves:
-            return None
-        shelf = self._shelves[target] = self._shelf(target, sites, terms)
-        return shelf
-
-    def _ask_for_bundles(self, shelf: PrekeyShelf, sites: Iterable[str]) -> None:
-        header = self._terms().position(shelf.position).header(COORDINATOR)
-        timeout_s = self.plan.secagg.trip_timeout_s
-        if self._graph is None:
-            raw = self.exchange.seal(pb.Prekey(header=header, target=shelf.target))
-            self.exchange.send(in_order(sites), raw, timeout_s=timeout_s, tag=_PREKEY)
-            return
-        reveals = list(self._setup.reveals())
-        for site in in_order(sites):
-            target = graph_views.target_for(self._graph, shelf.target, site)
-            raw = self.exchange.seal(pb.Prekey(header=header, target=target, reveals=reveals))
-            self.exchange.send([site], raw, timeout_s=timeout_s, tag=_PREKEY)
-
-    def _take_bundle(self, shelf: PrekeyShelf, answer: Answer) -> None:
-        opened, failure = self.exchange.opened(answer, pb.PrekeyReply, self._terms().position(shelf.position))
-        if opened is not None and opened.body.request_hash not in answer.request.hashes:
-            opened, failure = None, "REPLAY_CONFLICT"
-        self._lay_in(shelf, answer.site_id, None if opened is None else opened.body.dealing, failure)
-
-    def _lay_in(self, shelf: PrekeyShelf, site_id: str, dealing: pb.Dealing | None, failure: str) -> str:
-        """Put a bundle on the shelf, or remember why there is none."""
-        if dealing is not None:
-            try:
-                shelf.put(site_id, dealing)
-            except ProtocolError as error:
-                failure = error.code
-        if failure:
-            self._absent[site_id] = failure
-        else:
-            self._absent.pop(site_id, None)
-        return failure
-
     # ------------------------------------------------------------------------------------------------ answers
 
     def _take(self, play: _Play, answer: Answer) -> None:
-        if answer.request.tag == _PREKEY:
+        if answer.request.tag == PREKEY:
             if play.upcoming is not None:
-                self._take_bundle(play.upcoming, answer)
+                self._shelves.take(play.upcoming, answer)
             return
         coordinator, site, now_s = play.coordinator, answer.site_id, self.exchange.clock.now_s()
         kind, phases = _TRIPS[answer.request.tag]
@@ -426,14 +331,14 @@ class MaskedRounds:
                 if self.journal is not None:
                     self.journal.append([action.entry])
             elif isinstance(action, Rejected):
-                self._absent[action.site_id] = action.code
+                self._shelves.absent[action.site_id] = action.code
             elif isinstance(action, Fault):
                 play.faults.append(action)
                 if not action.holder:
                     self._accused.add(action.dealer)
             elif isinstance(action, Prekeyed):
                 if play.upcoming is not None:
-                    self._lay_in(play.upcoming, action.site_id, action.dealing, "")
+                    self._shelves.lay_in(play.upcoming, action.site_id, action.dealing, "")
             elif isinstance(action, Finished):
                 play.opened, play.grace_ends_s = action.total, self.exchange.clock.now_s() + _GRACE_S
             else:

@@ -11,62 +11,40 @@ Not handled here: sealing and transport, the clock (``now_s`` comes with each ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
-from functools import cached_property
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.envelope import Vector
-from fedward.common.secagg import demands, graph_views, statements
-from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send, Voided
+from fedward.common.secagg import statements
+from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Voided
 from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.bundles import Bundle
+from fedward.common.secagg.coordinator_parts import (
+    Collection,
+    CoordinatorPhase,
+    Deadlines,
+    Told,
+    confirmations_asked,
+    confirmed_entry,
+    mask_of,
+    opening_of,
+    quorum_of,
+    shares_asked,
+    told_train,
+)
 from fedward.common.secagg.frozen import FrozenSum, to_wire
 from fedward.common.secagg.graph import MaskGraph
-from fedward.common.secagg.graph_views import NeighbourhoodRecovery
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.masks import apply_masks
-from fedward.common.secagg.opening import Opening
 from fedward.common.secagg.prekeys import PrekeyShelf
-from fedward.common.secagg.quorum import Quorum
-from fedward.common.secagg.recovery import Recovery
 from fedward.common.secagg.ring import RingVector, add_into, from_bytes
 from fedward.common.secagg.shares import is_share
 from fedward.common.secagg.statements import Survivor, in_order, is_ordered, survivors_hash
 from fedward.common.secagg.terms import Terms
 from fedward.common.secagg.thresholds import Profile
-from fedward.common.secagg.transcript import ZERO_HASH, CohortFacts
-
-
-class CoordinatorPhase(StrEnum):
-    """Where an attempt stands."""
-
-    COLLECTING = "collecting"
-    CONFIRMING = "confirming"
-    UNMASKING = "unmasking"
-    OPEN = "open"
-    VOID = "void"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Deadlines:
-    """How long each trip may take."""
-
-    train_s: float
-    reply_s: float
-    """For ``Confirm`` and for ``Unmask``, each."""
-
-
-@dataclass(kw_only=True, slots=True)
-class Collection:
-    """Vectors that came in."""
-
-    survivors: dict[str, Survivor] = field(default_factory=dict)
-    complaints: set[tuple[str, str]] = field(default_factory=set)
-    """Dealer, and holder whose packet did not open."""
+from fedward.common.secagg.transcript import CohortFacts
 
 
 class RoundCoordinator:
@@ -100,31 +78,13 @@ class RoundCoordinator:
         upcoming: pb.Target | None = None,
         threads: int = 1,
     ) -> None:
-        filled = pb.Train()
-        filled.CopyFrom(train)
-        filled.cohort[:] = in_order(cohort)
-        graph, num_holders = shelf.graph, len(shelf.holders.transport_keys)
-        filled.min_survivors = demands.least_survivors(terms, graph, cohort, num_holders)
-        filled.assumed_colluders = demands.colluders(terms, graph, cohort)
-        filled.graph_hash = demands.graph_hash(graph)
-        filled.previous_sum_hash = train.previous_sum_hash or ZERO_HASH
-        filled.bundles.extend(shelf.bundle(site_id).to_wire() for site_id in filled.cohort)
-        if terms.profile is Profile.STRICT and upcoming is not None:
-            filled.next.CopyFrom(upcoming)
-        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads, graph)
-        demands.check_size(terms, graph, num_cohort=len(cohort), num_holders=num_holders)
-        demands.check_numbers(
-            terms,
-            graph,
-            cohort,
-            num_holders=num_holders,
-            min_survivors=filled.min_survivors,
-            stated_colluders=filled.assumed_colluders,
-        )
-        self._packets = {
+        filled = told_train(terms, train, shelf, cohort, upcoming)
+        self._begin(terms, filled, shelf.target, upcoming, total, deadlines, threads, shelf.graph)
+        packets = {
             site_id: [shelf.packet(dealer, site_id) for dealer in self._opening.around(site_id)]
             for site_id in filled.cohort
         }
+        self._told = Told(terms=terms, train=filled, graph=shelf.graph, packets=packets, digests=self._facts.bundles)
         self._phase = CoordinatorPhase.COLLECTING
         self._waiting = set(filled.cohort)
         self._deadline_s = now_s + deadlines.train_s
@@ -159,23 +119,8 @@ class RoundCoordinator:
         self._frozen_hash = b""
         """Of the survivors; empty until they are frozen."""
         self._replies: dict[str, pb.UnmaskReply] = {}
-        self._opening = Opening(
-            bundles=self._bundles,
-            digest=self._digest,
-            recovery=NeighbourhoodRecovery(graph)
-            if graph is not None
-            else Recovery(
-                threshold=target.threshold,
-                places={holder.site_id: place for place, holder in enumerate(target.holders, 1)},
-            ),
-            graph=graph,
-        )
-        self._quorum = Quorum(
-            threshold=target.threshold,
-            holders=None
-            if graph is None
-            else {dealer: frozenset(graph.neighbours(dealer)) for dealer in self._bundles},
-        )
+        self._opening = opening_of(self._bundles, self._digest, target, graph)
+        self._quorum = quorum_of(self._bundles, target, graph)
 
     @classmethod
     def resume(
@@ -207,7 +152,6 @@ class RoundCoordinator:
             raise ProtocolError("ROUND_VOID", "the survivors were not frozen")
         frozen = FrozenSum.from_entry(entries[EntryKind.FROZEN], total)
         self = cls.__new__(cls)
-        self._packets = {}
         self._begin(terms, frozen.train, frozen.target, frozen.next, total, deadlines, threads, graph)
         self._collected.survivors = {survivor.site_id: survivor for survivor in frozen.survivors}
         self._collected.complaints = set(frozen.complaints)
@@ -243,40 +187,11 @@ class RoundCoordinator:
 
     def train_for(self, site_id: str) -> pb.Train:
         """The ``Train`` of one site: the common one, with the packets that are for it."""
-        if self._graph is not None:
-            bare, bundles, digests = self._parts
-            return graph_views.train_for(self._graph, bare, bundles, digests, self._packets[site_id], site_id)
-        body = pb.Train()
-        body.CopyFrom(self._train)
-        if self._terms.profile is not Profile.STRICT:
-            body.packets[:] = self._packets[site_id]
-        return body
-
-    @cached_property
-    def _parts(self) -> tuple[pb.Train, dict[str, pb.Bundle], Mapping[str, bytes]]:
-        """What a cohort on a sparse graph is told, apart: all but the bundles, the bundles, their digests."""
-        bare = pb.Train()
-        bare.CopyFrom(self._train)
-        bare.ClearField("bundles")
-        return bare, dict(zip(self._train.cohort, self._train.bundles, strict=True)), self._facts.bundles
+        return self._told.train_for(site_id)
 
     def mask_for(self) -> pb.Mask:
         """What tells a late cohort whom it is made of; the same for every site."""
-        given = self._train
-        return pb.Mask(
-            header=given.header,
-            model_digest=given.model_digest,
-            layout_digest=given.layout_digest,
-            cohort=given.cohort,
-            min_survivors=given.min_survivors,
-            num_coordinates=given.num_coordinates,
-            scale_log2=given.scale_log2,
-            clamp_log2=given.clamp_log2,
-            previous_sum_hash=given.previous_sum_hash,
-            assumed_colluders=given.assumed_colluders,
-            graph_hash=given.graph_hash,
-            bundles=given.bundles,
-        )
+        return mask_of(self._train)
 
     # ------------------------------------------------------------------------------------------------ events
 
@@ -400,19 +315,14 @@ class RoundCoordinator:
         if self._terms.profile is Profile.RESILIENT:
             return self._ask_unmask(now_s)
         self._next_trip(CoordinatorPhase.CONFIRMING, self._collected.survivors, now_s)
-        body = pb.Confirm(header=self._header(), cohort_digest=self._digest, survivors=to_wire(self._survivors))
-        return tuple(
-            Send(site_id, body if self._graph is None else graph_views.confirm_for(self._graph, body, site_id))
-            for site_id in in_order(self._waiting)
-        )
+        header = self._position.header(COORDINATOR)
+        body = pb.Confirm(header=header, cohort_digest=self._digest, survivors=to_wire(self._survivors))
+        return confirmations_asked(self._graph, body, self._waiting)
 
     def _next_trip(self, phase: CoordinatorPhase, sites: Mapping[str, object], now_s: float) -> None:
         self._phase = phase
         self._waiting = set(sites)
         self._deadline_s = now_s + self._deadlines.reply_s
-
-    def _header(self) -> pb.Header:
-        return self._position.header(COORDINATOR)
 
     # ------------------------------------------------------------------------------------------------ confirming
 
@@ -437,15 +347,7 @@ class RoundCoordinator:
             return ()
         actions = self._ask_unmask(now_s)
         # Written down, so that after a crash the very same request is sent again and gets the very same reply.
-        asked = self._unmask().SerializeToString(deterministic=True)
-        entry = JournalEntry(
-            run_id=self._terms.run_id,
-            round_number=self._at[0],
-            attempt=self._at[1],
-            kind=EntryKind.CONFIRMED,
-            digest=self._frozen_hash,
-            detail=asked,
-        )
+        entry = confirmed_entry(self._terms.run_id, self._at, self._frozen_hash, self._unmask())
         return (Persist(entry), *actions)
 
     # ------------------------------------------------------------------------------------------------ unmasking
@@ -456,7 +358,7 @@ class RoundCoordinator:
             for site_id in in_order(self._confirmations)
         ]
         return pb.Unmask(
-            header=self._header(),
+            header=self._position.header(COORDINATOR),
             cohort_digest=self._digest,
             survivors=to_wire(self._survivors),
             confirmations=confirmations,
@@ -467,11 +369,7 @@ class RoundCoordinator:
         # Only who confirmed will answer.
         asked = self._confirmations if self._terms.profile is Profile.RESILIENT_MALICIOUS else self._collected.survivors
         self._next_trip(CoordinatorPhase.UNMASKING, asked, now_s)
-        body = self._unmask()
-        return tuple(
-            Send(site_id, body if self._graph is None else graph_views.unmask_for(self._graph, body, site_id))
-            for site_id in in_order(self._waiting)
-        )
+        return shares_asked(self._graph, self._unmask(), self._waiting)
 
     def _take_shares(self, site_id: str, body: pb.UnmaskReply) -> tuple[Action, ...]:
         if self._phase not in (CoordinatorPhase.UNMASKING, CoordinatorPhase.OPEN) or site_id not in self._waiting:

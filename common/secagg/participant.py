@@ -18,21 +18,17 @@ from dataclasses import dataclass, field, replace
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, ProtocolError
-from fedward.common.identity import Identity
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import cohort_checks, own_keys, statements
-from fedward.common.secagg.bundles import Bundle, Dealing, OwnBundle, deal
-from fedward.common.secagg.graph import MaskGraph, require_graph
-from fedward.common.secagg.graph_part import GraphPart
+from fedward.common.secagg.bundles import Bundle, OwnBundle
 from fedward.common.secagg.journal import EntryKind, JournalEntry
-from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.masks import apply_masks
+from fedward.common.secagg.member import Member
 from fedward.common.secagg.ring import RingVector, WriterFactory, view_bytes
-from fedward.common.secagg.shares import RandomBytes
 from fedward.common.secagg.state import Engagement, NextBundle, Pending, Phase, Secrets, State
 from fedward.common.secagg.statements import Survivor
-from fedward.common.secagg.terms import CohortMessage, RoundPosition, Terms, packets_of
+from fedward.common.secagg.terms import CohortMessage, RoundPosition, packets_of
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import CohortFacts
 
@@ -54,15 +50,9 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Participant:
+class Participant(Member):
     """One site in one run. It holds no state; every method gives a new one."""
 
-    site_id: str
-    identity: Identity
-    terms: Terms
-    transport: AgreementKey = field(repr=False)
-    """For the whole run, made by the caller, destroyed with the run."""
-    random_bytes: RandomBytes = field(repr=False)
     threads: int = 1
 
     # ------------------------------------------------------------------------------------------------ messages
@@ -321,87 +311,12 @@ class Participant:
 
     # ------------------------------------------------------------------------------------------------ parts
 
-    @property
-    def _part(self) -> GraphPart:
-        return GraphPart(terms=self.terms, site_id=self.site_id, transport=self.transport)
-
-    def _graph(self, state: State) -> MaskGraph | None:
-        """Of a run that has one."""
-        return require_graph(state.graph) if self.terms.is_sparse else None
-
-    def _header(self, at: RoundPosition) -> pb.Header:
-        return self.terms.position(at).header(self.site_id)
-
-    def _entry(self, at: RoundPosition, kind: EntryKind, digest: bytes, detail: bytes = b"") -> JournalEntry:
-        return JournalEntry(
-            run_id=self.terms.run_id, round_number=at[0], attempt=at[1], kind=kind, digest=digest, detail=detail
-        )
-
     def _require_new(self, state: State, at: RoundPosition) -> None:
         if at == state.last:
             raise ProtocolError("REPLAY_CONFLICT", "a second request for one position")
         if at < state.last:
             raise ProtocolError("ROUND_ORDER", "rounds and attempts only grow")
         self.terms.check_round(at)
-
-    def _target(self, state: State, target: pb.Target) -> NextBundle:
-        """What a new bundle is asked for, checked."""
-        at = (target.round, target.attempt)
-        self.terms.check_round(at)
-        if at <= state.last:
-            raise ProtocolError("ROUND_ORDER", "a bundle for a position that has passed")
-        if at in state.prekeyed:
-            raise ProtocolError("PREKEY_EXISTS", "a second bundle for one position")
-        holders = cohort_checks.checked_holders(
-            self.terms,
-            target,
-            own_id=self.site_id,
-            own_key=self.transport.public,
-            pinned=state.transport_keys,
-            graph=self._graph(state),
-        )
-        return NextBundle(position=at, holders=holders)
-
-    def _upcoming(self, state: State, at: RoundPosition, target: pb.Target | None) -> NextBundle | None:
-        if target is None:
-            return None
-        if (target.round, target.attempt) <= at:
-            raise ProtocolError("ROUND_ORDER", "the next bundle is for an earlier position")
-        return self._target(state, target)
-
-    def _arm(self, state: State, target: NextBundle) -> tuple[State, Dealing, JournalEntry]:
-        own, dealing = deal(
-            identity=self.identity,
-            site_id=self.site_id,
-            transport=self.transport,
-            profile=self.terms.profile,
-            run_id=self.terms.run_id,
-            roster_hash=self.terms.roster.hash,
-            position=target.position,
-            holders=target.holders,
-            random_bytes=self.random_bytes,
-        )
-        known = {**state.transport_keys, **target.holders.transport_keys}
-        return (
-            replace(state.arm(own), transport_keys=known),
-            dealing,
-            self._entry(target.position, EntryKind.PREKEY, own.bundle.digest()),
-        )
-
-    def _arm_next(
-        self,
-        state: State,
-        target: NextBundle | None,
-        reply: pb.TrainReply | pb.UnmaskReply,
-        entries: list[JournalEntry],
-    ) -> State:
-        """Put the bundle for the next round into the last reply of this one."""
-        if target is None:
-            return state
-        state, dealing, entry = self._arm(state, target)
-        reply.next.CopyFrom(dealing.to_wire())
-        entries.append(entry)
-        return state
 
     def _engaged(self, state: State, at: RoundPosition, cohort_digest: bytes) -> Engagement:
         """The attempt that a later trip belongs to."""

@@ -11,7 +11,7 @@ from fedward.common.secagg.bundles import Bundle, open_dealt
 from fedward.common.secagg.floors import Floors
 from fedward.common.secagg.journal import MemoryJournal
 from fedward.common.secagg.keys import AgreementKey
-from fedward.common.secagg.participant import Participant
+from fedward.common.secagg.member import Member
 from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
 from fedward.common.secagg.statements import in_order
 from fedward.common.secagg.terms import RoundPosition, Terms
@@ -195,7 +195,7 @@ ATTACKS = (
         part=AGAIN,
         play=second_bundle,
         expected="PREKEY_EXISTS",
-        holes=[without(Participant, "_target", "PREKEY_EXISTS"), NO_UNIQUENESS],
+        holes=[without(Member, "_target", "PREKEY_EXISTS"), NO_UNIQUENESS],
     ),
     Attack(
         name="a bundle from before a restart",
