@@ -277,7 +277,7 @@ UNUSABLE: dict[str, tuple[int, dict[str, object], str]] = {
 
 
 def test_noise_in_shares_on_a_sparse_graph_is_refused_with_what_to_set() -> None:
-    changes = {"privacy": {"mode": "distributed"}, "training": {"steps_per_round": 1}}
+    changes: dict[str, Any] = {"privacy": {"mode": "distributed"}, "training": {"steps_per_round": 1}}
     sites = [{"id": f"s{i}", "nominal_units": 100} for i in range(65)]
     secagg = {"profile": "resilient", "weights": "fixed_denominator"}
     with pytest.raises(ConfigError, match=r"64 at most\. Set privacy.mode = local"):
