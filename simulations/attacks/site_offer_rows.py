@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
-from fedward.client import policy
+from fedward.client import policy, site
 from fedward.client.site import SiteAgent
 from fedward.common.config import COORDINATOR, RunPlan, digest_of
 from fedward.common.messages import fedward_pb2 as pb
@@ -185,7 +185,7 @@ OF_COHORTS = (
         part=STRANGERS,
         play=sent(unchanged),
         expected="UNKNOWN_SITE",
-        holes=[without(SiteAgent, "_check_members", "UNKNOWN_SITE")],
+        holes=[without(site, "check_members", "UNKNOWN_SITE")],
         scene=sites(strangers=("zz-stranger",)),
     ),
 )
@@ -258,7 +258,7 @@ ATTACKS = (
         part=PLAN,
         play=other_bytes,
         expected="PLAN_MISMATCH",
-        holes=[without(SiteAgent, "on_plan_offer", "PLAN_MISMATCH")],
+        holes=[without(site, "offered_plan", "PLAN_MISMATCH")],
         scene=sites(),
     ),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from fedward.client import site
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.site import SiteAgent
 from fedward.common.secagg.thresholds import Profile
@@ -19,8 +20,8 @@ from fedward.simulations.attacks.scene import Scene
 from fedward.simulations.attacks.site_scene import SiteScene, sites
 from fedward.simulations.attacks.table import Attack
 
-PLAN = without(SiteAgent, "_require_run", "PLAN_MISMATCH")
-PROFILE = without(SiteAgent, "_require_run", "PROFILE_FORBIDDEN")
+PLAN = without(site, "require_run", "PLAN_MISMATCH")
+PROFILE = without(site, "require_run", "PROFILE_FORBIDDEN")
 USED = without(AcceptedRun, "require_new", "REPLAY_CONFLICT")
 SECRETS_SURVIVE = instead(SiteScene, "secrets_survive", True, "an agent whose secrets survive a restart")
 
