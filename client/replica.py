@@ -11,7 +11,7 @@ made durable. Not handled here: what a cohort is and whether the plan allows the
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from fedward.common.agreement import check_clip
 from fedward.common.config import RunPlan
@@ -126,7 +126,8 @@ class Replica:
         return found
 
     def _after(self, wire: pb.OpenedRound, vector: Vector) -> Copy:
-        own, terms = self.copy, self.terms(wire.clip_norm)
+        # How often this site would try is its own affair: the others' round counts whichever attempt it was.
+        own, terms = self.copy, replace(self.terms(wire.clip_norm), max_attempts=self.plan.secagg.max_attempts)
         if not set(wire.cohort) <= {site.id for site in self.plan.sites}:
             raise ProtocolError("UNKNOWN_SITE", "the last cohort has a site that is not in the plan")
         opened = OpenedRound.from_wire(terms, wire)

@@ -337,13 +337,13 @@ class SiteAgent:
         self._replica = self._replica_of(self._run)
 
     def _commit(self, entries: Sequence[JournalEntry] = ()) -> None:
-        run, replica, coming = self._run, self._replica, self._coming
+        # Taken first: a copy that could not be written down must not go with what is written next, of another run even.
+        run, replica, coming, self._coming = self._run, self._replica, self._coming, None
         if run is None or replica is None or coming is None or coming is replica.copy:
             self._store.commit(entries, self.export_state)
         else:
             self._store.commit(entries, self.export_state, model=lambda: coming.to_bytes(run.plan, run.run_id))
             replica.keep(coming)
-        self._coming = None
 
     def _replica_of(self, run: AcceptedRun) -> Replica | None:
         """The site's own model; None without masks, where the coordinator sends it."""

@@ -43,6 +43,7 @@ from fedward.server.shelves import PREKEY, Shelves
 _GRACE_S = 5.0
 """A site whose bundle comes later than this after the sum is open misses a round; the others do not wait for it."""
 _NO_BUNDLE = "NO_BUNDLE"
+_OTHER_MODEL = "MODEL_MISMATCH"
 _SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
 """Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
 _TRAIN, _CONFIRM, _UNMASK = "train", "confirm", "unmask"
@@ -184,7 +185,7 @@ class MaskedRounds:
             if opened is not None:
                 reply = opened.body
                 agrees = not reply.code and reply.model_digest == digest
-                yield answer.site_id, reply, "" if agrees else printable(reply.code) or "MODEL_MISMATCH"
+                yield answer.site_id, reply, "" if agrees else printable(reply.code) or _OTHER_MODEL
 
     def _ask_all(self, sites: Iterable[str], body: pb.Train | pb.RunEnd, timeout_s: float) -> Iterator[Answer]:
         """One trip to all, with the last sum; those that may lack the state before it get that too."""
@@ -237,6 +238,8 @@ class MaskedRounds:
             failure = self._shelves.lay_in(shelf, answer.site_id, dealing, failure)
             if failure:
                 self.observer.site_answered(attempt.round_number, answer.site_id, failure)
+            if failure == _OTHER_MODEL:
+                self._last.lost_state(answer.site_id)
         cohort = self._cohort(attempt, shelf)
         coordinator = self._coordinator(attempt, terms, shelf, cohort, None)
         self.exchange.traffic.trips += 1
@@ -314,6 +317,8 @@ class MaskedRounds:
                 play.codes[site] = rejected
             else:
                 self._last.sent_vector(site, play.attempt.round_number)
+            if rejected == _OTHER_MODEL:
+                self._last.lost_state(site)
             if rejected in _SPOILS:
                 self._accused.add(site)
         self._act(play, actions)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from fedward.common.config import RunPlan
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.model_bytes import published_bytes, state_digest, state_to_bytes
+from fedward.common.messages.codec import MAX_VECTOR_BYTES
+from fedward.common.model_bytes import published_bytes, state_digest, state_num_bytes, state_to_bytes
 from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.secagg.opened_round import OpenedRound
 from fedward.common.secagg.ring import RingVector
@@ -67,6 +68,10 @@ class LastSum:
         """A site has taken part, whatever became of the attempt."""
         self._known[site_id] = round_number
 
+    def lost_state(self, site_id: str) -> None:
+        """A site refuses the model: it may have lost its own, whatever it took part in, and is given it from now on."""
+        self._known.pop(site_id, None)
+
     def state_digest(self, state: ServerState) -> bytes:
         """What every site must come to."""
         return state_digest(self.plan, state)
@@ -81,7 +86,7 @@ class LastSum:
     def parcels(self, sites: Iterable[str]) -> Iterator[tuple[tuple[str, ...], Parcel]]:
         """What goes to whom: the sum alone, or the state before it too, to sites that may lack that.
 
-        The state before the first sum all can draw from the seed.
+        The state before the first sum all can draw from the seed. One that is too long for a message goes to nobody.
         """
         given, found = tuple(sites), self._sum
         if found is None:
@@ -93,9 +98,15 @@ class LastSum:
         if having:
             yield having, found.parcel
         if lacking:
-            if self._with_state is NOTHING:
-                self._with_state = Parcel.of(found.parcel.vector + state_to_bytes(self.plan, found.before))
-            yield lacking, self._with_state
+            yield lacking, self._parcel_with_state(found)
+
+    def _parcel_with_state(self, found: _Sum) -> Parcel:
+        """Made once a round, when the first site wants it."""
+        if len(found.parcel.vector) + state_num_bytes(self.plan, found.wire.round - 1) > MAX_VECTOR_BYTES:
+            return found.parcel
+        if self._with_state is NOTHING:
+            self._with_state = Parcel.of(found.parcel.vector + state_to_bytes(self.plan, found.before))
+        return self._with_state
 
 
 __all__ = ["LastSum", "Parcel"]

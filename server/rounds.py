@@ -292,6 +292,7 @@ class RoundLoop:
         self._exchange.new_round()
         # Of all attempts: the last one's codes may be but the consequence of the first one's.
         causes: dict[str, dict[str, None]] = {}
+        hint: str | None = None
         for attempt_number in range(self._plan.secagg.max_attempts):
             dropped: dict[str, str] = {}
             attempt = Attempt(
@@ -305,11 +306,12 @@ class RoundLoop:
             try:
                 return use(self._gatherer.gather(attempt), attempt)
             except ProtocolError as error:
+                hint = error.advice if error.advice != ProtocolError.hint else hint
                 for name, code in (*dropped.items(), ("the cohort", error.code)):
                     causes.setdefault(name, {})[code] = None
         said = ", ".join(f"{name}: {' then '.join(codes)}" for name, codes in sorted(causes.items()))
         what = "the probe of gradient norms" if number == PROBE_ROUND else f"round {number}"
-        raise RunError(f"{what} was void {self._plan.secagg.max_attempts} times: {said}")
+        raise RunError(f"{what} was void {self._plan.secagg.max_attempts} times: {said}", hint=hint)
 
     def _end(self, accepted: tuple[str, ...], state: ServerState) -> tuple[dict[str, bytes], dict[str, str]]:
         """Each site's statement of its events, and why a site holds another final model."""
