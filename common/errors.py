@@ -16,6 +16,18 @@
     │   ├── CalibrationError     no noise multiplier reaches the target
     │   └── BudgetExhaustedError the release would pass the cap
     ├── IdentityError            a key or a roster
+    ├── EnvelopeError            a sealed file
+    │   ├── NotAnEnvelopeError   another kind of file
+    │   ├── EnvelopeVersionError a suite or compression of a later version
+    │   ├── EnvelopeHeaderError  lengths, counts or limits of the header
+    │   ├── EnvelopeTooLargeError   more plaintext than the caller allows
+    │   ├── WrongRecipientError  no given key opens it
+    │   ├── HeaderTamperedError  the header's MAC does not hold
+    │   ├── ContextMismatchError sealed for another kind, name or run
+    │   ├── ChunkCorruptError    a chunk, or the end record, was changed
+    │   ├── ChunkOrderError      chunks were moved, repeated or put in
+    │   ├── TruncatedError       its end is missing
+    │   └── TrailingDataError    something follows its end
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
     └── NotYetError              a command of a later version
@@ -113,6 +125,67 @@ class IdentityError(FedwardError):
     """A key, a signature or the roster is not what it should be."""
 
 
+class EnvelopeError(FedwardError):
+    """A sealed file cannot be opened. Nothing of it was handed on as whole."""
+
+    hint = "Take the file from a backup; what was opened of it before the error must not be used."
+    exit_code = 3
+
+
+class NotAnEnvelopeError(EnvelopeError):
+    """Another kind of file."""
+
+    hint = "Check the path: sealed files begin with FEDWENV1."
+
+
+class EnvelopeVersionError(EnvelopeError):
+    """A suite or a compression that this version does not know."""
+
+    hint = "Open it with the version of fedward that sealed it, or a later one."
+
+
+class EnvelopeHeaderError(EnvelopeError):
+    """A length, count or limit of the header cannot be."""
+
+
+class EnvelopeTooLargeError(EnvelopeError):
+    """The plaintext is longer than the caller allows."""
+
+    hint = "Allow more with --max-bytes if the file is what it should be."
+
+
+class WrongRecipientError(EnvelopeError):
+    """No key that was given opens the file; a wrong passphrase looks the same."""
+
+    hint = "Give the key or the passphrase of one of its recipients."
+
+
+class HeaderTamperedError(EnvelopeError):
+    """A recipient's part opens, and the header's MAC does not hold."""
+
+
+class ContextMismatchError(EnvelopeError):
+    """Sealed for another kind, name or run."""
+
+    hint = "It was moved or renamed: `fedward vault list` shows what each file says it is."
+
+
+class ChunkCorruptError(EnvelopeError):
+    """A chunk, or the end record, was changed."""
+
+
+class ChunkOrderError(EnvelopeError):
+    """Chunks were moved, repeated or put in."""
+
+
+class TruncatedError(EnvelopeError):
+    """The end is missing, or a part of the middle."""
+
+
+class TrailingDataError(EnvelopeError):
+    """Something follows the end."""
+
+
 class ProtocolError(FedwardError):
     """A message breaks the protocol.
 
@@ -148,18 +221,30 @@ __all__ = [
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
+    "ChunkCorruptError",
+    "ChunkOrderError",
     "ConfigError",
+    "ContextMismatchError",
     "DataError",
     "EmptyDataError",
     "EncodingError",
+    "EnvelopeError",
+    "EnvelopeHeaderError",
+    "EnvelopeTooLargeError",
+    "EnvelopeVersionError",
     "FedwardError",
+    "HeaderTamperedError",
     "IdentityError",
     "MissingColumnError",
+    "NotAnEnvelopeError",
     "NotYetError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",
     "RunError",
+    "TrailingDataError",
     "TrainingError",
+    "TruncatedError",
     "UnsupportedModelError",
+    "WrongRecipientError",
 ]

@@ -13,6 +13,7 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
 from fedward.simulations.bench_cli import bench_app
@@ -30,13 +31,13 @@ app.command()(demo)
 app.command()(simulate)
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
+app.add_typer(vault_app, name="vault")
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""
 
 _LATER = {
     "scrub": ("0.2", "desensitisation of text in Chinese and English"),
-    "vault": ("0.3", "encrypted store, key rotation, shredding"),
     "site": ("0.3", "a site's daemon, policy and budget"),
     "server": ("0.3", "the coordinator of a real consortium"),
     "evaluate": ("0.4", "utility and privacy attacks on a finished run"),

@@ -27,6 +27,21 @@ def bench_ring(
     _print_bench(measure(size=size, num_sites=num_sites, repeats=repeats), as_json)
 
 
+@bench_app.command("vault")
+def bench_vault(
+    size_mb: Annotated[int, typer.Option("--size", min=1, max=4096, help="MiB of plaintext.")] = 1024,
+    repeats: Annotated[int, typer.Option("--repeats", min=3, help="Turns of the alternating arms.")] = 5,
+    as_json: Json = False,
+) -> None:
+    """Sealing and opening a file against raw AES-256-GCM, file to file, and the memory it takes."""
+    from fedward.simulations.benchmarks.vault import measure
+
+    result = measure(size_mb=size_mb, repeats=repeats)
+    _print_bench(result, as_json)
+    if result["verdict"] != "ok":
+        raise typer.Exit(1)
+
+
 @bench_app.command("sampler")
 def bench_sampler(
     size: Annotated[int, typer.Option("--size", min=1024, help="Samples of a draw.")] = 1_000_000,

@@ -1,0 +1,1 @@
+"""Sealed streams: AES-256-GCM in chunks under a key per file, wrapped for each recipient. See docs/envelope.md."""
