@@ -16,6 +16,11 @@
     │   ├── CalibrationError     no noise multiplier reaches the target
     │   └── BudgetExhaustedError the release would pass the cap
     ├── IdentityError            a key or a roster
+    ├── LedgerError              an entry or a chain of the ledger
+    │   ├── HeadMovedError       another writer appended
+    │   ├── LedgerLockedError    another process writes to it
+    │   ├── LedgerVersionError   a budget entry of a later version
+    │   └── LedgerInvalidError   the chain does not hold
     ├── EnvelopeError            a sealed file
     │   ├── NotAnEnvelopeError   another kind of file
     │   ├── EnvelopeVersionError a suite or compression of a later version
@@ -123,6 +128,37 @@ class BudgetExhaustedError(PrivacyError):
 
 class IdentityError(FedwardError):
     """A key, a signature or the roster is not what it should be."""
+
+
+class LedgerError(FedwardError):
+    """An entry, or the file of a ledger, is not what it should be."""
+
+    hint = "`fedward ledger verify` names the first bad entry."
+    exit_code = 3
+
+
+class HeadMovedError(LedgerError):
+    """The chain has grown since its head was read. Nothing was appended."""
+
+    hint = "Another process wrote to this ledger; read it again and decide anew."
+
+
+class LedgerLockedError(LedgerError):
+    """Another process writes to this ledger."""
+
+    hint = "A ledger has one writer: end the other process, or use it."
+
+
+class LedgerVersionError(LedgerError):
+    """A budget entry that this version does not know: what is spent cannot be told."""
+
+    hint = "Use the version of fedward that wrote this ledger, or a later one."
+
+
+class LedgerInvalidError(LedgerError):
+    """The chain does not hold. Nothing more is appended to it."""
+
+    hint = "Keep the file as it is and ask the other sites for the heads that they recorded."
 
 
 class EnvelopeError(FedwardError):
@@ -234,7 +270,12 @@ __all__ = [
     "EnvelopeVersionError",
     "FedwardError",
     "HeaderTamperedError",
+    "HeadMovedError",
     "IdentityError",
+    "LedgerError",
+    "LedgerInvalidError",
+    "LedgerLockedError",
+    "LedgerVersionError",
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",

@@ -23,7 +23,7 @@ from fedward.common.errors import IdentityError
 from fedward.common.secagg.thresholds import Profile
 from fedward.common.secagg.transcript import transcript
 
-Area = Literal["secagg", "document"]
+Area = Literal["secagg", "document", "ledger"]
 
 SEED_BYTES = 32
 ROSTER_SCHEMA = "fedward.roster/0"

@@ -13,6 +13,7 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.ledger_cli import ledger_app
 from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
@@ -32,6 +33,7 @@ app.command()(simulate)
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
 app.add_typer(vault_app, name="vault")
+app.add_typer(ledger_app, name="ledger")
 
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""

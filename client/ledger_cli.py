@@ -1,0 +1,151 @@
+"""``fedward ledger``: judge, show and export a ledger. Heavy imports wait for the call."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fedward.common.errors import ConfigError
+
+if TYPE_CHECKING:
+    from fedward.client.ledger_files import Judged
+    from fedward.common.ledger.chain import Entry
+
+ledger_app = typer.Typer(help="Judge, show and export a site's ledger.", no_args_is_help=True)
+
+_FOUND_BAD = 3
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
+Ledger = Annotated[Path, typer.Argument(metavar="LEDGER", help="ledger.db, or an export (JSON lines).")]
+
+
+@ledger_app.command("verify")
+def verify(
+    path: Ledger,
+    level: Annotated[str, typer.Option(help="chain, signed or budget; each includes the one before.")] = "budget",
+    identity: Annotated[
+        str | None, typer.Option(help="Public key (64 hex digits) that must have begun this ledger.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Judge every entry; names the first bad one. Exit code 0: good, 3: found bad.
+
+    A ledger that was replaced as a whole, or cut short, is good in itself: only the heads that other sites recorded
+    show it.
+    """
+    from fedward.client.ledger_files import VerifyLevel, judge_file
+
+    if level not in list(VerifyLevel):
+        raise ConfigError(f"--level {level}: expected one of {', '.join(VerifyLevel)}", hint="The default is budget.")
+    judged = judge_file(path, VerifyLevel(level), identity=_public_key(identity))
+    _print_verdict(judged, level, as_json=as_json)
+    if not judged.verdict.is_good:
+        raise typer.Exit(_FOUND_BAD)
+
+
+@ledger_app.command("show")
+def show(
+    path: Ledger,
+    count: Annotated[int, typer.Option("--last", min=1, max=100_000, help="How many entries.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """The last entries, as they stand there, unjudged."""
+    from fedward.client.ledger_files import last_entries
+
+    entries = last_entries(path, count)
+    if as_json:
+        typer.echo(json.dumps({"entries": [_row(entry) for entry in entries]}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("seq", "at (UTC)", "kind", "body", title=f"Last {len(entries)} entries", title_justify="left")
+    for entry in entries:
+        row = _row(entry)
+        cells = [str(row["seq"]), str(row["at"]), str(row["kind"]), json.dumps(row["body"], ensure_ascii=False)]
+        table.add_row(*(Text(_printable(cell)) for cell in cells))
+    Console().print(table)
+
+
+@ledger_app.command("export")
+def export(
+    path: Ledger,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="JSON lines, one entry each.")],
+    redacted: Annotated[
+        bool, typer.Option("--redacted", help="Leave bodies out: the form to give to another party.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Write all entries as JSON lines; any party can judge them, redacted or not."""
+    from fedward.client.ledger_files import reading
+    from fedward.client.sealed_files import replacing
+    from fedward.common.ledger.export import to_line
+
+    num_entries = 0
+    with reading(path) as entries, replacing(out) as file:
+        for entry in entries:
+            file.write((to_line(entry, is_redacted=redacted) + "\n").encode())
+            num_entries += 1
+    sentence = f"{num_entries:,} entries{', without bodies' if redacted else ''}: {out}"
+    typer.echo(json.dumps({"exported": str(out), "entries": num_entries}) if as_json else sentence)
+
+
+def _public_key(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError("--identity: expected 64 hex digits", hint="The roster lists every member's key.")
+    return key
+
+
+def _print_verdict(judged: Judged, level: str, *, as_json: bool) -> None:
+    verdict = judged.verdict
+    document = {
+        "verdict": "ok" if verdict.is_good else "BAD",
+        "level": level,
+        "ledger_id": judged.ledger_id.hex(),
+        "entries": judged.num_entries,
+        "fault": verdict.fault,
+        "bad_seq": verdict.bad_seq,
+        "detail": verdict.detail,
+        "head": verdict.head.hash.hex() if verdict.head and verdict.is_good else None,
+        "accounts": [
+            {"account": a.name, "unit": a.unit, "epsilon": a.epsilon, "cap": a.epsilon_cap, "delta": a.delta}
+            for a in judged.accounts
+        ],
+    }
+    if as_json:
+        typer.echo(json.dumps(document))
+        return
+    if verdict.is_good:
+        typer.secho(f"good up to level {level}: {judged.num_entries:,} entries, head {document['head']}", fg="green")
+        for account in judged.accounts:
+            spent = f"epsilon {account.epsilon:.3f} of {account.epsilon_cap:g} at delta {account.delta:g}"
+            typer.echo(f"  account {_printable(account.name)} ({_printable(account.unit)}): {spent}")
+    else:
+        where = "" if verdict.bad_seq is None else f" at entry {verdict.bad_seq}"
+        typer.secho(f"BAD{where}: {verdict.fault}. {verdict.detail}".rstrip(), fg="red", bold=True)
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    import datetime
+
+    at = datetime.datetime.fromtimestamp(entry.at_ms / 1000, datetime.UTC)
+    body = None if entry.body is None else {k: v for k, v in entry.fields.items() if k not in ("n", "v")}
+    return {"seq": entry.seq, "at": at.isoformat(timespec="seconds"), "kind": entry.kind, "body": body}
+
+
+def _printable(text: str) -> str:
+    """Without control characters: the terminal obeys some of them."""
+    return "".join(c if unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
+
+
+__all__ = ["ledger_app"]

@@ -1,0 +1,112 @@
+"""What a chain says of the budget, and which entries no honest writer appends."""
+
+import pytest
+
+from fedward.common.errors import LedgerError, LedgerVersionError
+from fedward.common.ledger.chain import Draft, Fault
+from fedward.common.ledger.replay import BudgetReplay, event_fields, judge_budget, read_event
+from fedward.common.privacy import accounting
+from fedward.common.privacy.accounting import Gaussian, Laplace, PoissonGaussian, PrivacyEvent
+from tests.ledgers import EVENT, account, chained, charge, reserve, void
+
+
+def replayed(*drafts: Draft) -> BudgetReplay:
+    replay = BudgetReplay()
+    assert judge_budget(chained(drafts), replay).is_good
+    return replay
+
+
+def test_reservations_count_until_they_are_voided() -> None:
+    open_one = replayed(account(), reserve()).accounts["default"]
+    assert open_one.history == (EVENT,)
+    assert replayed(account(), reserve(), charge(2)).accounts["default"].history == (EVENT,)
+    assert replayed(account(), reserve(), void(2)).accounts["default"].history == ()
+
+
+def test_epsilon_adds_up_as_the_accountant_says() -> None:
+    events = [(0.01, 0.8, 500), (0.02, 1.2, 300), (0.1, 4.0, 50)]
+    drafts = [
+        reserve(PoissonGaussian(sample_rate=q, noise_multiplier=z, num_steps=n), number=k)
+        for k, (q, z, n) in enumerate(events)
+    ]
+    assert replayed(account(), *drafts).accounts["default"].epsilon() == pytest.approx(3.37233, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [EVENT, Gaussian(noise_multiplier=3.25, num_releases=4), Laplace(scale=0.5, num_releases=1)],
+)
+def test_an_event_is_read_as_it_was_written(event: PrivacyEvent) -> None:
+    assert read_event(event_fields(event)) == event
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"type": "Magic"},
+        {"num_steps": "100"},
+        {"num_steps": True},
+        {"num_steps": -1},
+        {"noise_multiplier": "0"},
+        {"noise_multiplier": "nan"},
+        {"noise_multiplier": 1},
+        {"sample_rate": "1.5"},
+        {"extra": "1"},
+    ],
+)
+def test_an_event_that_cannot_be_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(LedgerError):
+        read_event({**event_fields(EVENT), **change})
+
+
+def without(draft: Draft, name: str) -> Draft:
+    return Draft(kind=draft.kind, fields={key: value for key, value in draft.fields.items() if key != name})
+
+
+BIG = PoissonGaussian(sample_rate=0.5, noise_multiplier=0.6, num_steps=100)
+FORBIDDEN: list[tuple[str, list[Draft], int]] = [
+    ("a charge of nothing", [account(), charge(1)], 2),
+    ("a charge of a later reservation", [account(), charge(3), reserve()], 2),
+    ("a second charge", [account(), reserve(), charge(2), charge(2)], 4),
+    ("a void of a charge", [account(), reserve(), charge(2), void(2)], 4),
+    ("a second void", [account(), reserve(), void(2), void(2)], 4),
+    ("a charge of a void", [account(), reserve(), void(2), charge(2)], 4),
+    ("an account that was never opened", [reserve()], 1),
+    ("a reservation above the cap", [account(), reserve(BIG)], 2),
+    ("above the cap for a while", [account(), reserve(BIG), void(2)], 3),
+    ("a cap raised behind a reservation that passed it", [account(), reserve(BIG), account("500")], 3),
+    ("another delta", [account(), account(delta="1e-5")], 2),
+    ("another unit", [account(), account(unit="record")], 2),
+    ("a cap of zero", [account("0")], 1),
+    ("a negative cap", [account("-1")], 1),
+    ("a cap in another spelling", [account("5.0")], 1),
+    ("no unit", [without(account(), "unit")], 1),
+    ("a boolean for a number", [account(), reserve(), Draft(kind="budget.charge", fields={"reserve": True})], 3),
+]
+
+
+@pytest.mark.parametrize(("drafts", "seq"), [row[1:] for row in FORBIDDEN], ids=[row[0] for row in FORBIDDEN])
+def test_what_no_honest_writer_appends_is_named(drafts: list[Draft], seq: int) -> None:
+    verdict = judge_budget(chained(drafts), BudgetReplay())
+    assert (verdict.fault, verdict.bad_seq) == (Fault.BUDGET_INVALID, seq)
+
+
+def test_a_cap_that_was_tightened_below_what_is_spent_is_no_fault_of_the_past() -> None:
+    replay = replayed(account(), reserve(), charge(2), account("0.001"))
+    assert replay.accounts["default"].epsilon_cap == 0.001
+    after = [account(), reserve(), charge(2), account("0.001"), reserve(number=2)]
+    assert judge_budget(chained(after), BudgetReplay()).bad_seq == 5
+
+
+def test_an_unknown_budget_kind_stops_the_budget_and_other_kinds_pass() -> None:
+    unknown = chained([account(), Draft(kind="budget.gift", fields={"account": "default"})])
+    assert judge_budget(unknown, BudgetReplay()).fault is Fault.BUDGET_INVALID
+    with pytest.raises(LedgerVersionError):
+        BudgetReplay().take(unknown[2])
+    replayed(account(), Draft(kind="weather.seen", fields={"sky": "blue"}))
+
+
+def test_accounts_do_not_mix() -> None:
+    replay = replayed(account(), account(name="other"), reserve(), reserve(name="other", number=2))
+    assert {name: len(found.history) for name, found in replay.accounts.items()} == {"default": 1, "other": 1}
+    assert replay.accounts["other"].epsilon() == accounting.epsilon([EVENT], 1e-6)
