@@ -15,6 +15,7 @@ import hashlib
 import os
 import secrets
 import sqlite3
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -159,6 +160,7 @@ class Ledger:
         self._random_bytes = random_bytes
         self._connection = _connect(path, mode="rw")
         self._head: Head | None = None
+        self._turn = threading.Lock()  # threads share one connection, and so one transaction
 
     @classmethod
     def create(
@@ -242,6 +244,10 @@ class Ledger:
             LedgerError: a draft that cannot be, or a journal position that is taken.
             LedgerInvalidError: whether it was written cannot be told; this writer appends no more.
         """
+        with self._turn:
+            return self._append(drafts, expected_head)
+
+    def _append(self, drafts: Sequence[Draft], expected_head: Head) -> Receipt:
         if expected_head != self.head:
             raise HeadMovedError("the ledger has grown since it was read")
         entries: list[Entry] = []
