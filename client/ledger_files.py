@@ -13,8 +13,8 @@ from typing import TextIO
 from fedward.common.errors import LedgerError
 from fedward.common.ledger.chain import GENESIS, ChainJudge, Entry, Fault, Verdict
 from fedward.common.ledger.export import MAX_LINE_BYTES, from_line
+from fedward.common.ledger.reader import JOURNAL, LedgerReader, journal_place
 from fedward.common.ledger.replay import BudgetReplay
-from fedward.common.ledger.store import JOURNAL, LedgerReader, journal_place
 
 _SQLITE = b"SQLite format 3\0"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 
+from fedward.common.atomic import sync_folder
 from fedward.common.envelope.header import MAGIC, Compression, Context, Header
 from fedward.common.envelope.recipients import Identity, Recipient
 from fedward.common.envelope.stream import inspect, open_stream, seal
@@ -50,11 +51,7 @@ def replacing(path: Path) -> Iterator[FileIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def seal_file(

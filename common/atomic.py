@@ -26,7 +26,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def replace_directory(folder: Path) -> Iterator[Path]:
         yield fresh
         for path in (fresh, *fresh.rglob("*")):
             if path.is_dir():
-                _sync_folder(path)
+                sync_folder(path)
             else:
                 _sync_file(path)
         fresh.chmod(0o755)
@@ -51,7 +51,7 @@ def replace_directory(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def _require_replaceable(folder: Path) -> None:
@@ -85,7 +85,8 @@ def _sync_file(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable: a new or renamed file is lost with a crash otherwise."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

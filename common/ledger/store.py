@@ -10,8 +10,6 @@ that others hold), and what the kinds mean.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import os
 import secrets
 import sqlite3
@@ -21,9 +19,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError, LedgerLockedError
+from fedward.common.atomic import sync_folder
+from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError
 from fedward.common.identity import Identity, check_site_id
 from fedward.common.ledger.body import NONCE_BYTES
 from fedward.common.ledger.chain import (
@@ -39,27 +38,10 @@ from fedward.common.ledger.chain import (
     link,
     rotation_draft,
 )
-
-SCHEMA_VERSION = b"fedward.ledger/1"
-JOURNAL = "journal."
-_BUSY_MS = 5000
-_STATEMENTS = (
-    """CREATE TABLE entry (seq INTEGER PRIMARY KEY CHECK (seq >= 0), kind TEXT NOT NULL, at_ms INTEGER NOT NULL,
-    prev BLOB NOT NULL CHECK (length(prev) = 32), key_id BLOB NOT NULL CHECK (length(key_id) = 32),
-    body BLOB NOT NULL CHECK (length(body) <= 65536), hash BLOB NOT NULL UNIQUE, signature BLOB NOT NULL) STRICT""",
-    """CREATE TABLE journal (run_id BLOB, round INTEGER, attempt INTEGER, kind TEXT,
-    seq INTEGER NOT NULL REFERENCES entry, PRIMARY KEY (run_id, round, attempt, kind)) STRICT, WITHOUT ROWID""",
-    "CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT",
-    *(
-        f"CREATE TRIGGER {table}_{action.lower()} BEFORE {action} ON {table} "
-        "BEGIN SELECT RAISE(ABORT, 'append-only'); END"
-        for table in ("entry", "journal")
-        for action in ("UPDATE", "DELETE")
-    ),
-)
+from fedward.common.ledger.database import SCHEMA_VERSION, STATEMENTS, connect, create_file, take_lock
+from fedward.common.ledger.reader import JOURNAL, LedgerReader, journal_place
 
 _INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-_COLUMNS = "seq, kind, at_ms, prev, key_id, body, hash, signature"
 
 Clock = Callable[[], int]
 """Milliseconds since 1970."""
@@ -74,81 +56,6 @@ class Receipt:
     head: Head
 
 
-class LedgerReader:
-    """A ledger opened read-only, by its owner or anyone whom he gave the file.
-
-    Args:
-        path: of the SQLite file.
-
-    Raises:
-        LedgerError: no such file, or no ledger of this version.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._connection = _connect(path, mode="ro")
-        try:
-            meta = dict(self._connection.execute("SELECT key, value FROM meta LIMIT 8"))
-            self.ledger_id = bytes(meta["ledger_id"])
-            self.site_id = bytes(meta["site_id"]).decode()
-            is_ours = bytes(meta["schema"]) == SCHEMA_VERSION and len(self.ledger_id) == ID_BYTES
-        except (sqlite3.Error, KeyError, TypeError, ValueError):
-            is_ours = False
-        if not is_ours:
-            self.close()
-            raise LedgerError(f"{path.name} is no ledger of this version", hint="Check the path.")
-
-    def entries(self, *, since: int = 0) -> Iterator[Entry]:
-        """All entries from ``since`` on, in the order of their numbers.
-
-        Raises:
-            LedgerInvalidError: a row that no ledger writes.
-        """
-        query = f"SELECT {_COLUMNS} FROM entry WHERE seq >= ? ORDER BY seq"  # noqa: S608 - a constant
-        try:
-            rows = self._connection.execute(query, (since,))
-            for row in rows:
-                yield _entry(row)
-        except sqlite3.Error as error:
-            raise LedgerInvalidError("the ledger's file is damaged") from error
-
-    def head(self) -> Head:
-        """The last entry.
-
-        Raises:
-            LedgerInvalidError: there is none, or the file is damaged.
-        """
-        try:
-            row = self._connection.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        except sqlite3.Error as error:
-            raise LedgerInvalidError("the ledger's file is damaged") from error
-        if row is None or type(row[0]) is not int or type(row[1]) is not bytes:
-            raise LedgerInvalidError("the ledger has no entry")
-        return Head(ledger_id=self.ledger_id, seq=row[0], hash=row[1])
-
-    def journal(self) -> dict[tuple[bytes, int, int, str], int]:
-        """The index of journal entries, as it is stored.
-
-        Raises:
-            LedgerInvalidError: the file is damaged.
-        """
-        try:
-            rows = self._connection.execute("SELECT run_id, round, attempt, kind, seq FROM journal").fetchall()
-        except sqlite3.Error as error:
-            raise LedgerInvalidError("the ledger's file is damaged") from error
-        return {(bytes(run), number, attempt, kind): seq for run, number, attempt, kind, seq in rows}
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._connection.close()
-
-    def __enter__(self) -> LedgerReader:
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self.close()
-
-
 class Ledger:
     """The one writer of a ledger. Made by ``create`` or ``open``."""
 
@@ -158,7 +65,7 @@ class Ledger:
         self._identity = identity
         self._clock = clock
         self._random_bytes = random_bytes
-        self._connection = _connect(path, mode="rw")
+        self._connection = connect(path, mode="rw")
         self._head: Head | None = None
         self._turn = threading.Lock()  # threads share one connection, and so one transaction
 
@@ -179,11 +86,11 @@ class Ledger:
             LedgerLockedError: another process is at it.
         """
         check_site_id(site_id)
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
             try:
-                _create_file(fresh)
+                create_file(fresh)
                 _write_genesis(fresh, identity, site_id, clock, random_bytes)
                 os.link(fresh, path)  # a rename would replace what is there
             finally:
@@ -195,7 +102,7 @@ class Ledger:
             os.close(lock)
             raise
         os.close(lock)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes)
 
     @classmethod
@@ -214,7 +121,7 @@ class Ledger:
             LedgerInvalidError: the chain does not hold, or another key signs it now.
             LedgerError: no such ledger.
         """
-        lock = _take_lock(path)
+        lock = take_lock(path)
         try:
             with LedgerReader(path) as reader:
                 head = _judged_head(reader, identity)
@@ -326,7 +233,7 @@ class Ledger:
 
     def _settle(self, before: Head | None, error: sqlite3.Error) -> NoReturn:
         """COMMIT failed: the entries are there or not, and only a new connection can tell."""
-        with closing(_connect(self._path, mode="ro")) as fresh:
+        with closing(connect(self._path, mode="ro")) as fresh:
             row = fresh.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
         if before is not None and row == (before.seq, before.hash):
             self._roll_back()
@@ -335,32 +242,15 @@ class Ledger:
         raise LedgerInvalidError("whether the last entries were written is unclear", hint="Start again.") from error
 
 
-def journal_place(entry: Entry) -> tuple[bytes, int, int, str]:
-    """Where a journal entry stands: run, round, attempt and kind, each position once.
-
-    Raises:
-        LedgerError: its body does not say.
-    """
-    fields = entry.fields
-    run, number, attempt = fields.get("run"), fields.get("round"), fields.get("attempt")
-    try:
-        run_id = bytes.fromhex(run) if isinstance(run, str) else b""
-    except ValueError:
-        run_id = b""
-    if len(run_id) != ID_BYTES or type(number) is not int or type(attempt) is not int:
-        raise LedgerError("a journal entry names run, round and attempt")
-    return run_id, number, attempt, entry.kind.removeprefix(JOURNAL)
-
-
 def _write_genesis(path: Path, identity: Identity, site_id: str, clock: Clock, random_bytes: RandomBytes) -> None:
     """All tables and the first entry, durable when this returns."""
     ledger_id = random_bytes(ID_BYTES)
     draft = genesis_draft(ledger_id, site_id, identity.public_key)
     genesis = link(before_genesis(ledger_id), draft, identity=identity, at_ms=clock(), nonce=random_bytes(NONCE_BYTES))
     meta = {"schema": SCHEMA_VERSION, "ledger_id": ledger_id, "site_id": site_id.encode()}
-    with closing(_connect(path, mode="rw")) as connection:
+    with closing(connect(path, mode="rw")) as connection:
         connection.execute("BEGIN IMMEDIATE")
-        for statement in _STATEMENTS:
+        for statement in STATEMENTS:
             connection.execute(statement)
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.execute(_INSERT, _row(genesis))
@@ -381,85 +271,4 @@ def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
     return judge.head
 
 
-def _entry(row: Sequence[Any]) -> Entry:
-    seq, kind, at_ms, prev, key_id, body, own_hash, signature = row
-    kinds = [type(value) for value in row]
-    if kinds != [int, str, int, bytes, bytes, bytes, bytes, bytes]:
-        raise LedgerInvalidError("a row of the ledger has a value of another type")
-    return Entry(
-        seq=seq,
-        kind=kind,
-        at_ms=at_ms,
-        prev=prev,
-        key_id=key_id,
-        body=body,
-        body_sha256=hashlib.sha256(body).digest(),
-        hash=own_hash,
-        signature=signature,
-    )
-
-
-def _connect(path: Path, *, mode: str) -> sqlite3.Connection:
-    """A connection in autocommit mode: Python's implicit transactions would split what belongs together."""
-    try:
-        connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
-            uri=True,
-            isolation_level=None,
-            timeout=_BUSY_MS / 1000,
-            check_same_thread=False,
-        )
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
-        if mode == "rw":
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA fullfsync = ON")
-            connection.execute("PRAGMA checkpoint_fullfsync = ON")
-            # Else INSERT OR REPLACE walks past the trigger that forbids deleting.
-            connection.execute("PRAGMA recursive_triggers = ON")
-    except sqlite3.Error as error:
-        raise LedgerError(f"{path.name} cannot be opened as a ledger", hint="Check the path.") from error
-    return connection
-
-
-def _create_file(path: Path) -> None:
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LedgerError(f"{path.name}: {error.strerror}", hint="A ledger is never replaced.") from error
-    os.fchmod(descriptor, 0o600)
-    os.close(descriptor)
-
-
-def _take_lock(path: Path) -> int:
-    """The writer's lock, held until its descriptor is closed.
-
-    Raises:
-        LedgerLockedError: another process holds it; names its pid.
-    """
-    place = path.with_suffix(".lock")
-    try:
-        lock = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise LedgerError(f"{place.name}: {error.strerror}", hint="Check the folder.") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
-        os.close(lock)
-        raise LedgerLockedError(f"process {holder} writes to this ledger") from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-__all__ = ["journal_place", "Ledger", "LedgerReader", "Receipt", "SCHEMA_VERSION"]
+__all__ = ["Ledger", "Receipt"]

@@ -14,7 +14,8 @@ import pytest
 from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError, LedgerLockedError
 from fedward.common.identity import Identity
 from fedward.common.ledger.chain import ChainJudge, Draft, Head, judge_chain
-from fedward.common.ledger.store import Ledger, LedgerReader
+from fedward.common.ledger.reader import LedgerReader
+from fedward.common.ledger.store import Ledger
 from tests.ledgers import IDENTITY, account, charge, clock, reserve, sent, stored
 
 
