@@ -1,0 +1,1 @@
+"""What finds identifiers: one RE2 pass, name rules and taggers, known values."""
