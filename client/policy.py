@@ -2,12 +2,15 @@
 
 Pure: a plan, the pinned roster, a policy and the epsilon that the whole run costs go in, the names of broken rules come
 out. Comparisons are written so that NaN is a refusal. The strictest of them binds; no message can loosen a policy.
+Every leaf of a plan is named by a rule, or stands in ``UNRULED`` with the reason why it needs none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
 from fedward.common.distributed_terms import agreed_colluders, is_distributed
@@ -17,6 +20,10 @@ from fedward.common.privacy import clip_probe
 from fedward.common.run_terms import agreed_floors, site_floors
 from fedward.common.secagg import graph_floors
 from fedward.common.secagg.floors import MAX_SITES
+
+INTERNAL = "internal"
+"""Named by a refusal where a rule raised."""
+_REFUSED = "POLICY_REFUSED"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,11 +42,55 @@ class Proposal:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """One rule of the policy; its name travels in a refusal."""
+    """One rule of the policy; its name travels in a refusal.
+
+    Args:
+        name: of a closed list.
+        code: of the refusal.
+        paths: the plan's leaves that it judges.
+        limits: the policy's fields that it compares them with.
+        direction: how, in a word or a sign, for people.
+        holds: whether a proposal is within the policy.
+    """
 
     name: str
     code: str
+    paths: tuple[str, ...]
+    limits: tuple[str, ...]
+    direction: str
     holds: Callable[[Proposal, SitePolicy], bool]
+
+
+def plan_value(plan: RunPlan, path: str) -> Any:  # noqa: ANN401 - whatever stands there
+    """What stands at ``path``; for the tables of sites and metrics a tuple of one value each."""
+    value: Any = plan
+    for part in path.split("."):
+        name = part.removesuffix("[]")
+        value = tuple(getattr(item, name) for item in value) if isinstance(value, tuple) else getattr(value, name)
+    return value
+
+
+def _at_most(name: str, path: str, limit: str) -> Rule:
+    def holds(proposal: Proposal, policy: SitePolicy) -> bool:
+        value = plan_value(proposal.plan, path)
+        return value != AUTO and bool(value <= getattr(policy, limit))
+
+    return Rule(name=name, code=_REFUSED, paths=(path,), limits=(limit,), direction="≤", holds=holds)
+
+
+def _one_of(name: str, path: str, limit: str) -> Rule:
+    def holds(proposal: Proposal, policy: SitePolicy) -> bool:
+        return plan_value(proposal.plan, path) in getattr(policy, limit)
+
+    return Rule(name=name, code=_REFUSED, paths=(path,), limits=(limit,), direction="one of", holds=holds)
+
+
+def _subset(name: str, path: str, limit: str) -> Rule:
+    def holds(proposal: Proposal, policy: SitePolicy) -> bool:
+        allowed = getattr(policy, limit)
+        return allowed is None or set(plan_value(proposal.plan, path)) <= set(allowed)
+
+    return Rule(name=name, code=_REFUSED, paths=(path,), limits=(limit,), direction="among", holds=holds)
 
 
 def _clip_allowed(plan: RunPlan, policy: SitePolicy) -> bool:
@@ -86,64 +137,133 @@ def _is_patient(plan: RunPlan, policy: SitePolicy) -> bool:
     return not secagg.is_masked or secagg.reply_timeout_s + secagg.trip_timeout_s <= policy.attempt_ttl_s
 
 
+def _sum_norm_holds(plan: RunPlan, policy: SitePolicy) -> bool:
+    bound = plan.secagg.sum_norm_bound
+    return policy.max_sum_norm is None or (bound is not None and bound <= policy.max_sum_norm)
+
+
+def num_parameters(plan: RunPlan) -> int:
+    """Numbers of the adapter that the plan lays out."""
+    return sum(math.prod(spec.shape) for spec in plan.layout)
+
+
 RULES: tuple[Rule, ...] = (
-    Rule(name="privacy_mode", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.mode in s.privacy_modes),
-    Rule(name="unit", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.unit in s.units),
+    _one_of("privacy_mode", "privacy.mode", "privacy_modes"),
+    _one_of("unit", "privacy.unit", "units"),
     Rule(
         name="profile",
         code="PROFILE_FORBIDDEN",
+        paths=("secagg.profile",),
+        limits=("profiles",),
+        direction="one of",
         holds=lambda p, s: p.plan.secagg.profile in s.profiles and p.plan.secagg.profile in p.roster.profiles,
     ),
     Rule(
         name="cohort",
         code="COHORT_TOO_SMALL",
+        paths=("secagg.min_cohort",),
+        limits=("min_cohort",),
+        direction="≥",
         holds=lambda p, s: p.plan.secagg.min_cohort >= max(s.min_cohort, p.roster.min_cohort),
     ),
-    Rule(name="honest_floor", code="HONEST_FLOOR", holds=lambda p, s: _floors_hold(p.plan, s, p.roster)),
-    Rule(name="attempt_ttl", code="POLICY_REFUSED", holds=lambda p, s: _is_patient(p.plan, s)),
-    Rule(name="delta", code="POLICY_REFUSED", holds=lambda p, s: p.plan.privacy.delta <= s.max_delta),
-    Rule(name="clip", code="POLICY_REFUSED", holds=lambda p, s: _clip_allowed(p.plan, s)),
     Rule(
-        name="sample_rate",
-        code="POLICY_REFUSED",
-        holds=lambda p, s: p.plan.training.sample_rate != AUTO and p.plan.training.sample_rate <= s.max_sample_rate,
+        name="honest_floor",
+        code="HONEST_FLOOR",
+        paths=("secagg.assumed_colluders", "secagg.min_survivors", "sites.id", "sites.rank"),
+        limits=("assumed_colluders", "min_honest", "allow_two_sites"),
+        direction="≥",
+        holds=lambda p, s: _floors_hold(p.plan, s, p.roster),
     ),
-    Rule(name="rounds", code="POLICY_REFUSED", holds=lambda p, s: p.plan.rounds <= s.max_rounds),
     Rule(
-        name="steps",
-        code="POLICY_REFUSED",
-        holds=lambda p, s: p.plan.training.steps_per_round <= s.max_steps_per_round,
+        name="attempt_ttl",
+        code=_REFUSED,
+        paths=("secagg.reply_timeout_s", "secagg.trip_timeout_s"),
+        limits=("attempt_ttl_s",),
+        direction="sum ≤",
+        holds=lambda p, s: _is_patient(p.plan, s),
     ),
-    Rule(name="lora_rank", code="POLICY_REFUSED", holds=lambda p, s: p.plan.lora.rank <= s.max_lora_rank),
     Rule(
-        name="aggregation",
-        code="POLICY_REFUSED",
-        holds=lambda p, s: p.plan.lora.aggregation in s.aggregations,
+        name="base_model",
+        code=_REFUSED,
+        paths=("base.digest",),
+        limits=("base_models",),
+        direction="one of",
+        holds=lambda p, s: s.base_models is None or p.plan.base.digest in s.base_models,
+    ),
+    _at_most("sequence_length", "base.max_length_tokens", "max_length_tokens"),
+    _at_most("records_per_unit", "training.max_records_per_unit", "max_records_per_unit"),
+    Rule(
+        name="sites_per_unit",
+        code=_REFUSED,
+        paths=("privacy.max_sites_per_unit",),
+        limits=("min_sites_per_unit",),
+        direction="≥",
+        holds=lambda p, s: p.plan.privacy.max_sites_per_unit >= s.min_sites_per_unit,
+    ),
+    _at_most("delta", "privacy.delta", "max_delta"),
+    Rule(
+        name="clip",
+        code=_REFUSED,
+        paths=("privacy.clip_norm",),
+        limits=("max_clip_norm",),
+        direction="≤",
+        holds=lambda p, s: _clip_allowed(p.plan, s),
+    ),
+    _at_most("sample_rate", "training.sample_rate", "max_sample_rate"),
+    _at_most("rounds", "rounds", "max_rounds"),
+    _at_most("steps", "training.steps_per_round", "max_steps_per_round"),
+    _at_most("lora_rank", "lora.rank", "max_lora_rank"),
+    Rule(
+        name="lora_parameters",
+        code=_REFUSED,
+        paths=("layout.name", "layout.shape"),
+        limits=("max_parameters",),
+        direction="numbers ≤",
+        holds=lambda p, s: num_parameters(p.plan) <= s.max_parameters,
+    ),
+    _subset("lora_targets", "lora.targets", "lora_targets"),
+    _one_of("aggregation", "lora.aggregation", "aggregations"),
+    _one_of("weights", "secagg.weights", "weights"),
+    Rule(
+        name="sum_norm",
+        code=_REFUSED,
+        paths=("secagg.sum_norm_bound",),
+        limits=("max_sum_norm",),
+        direction="≤",
+        holds=lambda p, s: _sum_norm_holds(p.plan, s),
     ),
     Rule(
         name="noise",
-        code="POLICY_REFUSED",
+        code=_REFUSED,
+        paths=("privacy.noise_multiplier",),
+        limits=("min_noise_multiplier",),
+        direction="≥",
         holds=lambda p, s: not p.plan.is_private or (p.plan.privacy.noise_multiplier or 0.0) >= s.min_noise_multiplier,
     ),
     Rule(
         name="auxiliary_noise",
-        code="POLICY_REFUSED",
+        code=_REFUSED,
+        paths=("secagg.weight_noise_multiplier", "secagg.metrics.noise_multiplier"),
+        limits=("min_noise_multiplier",),
+        direction="≥",
         holds=lambda p, s: not p.plan.is_private or _auxiliary_noise_holds(p.plan, s),
     ),
-    Rule(
-        name="metrics",
-        code="POLICY_REFUSED",
-        holds=lambda p, s: {metric.name for metric in p.plan.secagg.metrics} <= set(s.allowed_metrics),
-    ),
+    _subset("metrics", "secagg.metrics.name", "allowed_metrics"),
     Rule(
         name="account_delta",
-        code="POLICY_REFUSED",
+        code=_REFUSED,
+        paths=("sites.nominal_units",),
+        limits=("account_delta",),
+        direction="≤ 1 over",
         # Above 1 over their number, the account's delta would allow a unit's records to be published.
         holds=lambda p, s: not p.plan.is_private or s.account_delta * p.nominal_units <= 1,
     ),
     Rule(
         name="epsilon_run",
-        code="POLICY_REFUSED",
+        code=_REFUSED,
+        paths=("privacy.epsilon",),
+        limits=("max_epsilon",),
+        direction="≤",
         # Two comparisons: min() with NaN returns the other number.
         holds=lambda p, s: (
             not p.plan.is_private or (p.run_epsilon <= s.max_epsilon and p.run_epsilon <= p.plan.privacy.epsilon)
@@ -152,9 +272,42 @@ RULES: tuple[Rule, ...] = (
     Rule(
         name="epsilon_total",
         code="BUDGET_REFUSED",
+        paths=(),
+        limits=("account_epsilon",),
+        direction="≤",
         holds=lambda p, s: not p.plan.is_private or p.total_epsilon <= s.account_epsilon,
     ),
 )
+
+UNRULED: Mapping[str, str] = {
+    "format": "another version is not read at all",
+    "name": "for people",
+    "seed": "public randomness, never noise or sampling",
+    "base.name": "for people: the digest is judged",
+    "base.dtype": "how the base is held; the start-up proof of the gradients judges it",
+    "base.quantization": "as base.dtype",
+    "lora.alpha": "a factor on the update, after clip and noise",
+    "lora.rank_stabilised": "as lora.alpha",
+    "lora.a_init": "public, and the same for all",
+    "training.optimizer": "post-processing of a noised gradient",
+    "training.learning_rate": "post-processing of a noised gradient",
+    "training.max_batch_tokens": "memory alone; the plan's own check holds it above a patient's records",
+    "training.gradient_checkpointing": "memory alone",
+    "server.optimizer": "post-processing of an opened sum",
+    "server.learning_rate": "post-processing of an opened sum",
+    "server.beta1": "post-processing of an opened sum",
+    "server.beta2": "post-processing of an opened sum",
+    "server.noise_correction": "post-processing of an opened sum",
+    "secagg.ring_bits": "one value",
+    "secagg.late_cohort": "each cohort is judged when its round comes",
+    "secagg.max_attempts": "the lower of plan and policy binds at every attempt, and each attempt is charged",
+    "secagg.spare_attempts": "counted in the epsilon of the run",
+    "secagg.metrics.clamp": "of a noised metric; its scale is the noise's too",
+    "evaluation.heldout_share": "how the site splits its own records; what it scores stays with it",
+    "evaluation.max_heldout_records": "as evaluation.heldout_share",
+    "evaluation.sample_tokens": "samples come from the adapter, which is private already",
+}
+"""Leaves of a plan that no rule judges, with the reason."""
 
 
 def judge(proposal: Proposal, policy: SitePolicy) -> tuple[Rule, ...]:
@@ -166,9 +319,13 @@ def require(proposal: Proposal, policy: SitePolicy) -> None:
     """Refuse a proposal that breaks a rule.
 
     Raises:
-        ProtocolError: carries code and name of the first broken rule, no value and no limit.
+        ProtocolError: carries code and name of the first broken rule, no value and no limit; the rule ``internal`` if
+            judging itself went wrong.
     """
-    broken = judge(proposal, policy)
+    try:
+        broken = judge(proposal, policy)
+    except Exception as error:
+        raise ProtocolError(_REFUSED, "a rule could not be judged", rule=INTERNAL) from error
     if broken:
         first = broken[0]
         raise ProtocolError(
@@ -177,3 +334,6 @@ def require(proposal: Proposal, policy: SitePolicy) -> None:
             rule=first.name,
             hint="Change the plan, or ask the site's data steward about the policy.",
         )
+
+
+__all__ = ["INTERNAL", "judge", "num_parameters", "plan_value", "Proposal", "require", "Rule", "RULES", "UNRULED"]

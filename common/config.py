@@ -6,7 +6,7 @@ are in ``plan_parts``, how either is read in ``settings``; both names are given 
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,15 @@ from fedward.common.settings import (
     to_json,
     validated,
 )
+
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Weighting = Literal["uniform", "declared", "private", "fixed_denominator"]
+LORA_TARGETS = (
+    "all-linear",
+    *("q_proj", "k_proj", "v_proj", "o_proj", "out_proj", "qkv_proj", "query_key_value", "dense", "c_attn", "c_proj"),
+    *("gate_proj", "up_proj", "down_proj", "gate_up_proj", "fc1", "fc2", "c_fc", "dense_h_to_4h", "dense_4h_to_h"),
+)
+"""Attention and feed-forward layers of the architectures that per-sample gradients are proven for, and their kin."""
 
 
 class RunPlan(Settings):
@@ -265,8 +274,25 @@ class SitePolicy(Settings):
     """Most aggregations of a run."""
     max_steps_per_round: int = Field(default=1000, ge=1)
     """Most steps between two aggregations."""
+    base_models: tuple[Digest, ...] | None = None
+    """SHA-256 of the base models that this site trains, tokeniser included. None: any; an empty list: none."""
+    max_length_tokens: int = Field(default=4096, ge=8)
+    """Longest record, in tokens."""
+    max_records_per_unit: int = Field(default=16, ge=1)
+    """Most records of one patient: one step may read them all."""
+    min_sites_per_unit: int = Field(default=1, ge=1)
+    """At how many sites one patient may be, at least, by the plan's reckoning; for towns with many hospitals."""
     max_lora_rank: int = Field(default=64, ge=1)
     """Largest adapter."""
+    max_parameters: int = Field(default=1 << 26, ge=1)
+    """Most numbers of an adapter."""
+    lora_targets: tuple[str, ...] | None = LORA_TARGETS
+    """Modules that an adapter may change; ``all-linear`` is all of a base's linear layers. None: any."""
+    weights: tuple[Weighting, ...] = ("uniform", "declared", "fixed_denominator")
+    """How sites may be weighted. ``private`` depends on the number of this site's patients and costs budget, so it is
+    allowed by name only."""
+    max_sum_norm: PositiveFloat | None = None
+    """Longest sum of updates that a plan may let into the model (``secagg.sum_norm_bound``). None: not asked."""
     aggregations: tuple[Aggregation, ...] = ("ffa", "fedsvd", "alternate")
     """Ways to aggregate adapters. ``naive`` is left out: noise on both factors multiplies, and the sum is not exact."""
     profiles: tuple[str, ...] = tuple(profile.value for profile in Profile)
@@ -316,6 +342,7 @@ __all__ = [
     "digest_of",
     "DpPlan",
     "EvaluationPlan",
+    "LORA_TARGETS",
     "LoraPlan",
     "MAX_CONFIG_BYTES",
     "MetricName",
@@ -334,4 +361,5 @@ __all__ = [
     "TrainingPlan",
     "TWO_SITES",
     "validated",
+    "Weighting",
 ]

@@ -14,6 +14,7 @@ from typer import rich_utils
 
 from fedward import __version__
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.site_cli import site_app
 from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
@@ -33,6 +34,7 @@ app.command()(simulate)
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
 app.add_typer(vault_app, name="vault")
+app.add_typer(site_app, name="site")
 app.add_typer(ledger_app, name="ledger")
 
 _INTERRUPTED = 130
@@ -40,7 +42,6 @@ _INTERRUPTED = 130
 
 _LATER = {
     "scrub": ("0.2", "desensitisation of text in Chinese and English"),
-    "site": ("0.3", "a site's daemon, policy and budget"),
     "server": ("0.3", "the coordinator of a real consortium"),
     "evaluate": ("0.4", "utility and privacy attacks on a finished run"),
     "audit": ("0.4", "audits of plans, optimisers and ledgers"),

@@ -55,6 +55,46 @@ def attack_secagg(
         raise typer.Exit(1)
 
 
+@attack_app.command("policy")
+def attack_policy(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.")] = False,
+) -> None:
+    """Loosen a compliant plan, one limit at a time, against a site's own policy; fails if a plan passes.
+
+    A row shows the rule that the signed refusal named, and what a site without that rule did with the same plan.
+    """
+    from rich.console import Console
+
+    from fedward.simulations.attacks.policy import measure
+
+    figures = measure()
+    width = None if (sys.stderr if as_json else sys.stdout).isatty() else _PIPED_COLUMNS
+    _show_policy(figures, Console(stderr=as_json, highlight=False, width=width))
+    if as_json:
+        typer.echo(json.dumps(figures))
+    if not figures["passed"]:
+        raise typer.Exit(1)
+
+
+def _show_policy(figures: Mapping[str, Any], console: Console) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("loosened", "refused by", "a site without that rule", title="A compliant plan, one limit loosened")
+    for row in figures["rows"]:
+        met = " ".join(filter(None, (row["got_code"], row["got_rule"])))
+        style = "green" if row["is_as_expected"] else "red"
+        behind = {None: "–", True: "accepts it", False: f"meets {row['control_met']}"}[row["control_accepted"]]
+        table.add_row(Text(row["mutation"]), Text("ACCEPTED" if row["accepted"] else met, style=style), behind)
+    console.print(table)
+    unmutated = "accepted" if figures["unmutated_accepted"] else "REFUSED"
+    style = "green" if figures["passed"] else "red"
+    console.print(
+        f"[{style}]{figures['mutations']} mutations, {figures['accepted']} accepted, {figures['wrong_rule']} with "
+        f"another rule than expected; the unchanged plan was {unmutated}; data reads: {figures['data_reads']}[/]"
+    )
+
+
 def _show(figures: Mapping[str, Any], console: Console) -> None:
     from rich.table import Table
 

@@ -23,6 +23,7 @@ from fedward.common.config import (
     RunPlan,
     Settings,
     SitePolicy,
+    Weighting,
     validated,
 )
 from fedward.common.errors import ConfigError
@@ -44,7 +45,12 @@ SIMULATION_POLICY = SitePolicy(
     max_sample_rate=1.0,
     max_rounds=100_000,
     max_steps_per_round=100_000,
+    max_length_tokens=8192,
+    max_records_per_unit=1000,
     max_lora_rank=256,
+    max_parameters=1 << 40,
+    lora_targets=None,
+    weights=get_args(Weighting),
     aggregations=get_args(Aggregation),
     allowed_metrics=get_args(MetricName),
     profiles=(*(profile.value for profile in Profile), PROFILE),

@@ -8,7 +8,7 @@ from fedward import __version__, cli
 from fedward.common.errors import FedwardError
 
 HEAVY = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
-LATER = ("scrub", "site", "server", "evaluate", "audit", "release", "serve", "monitor")
+LATER = ("scrub", "server", "evaluate", "audit", "release", "serve", "monitor")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:

@@ -1,15 +1,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedward.client.policy import RULES, Proposal, judge, require
+from fedward.client.policy import RULES, UNRULED, Proposal, judge, plan_value, require
 from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, SitePolicy
 from fedward.common.errors import ProtocolError
+from fedward.common.settings import Settings
 from tests.federation_simulator import Federation, make_plan
 
 PLAN = make_plan()
@@ -45,6 +46,8 @@ def masked_policy(**changes: Any) -> SitePolicy:  # noqa: ANN401
 METRIC = judged(plan=make_plan(secagg={"metrics": [{"name": "unit_loss", "noise_multiplier": 1.5}]}))
 WEIGHTS = judged(plan=make_plan(secagg={"weights": "private", "weight_noise_multiplier": 1.5}))
 MEASURED = {"allowed_metrics": ("unit_loss",)}
+LONG = POLICY.model_copy(update={"max_sum_norm": 1.0})
+WEIGHED = {"weights": ("private",), "min_noise_multiplier": 1.6}
 NOISY = {"min_noise_multiplier": 1.6}
 MASKED, TWO = masked("resilient", 5), masked("strict", 2)
 
@@ -77,7 +80,24 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", "auto"), POLICY)),
     ("metrics", "POLICY_REFUSED", lambda: (METRIC, POLICY)),
     ("auxiliary_noise", "POLICY_REFUSED", lambda: (METRIC, POLICY.model_copy(update={**MEASURED, **NOISY}))),
-    ("auxiliary_noise", "POLICY_REFUSED", lambda: (WEIGHTS, POLICY.model_copy(update=NOISY))),
+    (
+        "auxiliary_noise",
+        "POLICY_REFUSED",
+        lambda: (WEIGHTS, POLICY.model_copy(update=WEIGHED)),
+    ),
+    ("weights", "POLICY_REFUSED", lambda: (WEIGHTS, POLICY)),
+    ("weights", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"weights": ()}))),
+    ("base_model", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"base_models": ("11" * 32,)}))),
+    ("base_model", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"base_models": ()}))),
+    ("sequence_length", "POLICY_REFUSED", lambda: (proposal("base", "max_length_tokens", 4097), POLICY)),
+    ("records_per_unit", "POLICY_REFUSED", lambda: (proposal("training", "max_records_per_unit", 17), POLICY)),
+    ("sites_per_unit", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"min_sites_per_unit": 2}))),
+    ("lora_parameters", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_parameters": 13}))),
+    ("lora_targets", "POLICY_REFUSED", lambda: (proposal("lora", "targets", ("q_proj", "lm_head")), POLICY)),
+    ("lora_targets", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"lora_targets": ()}))),
+    ("sum_norm", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"max_sum_norm": 1.0}))),
+    ("sum_norm", "POLICY_REFUSED", lambda: (proposal("secagg", "sum_norm_bound", 2.0), LONG)),
+    ("sum_norm", "POLICY_REFUSED", lambda: (proposal("secagg", "sum_norm_bound", math.nan), LONG)),
     ("account_delta", "POLICY_REFUSED", lambda: (replace(FINE, nominal_units=1_000_001), POLICY)),
     ("account_delta", "POLICY_REFUSED", lambda: (FINE, POLICY.model_copy(update={"account_delta": math.nan}))),
     ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=5.001), POLICY)),
@@ -101,6 +121,8 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
 ]
 
 AT_THE_LIMIT = [
+    ("base", "max_length_tokens", 4096),
+    ("training", "max_records_per_unit", 16),
     ("privacy", "delta", 1e-5),
     ("privacy", "clip_norm", 16.0),
     ("privacy", "noise_multiplier", 0.3),
@@ -201,3 +223,30 @@ def test_a_weaker_unit_than_the_patient_is_allowed_only_by_name() -> None:
     by_record = proposal("privacy", "unit", PrivacyUnit.RECORD)
     assert [rule.name for rule in judge(by_record, POLICY)] == ["unit"]
     assert judge(by_record, POLICY.model_copy(update={"units": tuple(PrivacyUnit)})) == ()
+
+
+def leaves(model: type[Settings], prefix: str = "") -> set[str]:
+    """Every setting of a plan by its path; a table of sites or metrics by what each has."""
+    found: set[str] = set()
+    for name, field in model.model_fields.items():
+        kinds = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        inner = [kind for kind in kinds if issubclass(kind, Settings)]
+        found |= leaves(inner[0], f"{prefix}{name}.") if inner else {f"{prefix}{name}"}
+    return found
+
+
+def test_every_leaf_of_a_plan_is_ruled_or_says_why_not() -> None:
+    ruled = {path for rule in RULES for path in rule.paths}
+    assert ruled | set(UNRULED) == leaves(RunPlan)
+    assert not ruled & set(UNRULED)
+    assert all(UNRULED.values())
+
+
+def test_every_field_of_a_policy_limits_something() -> None:
+    limits = {limit for rule in RULES for limit in rule.limits}
+    assert limits | {"max_attempts", "account_delta"} == set(SitePolicy.model_fields)
+
+
+@pytest.mark.parametrize("path", sorted({path for rule in RULES for path in rule.paths}))
+def test_what_a_rule_names_can_be_shown(path: str) -> None:
+    plan_value(METRIC.plan, path)

@@ -31,7 +31,7 @@ from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from tests.federation_simulator import FakeTrainer, Federation, refusal_of, reply_of
 from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, agent_of, at_position, masked_federation, stopped_at
 
-ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",)})
+ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": ("private", "declared")})
 METRIC = {"name": "unit_loss", "clamp": 8.0, "noise_multiplier": 4.0}
 
 

@@ -21,7 +21,7 @@ from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, trained
 from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, lost, masked_federation
 
-ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",)})
+ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": ("private", "declared")})
 METRIC = {"name": "unit_loss", "clamp": 8.0, "noise_multiplier": 4.0}
 RIDING = {"weights": "private", "metrics": [METRIC]}
 COUNTS = {"alpha": 120, "beta": 37, "gamma": 290, "delta": 401}

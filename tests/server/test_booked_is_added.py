@@ -38,7 +38,13 @@ from tests.distributed_federation import SHARED_NOISE, distributed_federation
 from tests.federation_simulator import Federation, Wrap
 from tests.masked_federation import POLICY, lost
 
-LENIENT = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "units": tuple(PrivacyUnit)})
+LENIENT = POLICY.model_copy(
+    update={
+        "allowed_metrics": ("unit_loss",),
+        "units": tuple(PrivacyUnit),
+        "weights": ("uniform", "declared", "private"),
+    }
+)
 FULL_AND_PART = [{"id": name, "nominal_units": 100} for name in ("alpha", "beta", "gamma", "delta")] + [
     {"id": "epsilon", "nominal_units": 100, "rank": 1}
 ]

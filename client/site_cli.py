@@ -1,0 +1,152 @@
+"""``fedward site``: what a site's own people ask. Heavy imports wait for the call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fedward.client.policy_check import Verdict
+    from fedward.common.privacy.accounting import PrivacyEvent
+
+site_app = typer.Typer(help="A site's policy and budget. (Its daemon comes with version 0.3.)", no_args_is_help=True)
+policy_app = typer.Typer(help="The site's own policy.", no_args_is_help=True)
+site_app.add_typer(policy_app, name="policy")
+
+_REFUSED = 3
+Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
+
+
+@policy_app.command("check")
+def check(
+    plan_path: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="A run plan.")],
+    policy_path: Annotated[Path | None, typer.Option("--policy", help="policy.toml; default: the defaults.")] = None,
+    site_id: Annotated[str | None, typer.Option("--site", help="Judge as this site of the plan.")] = None,
+    ledger: Annotated[Path | None, typer.Option(help="The site's ledger: what is spent already.")] = None,
+    account: Annotated[str, typer.Option(help="Account in the ledger.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Explain every rule's verdict on a plan. Reads no data. Exit code 0: accepted, 3: refused, 2: not a plan."""
+    from fedward.client import policy_check
+    from fedward.common.config import SitePolicy
+
+    plan = policy_check.load_plan(plan_path)
+    policy = SitePolicy() if policy_path is None else policy_check.load_policy(policy_path)
+    site = policy_check.require_site(plan, site_id)
+    history = () if ledger is None else _history(ledger, account)
+    verdicts = policy_check.check(plan, policy, site_id=site, history=history)
+    refused = [verdict.rule for verdict in verdicts if not verdict.holds]
+    if as_json:
+        rows = [_row(verdict) for verdict in verdicts]
+        typer.echo(json.dumps({"accepted": not refused, "refused_by": refused, "site": site, "rules": rows}))
+    else:
+        _print(verdicts, site)
+    if refused:
+        raise typer.Exit(_REFUSED)
+
+
+@site_app.command("budget")
+def budget(
+    ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="ledger.db, or an export.")], as_json: Json = False
+) -> None:
+    """What each account has spent, what its cap is, and what is reserved and open. The ledger is judged first."""
+    from fedward.client.ledger_files import VerifyLevel, judge_file
+    from fedward.common.errors import LedgerInvalidError
+
+    judged = judge_file(ledger, VerifyLevel.BUDGET)
+    if not judged.verdict.is_good:
+        raise LedgerInvalidError(f"entry {judged.verdict.bad_seq}: {judged.verdict.fault}")
+    if as_json:
+        accounts = [
+            {
+                "account": a.name,
+                "unit": a.unit,
+                "delta": a.delta,
+                "epsilon": a.epsilon,
+                "cap": a.epsilon_cap,
+                "left": max(0.0, a.epsilon_cap - a.epsilon),
+                "open_reservations": a.num_open,
+            }
+            for a in judged.accounts
+        ]
+        typer.echo(json.dumps({"accounts": accounts}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("account", "unit", "delta", "epsilon spent", "cap", "open reservations", title="Privacy budget")
+    for a in judged.accounts:
+        numbers = (f"{a.delta:g}", f"{a.epsilon:.4f}", f"{a.epsilon_cap:g}", str(a.num_open))
+        table.add_row(Text(ascii(a.name)[1:-1]), Text(ascii(a.unit)[1:-1]), *numbers)
+    Console().print(table)
+
+
+def _history(path: Path, account: str) -> Sequence[PrivacyEvent]:
+    from fedward.client.ledger_files import reading
+    from fedward.common.errors import ConfigError
+    from fedward.common.ledger.replay import BudgetReplay
+
+    replay = BudgetReplay()
+    with reading(path) as entries:
+        for entry in entries:
+            replay.take(entry)
+    if account not in replay.accounts:
+        raise ConfigError(f"--account: the ledger has no account {account!r}")
+    return replay.accounts[account].history
+
+
+def _row(verdict: Verdict) -> dict[str, object]:
+    return {
+        "rule": verdict.rule,
+        "plan": {name: _plain(value) for name, value in verdict.asked.items()},
+        "direction": verdict.direction,
+        "limit": {name: _plain(value) for name, value in verdict.limit.items()},
+        "holds": verdict.holds,
+        "nearest": verdict.nearest,
+    }
+
+
+def _plain(value: object) -> object:
+    """What JSON can hold."""
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, float):
+        return value if value == value and abs(value) != float("inf") else str(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple) else str(value)
+
+
+def _print(verdicts: Sequence[Verdict], site: str) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table("rule", "the plan says", "", "the policy allows", "verdict", title=f"The plan, as {site} judges it")
+    for verdict in verdicts:
+        word = Text("holds", style="green") if verdict.holds else Text("refused", style="bold red")
+        if verdict.nearest is not None:
+            word.append(f"; nearest: {verdict.nearest}", style="yellow")
+        table.add_row(verdict.rule, Text(_shown(verdict.asked)), verdict.direction, Text(_shown(verdict.limit)), word)
+    Console().print(table)
+    refused = [verdict.rule for verdict in verdicts if not verdict.holds]
+    if refused:
+        typer.secho(f"refused: {', '.join(refused)}", fg="red", bold=True)
+    else:
+        typer.secho("accepted", fg="green", bold=True)
+
+
+def _shown(values: dict[str, object]) -> str:
+    return "\n".join(f"{name}: {_short(value)}" for name, value in values.items())
+
+
+def _short(value: object) -> str:
+    plain = _plain(value)
+    text = ", ".join(map(str, plain)) if isinstance(plain, list) else "none" if plain is None else str(plain)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+__all__ = ["site_app"]
