@@ -52,9 +52,10 @@ def changing(spoil: Callable[[Any], object], site: str = "delta") -> Wrap:
 
     def wrap(honest: Handler) -> Handler:
         def handle(request: bytes) -> bytes:
-            envelope = pb.Envelope.FromString(honest(request))
+            raw = honest(request)
+            envelope = pb.Envelope.FromString(raw)
             if envelope.type not in (pb.PREKEY_REPLY, pb.TRAIN_REPLY, pb.CONFIRM_REPLY, pb.UNMASK_REPLY):
-                return envelope.SerializeToString(deterministic=True)
+                return raw
             body: Any = codec.TYPES[envelope.type].FromString(envelope.body)
             spoil(body)
             return codec.seal(identity_of(site), body, vector=envelope.vector)

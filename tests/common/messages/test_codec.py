@@ -71,10 +71,10 @@ def sealed(body: Body) -> bytes:
     return seal(IDENTITY, body, vector=VECTOR if getattr(body, "vector_hash", b"") else b"")
 
 
-def seal_raw(kind: str, raw: bytes, *, vector: bytes = b"", version: int = codec.VERSION) -> bytes:
+def seal_raw(kind: str, raw: bytes, *, version: int = codec.VERSION) -> bytes:
     """A signed message whose body is exactly ``raw``, whatever that is."""
     signature = IDENTITY.sign("secagg", kind, hashlib.sha256(raw).digest())
-    envelope = pb.Envelope(version=version, type=kind, body=raw, signature=signature, vector=vector)
+    envelope = pb.Envelope(version=version, type=kind, body=raw, signature=signature)
     return envelope.SerializeToString(deterministic=True)
 
 
