@@ -55,14 +55,19 @@ class Copy:
 
     @classmethod
     def from_bytes(cls, plan: RunPlan, run_id: bytes, raw: bytes) -> Copy:
-        """What was stored for this run, or the start. The digest is believed: the next state's is worked out anew."""
+        """What was stored for this run, or the start; spoiled is as good as none: the survivors' word brings another.
+
+        One bit of a state that a disk has turned is enough: with its digest believed, the site would take no other.
+        """
         if raw[:16] != run_id or len(raw) < _HEAD_BYTES:
             return cls.start(plan)
         number = int.from_bytes(raw[16 : 16 + _ROUND_BYTES], "big")
         found, sum_hash = raw[16 + _ROUND_BYTES : _HEAD_BYTES - 32], raw[_HEAD_BYTES - 32 : _HEAD_BYTES]
         try:
             state = state_from_bytes(plan, number, raw[_HEAD_BYTES:])
-        except ConfigError:  # spoiled: as good as none, and the survivors' word brings another
+        except ConfigError:
+            return cls.start(plan)
+        if state_digest(plan, state) != found:
             return cls.start(plan)
         return cls(round_number=number, state=state, digest=found, sum_hash=sum_hash)
 

@@ -19,7 +19,7 @@ from fedward.common.lora.adapters import unflatten
 from fedward.common.lora.aggregation import along_rank, trained_layout
 from fedward.common.privacy.distributed import RingMechanism, mean_gradient
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.common.secagg.plain import opened_values
+from fedward.common.secagg.plain import check_range
 from fedward.common.secagg.transcript import CohortFacts
 
 
@@ -44,7 +44,7 @@ def descent(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Mapping[str
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have.
     """
     mechanism = facts_mechanism(plan, facts)
-    opened_values(facts, opened, noise_steps=mechanism.noise_steps)
+    check_range(facts, opened, noise_steps=mechanism.noise_steps)
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
     total = unflatten(trained, mean_gradient(opened.total[: mechanism.num_coordinates], mechanism, denominator=1.0))
     by_column = denominators(plan, opened.survivors)

@@ -21,7 +21,7 @@ from fedward.common.config import PrivacyMode, RunPlan
 from fedward.common.distributed_mean import descent, descent_noise_variance
 from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import ConfigError, ProtocolError, RunError
-from fedward.common.lora.adapters import Adapter, num_coordinates, unflatten
+from fedward.common.lora.adapters import Adapter, num_coordinates, parts_of
 from fedward.common.lora.aggregation import (
     Turns,
     along_rank,
@@ -33,7 +33,7 @@ from fedward.common.lora.aggregation import (
 )
 from fedward.common.lora.orthogonal import turn_mean, turn_variance
 from fedward.common.secagg.aggregator import CohortSum
-from fedward.common.secagg.plain import opened_values
+from fedward.common.secagg.plain import check_range, quantiser_of
 from fedward.common.secagg.transcript import CohortFacts
 
 Update = Mapping[str, NDArray[np.float64]]
@@ -54,15 +54,16 @@ def mean_update(plan: RunPlan, facts: CohortFacts, opened: CohortSum) -> Update:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have; ``ROUND_VOID`` if a column has fewer
             survivors than the plan's minimum cohort.
     """
-    values = None if is_distributed(plan) else opened_values(facts, opened)
+    if not is_distributed(plan):
+        check_range(facts, opened)
     if num_full_rank(plan, opened.survivors) < plan.secagg.min_cohort:
         raise ProtocolError("ROUND_VOID", "too few survivors train the adapter's last column")
-    if values is None:
+    if is_distributed(plan):
         return descent(plan, facts, opened)
     trained = trained_layout(plan.lora.aggregation, plan.layout, facts.round_number)
-    weights = mean_divisors(plan, opened)
-    total = unflatten(trained, values[: num_coordinates(trained)])
-    return {name: part / along_rank(name, weights) for name, part in total.items()}
+    weights, quantiser = mean_divisors(plan, opened), quantiser_of(facts)
+    total = parts_of(trained, opened.total[: num_coordinates(trained)])
+    return {name: quantiser.mean(part, along_rank(name, weights)) for name, part in total.items()}
 
 
 def round_noise_variance(

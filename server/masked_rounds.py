@@ -37,6 +37,7 @@ from fedward.common.sum_bound import check_sum
 from fedward.server.exchange import LATE, Answer, Exchange, printable
 from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
 from fedward.server.graph_setup import GraphSetup
+from fedward.server.left_out import LeftOut
 from fedward.server.published import LastSum
 from fedward.server.shelves import PREKEY, Shelves
 
@@ -65,6 +66,8 @@ class _Play:
     upcoming: PrekeyShelf | None
     codes: dict[str, str] = field(default_factory=dict)
     """Of sites whose vector is not used."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Those of them that the attempt was waiting for."""
     faults: list[Fault] = field(default_factory=list)
     opened: CohortSum | None = None
     grace_ends_s: float = 0.0
@@ -96,8 +99,8 @@ class MaskedRounds:
     observer: AnswerObserver
     journal: Journal | None = None
     _shelves: Shelves = field(init=False, repr=False)
-    _accused: set[str] = field(init=False, default_factory=set)
-    """In this round: dealers whose shares did not open, and sites that sent what is no vector."""
+    _left_out: LeftOut = field(init=False, repr=False)
+    """Dealers whose shares did not open, and sites that sent no vector that counts."""
     _last: LastSum = field(init=False, repr=False)
     _setup: GraphSetup = field(init=False)
     """Of a run with a sparse mask graph."""
@@ -105,6 +108,7 @@ class MaskedRounds:
 
     def __post_init__(self) -> None:
         self._last = LastSum(plan=self.plan)
+        self._left_out = LeftOut(max_attempts=self.plan.secagg.max_attempts)
         self._setup = GraphSetup(exchange=self.exchange, timeout_s=self.plan.secagg.trip_timeout_s)
         self._shelves = Shelves(plan=self.plan, exchange=self.exchange, setup=self._setup, terms=self._terms)
 
@@ -143,7 +147,7 @@ class MaskedRounds:
         """See ``Gatherer.gather``."""
         self.exchange.forget()
         if attempt.number == 0:
-            self._accused.clear()
+            self._left_out.new_round()
         self._agree(attempt)
         terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
         play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
@@ -156,8 +160,10 @@ class MaskedRounds:
         self._shelves.absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
         attempt.dropped.update(play.codes)
         if play.opened is None:
+            self._left_out.void(attempt.round_number, attempt.number, play.failed)
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
         self._check_sum(play)
+        self._left_out.took_part(play.opened.survivors)
         faults = tuple(" ".join(filter(None, (fault.code, fault.dealer, fault.holder))) for fault in play.faults)
         survivors = play.coordinator.survivors
         return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults, survivors=survivors)
@@ -232,7 +238,9 @@ class MaskedRounds:
         message = self._message(attempt, terms, attempt.sites)
         del message.cohort[:]
         message.next.CopyFrom(shelf.target)
-        for answer in self._ask_all(shelf.holders.ids, message, self.plan.secagg.reply_timeout_s):
+        # Who is left out is not asked: it would train, and pay, for nothing.
+        asked, _ = self._wanted(attempt, shelf, shelf.holders.ids)
+        for answer in self._ask_all(asked, message, self.plan.secagg.reply_timeout_s):
             opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
             dealing = None if opened is None else opened.body.dealing
             failure = self._shelves.lay_in(shelf, answer.site_id, dealing, failure)
@@ -248,13 +256,22 @@ class MaskedRounds:
         return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None)
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
-        cohort = tuple(site for site in shelf.ready if site not in self._accused)
-        if not self._shelves.would_do(cohort, len(shelf.holders.ids)):
-            # More are accused than a sum can spare: one site that lies about all others can bring that about.
-            cohort = shelf.ready
+        cohort, reasons = self._wanted(attempt, shelf, shelf.ready)
+        absent = self._shelves.absent
         left_out = set(attempt.sites) - set(cohort)
-        attempt.dropped.update({site: self._shelves.absent.get(site, _NO_BUNDLE) for site in left_out})
+        attempt.dropped.update({site: reasons.get(site) or absent.get(site, _NO_BUNDLE) for site in left_out})
         return cohort
+
+    def _wanted(
+        self, attempt: Attempt, shelf: PrekeyShelf, sites: tuple[str, ...]
+    ) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        """Those of the sites that the attempt is made with, and why it is without the others."""
+        wanted, reasons = sites, dict[str, str]()
+        for reasons in self._left_out.choices(attempt.round_number):
+            wanted = tuple(site for site in sites if site not in reasons)
+            if self._shelves.would_do(wanted, len(shelf.holders.ids)):
+                break
+        return wanted, reasons
 
     def _message(self, attempt: Attempt, terms: Terms, cohort: tuple[str, ...]) -> pb.Train:
         position = terms.position((attempt.round_number, attempt.number))
@@ -304,23 +321,26 @@ class MaskedRounds:
         kind, phases = _TRIPS[answer.request.tag]
         at = (play.attempt.round_number, play.attempt.number)
         opened, failure = self.exchange.opened(answer, kind, play.terms.position(at))
+        is_awaited = coordinator.phase in phases
         if opened is not None:
             actions = coordinator.on_reply(site, opened, now_s=now_s)
         else:
             # A trip that is over waits for nobody: its failure must not count against the present one.
-            further = coordinator.on_failure(site, now_s=now_s) if coordinator.phase in phases else ()
+            further = coordinator.on_failure(site, now_s=now_s) if is_awaited else ()
             actions = (Rejected(site, failure), *further)
         rejected = next((a.code for a in actions if isinstance(a, Rejected) and a.site_id == site), "")
         if answer.request.tag == _TRAIN:
             self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
             if rejected:
                 play.codes[site] = rejected
+                if is_awaited:
+                    play.failed[site] = rejected
             else:
                 self._last.sent_vector(site, play.attempt.round_number)
             if rejected == _OTHER_MODEL:
                 self._last.lost_state(site)
             if rejected in _SPOILS:
-                self._accused.add(site)
+                self._left_out.accuse(site, rejected)
         self._act(play, actions)
 
     def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:
@@ -340,7 +360,7 @@ class MaskedRounds:
             elif isinstance(action, Fault):
                 play.faults.append(action)
                 if not action.holder:
-                    self._accused.add(action.dealer)
+                    self._left_out.accuse(action.dealer, action.code)
             elif isinstance(action, Prekeyed):
                 if play.upcoming is not None:
                     self._shelves.lay_in(play.upcoming, action.site_id, action.dealing, "")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from unittest import mock
 
 import numpy as np
+from hypothesis import strategies as st
 
 from fedward.client.site import SiteAgent
 from fedward.common.messages import codec
@@ -17,7 +18,7 @@ from fedward.server.masked_rounds import MaskedRounds
 from fedward.server.rounds import RunResult
 from fedward.simulations.memory_grid import Handler, MemoryGrid
 from tests.federation_simulator import Federation, Wrap, type_of
-from tests.masked_federation import agent_of, at_position, on
+from tests.masked_federation import NAMES, agent_of, at_position, lost, on
 
 
 def same_state(left: ServerState, right: ServerState) -> bool:
@@ -113,6 +114,22 @@ def both(*wraps: Wrap) -> Wrap:
     return wrap
 
 
+@st.composite
+def any_faults(draw: st.DrawFn) -> dict[str, Wrap]:
+    """Sites of five that lose a request or a reply now and then, in any attempt."""
+    drawn = st.tuples(
+        st.sampled_from([lost, answer_lost]),
+        st.sampled_from([pb.TRAIN, pb.UNMASK, pb.PREKEY, pb.CONFIRM]),
+        st.integers(1, 4),
+        st.sampled_from([0, 1, None]),
+    )
+    by_site = draw(st.dictionaries(st.sampled_from(NAMES[:5]), st.lists(drawn, min_size=1, max_size=4), max_size=4))
+    return {
+        site: both(*(make(kind, number, attempt) for make, kind, number, attempt in found))
+        for site, found in by_site.items()
+    }
+
+
 def spoiled(
     federation: Federation,
     request: bytes,
@@ -128,4 +145,4 @@ def spoiled(
     return federation.seal(body, vector=raw)
 
 
-__all__ = ["answer_lost", "both", "same_state", "spoiled", "VerifiedRun"]
+__all__ = ["answer_lost", "any_faults", "both", "same_state", "spoiled", "VerifiedRun"]

@@ -24,7 +24,7 @@ from fedward.common.errors import ConfigError
 from fedward.common.lora.orthogonal import orthonormal_rows
 from fedward.common.secagg.transcript import digest
 
-Number = TypeVar("Number", np.float32, np.float64)
+Number = TypeVar("Number", np.float32, np.float64, np.uint32)
 Vector = NDArray[np.float32]
 Adapter = Mapping[str, Vector]
 """Tensor name to float32 array of the layout's shape."""
@@ -125,13 +125,22 @@ def unflatten(layout: Layout, vector: NDArray[Number]) -> dict[str, NDArray[Numb
     Raises:
         ConfigError: another length than the layout's.
     """
+    return {name: part.copy() for name, part in parts_of(layout, vector).items()}
+
+
+def parts_of(layout: Layout, vector: NDArray[Number]) -> dict[str, NDArray[Number]]:
+    """``unflatten`` without copies: views of the vector.
+
+    Raises:
+        ConfigError: another length than the layout's.
+    """
     if vector.shape != (num_coordinates(layout),):
         raise ConfigError(f"{vector.size} values do not fit a layout of {num_coordinates(layout)}")
     out: dict[str, NDArray[Number]] = {}
     start = 0
     for spec in layout:
         stop = start + spec.shape[0] * spec.shape[1]
-        out[spec.name] = vector[start:stop].reshape(spec.shape).copy()
+        out[spec.name] = vector[start:stop].reshape(spec.shape)
         start = stop
     return out
 

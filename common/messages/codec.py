@@ -23,7 +23,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages import shapes
 from fedward.common.messages.envelope import Envelope, Vector, open_envelope, seal_envelope
 
-VERSION = 2
+VERSION = 3
 RUN_ID_BYTES = 16
 HASH_BYTES = 32
 SIGNATURE_BYTES = 64

@@ -1,9 +1,10 @@
 """The outermost layer of a message, written and read by hand.
 
-It is the protobuf message ``Envelope`` in its canonical form: five fields in the order of their numbers, each once,
-empty ones left out, every varint as short as it can be. The library would read it too, but it copies the vector at each
-turn, and a vector has up to 268 MB. So the reader gives views, and it knows one form alone: whatever is not byte for
-byte what ``seal_envelope`` writes is none.
+It is the protobuf message ``Envelope`` in one form: five fields in the order of their numbers, each once, empty ones
+left out, every varint as short as it can be. One is longer: the vector's length is written in so many bytes, up to
+three more, that the vector begins at a multiple of four, for words that are not aligned take half as long again to add.
+The library would read it too, but it copies the vector at each turn, and a vector has up to 268 MB. So the reader gives
+views, and it knows this form alone: whatever is not byte for byte what ``seal_envelope`` writes is none.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 _VERSION, _TYPE, _BODY, _SIGNATURE, _VECTOR = 0x08, 0x10, 0x1A, 0x22, 0x2A
 """Field number and wire type: two varints, then three byte strings."""
-_MAX_VARINT_BYTES = 5
+_MAX_VARINT_BYTES, _MAX_PADDING = 5, 3
 _MAX_NUMBER = 2**32 - 1
 
 Vector = bytes | memoryview
@@ -35,10 +36,13 @@ def seal_envelope(envelope: Envelope) -> bytes:
     parts: list[Vector] = []
     for tag, number in ((_VERSION, envelope.version), (_TYPE, envelope.type)):
         if number:
-            parts.append(bytes([tag]) + _varint(number))
-    for tag, part in ((_BODY, envelope.body), (_SIGNATURE, envelope.signature), (_VECTOR, envelope.vector)):
+            parts.append(bytes([tag]) + _varint(number, _width(number)))
+    for tag, part in ((_BODY, envelope.body), (_SIGNATURE, envelope.signature)):
         if len(part):
-            parts += [bytes([tag]) + _varint(len(part)), part]
+            parts += [bytes([tag]) + _varint(len(part), _width(len(part))), part]
+    if size := len(envelope.vector):
+        width = _aligning(size, sum(map(len, parts)) + 1)
+        parts += [bytes([_VECTOR]) + _varint(size, width), envelope.vector]
     return b"".join(parts)
 
 
@@ -47,7 +51,7 @@ def open_envelope(raw: bytes) -> Envelope | None:
     reader = _Reader(memoryview(raw))
     try:
         version, kind = reader.number(_VERSION), reader.number(_TYPE)
-        body, signature, vector = reader.part(_BODY), bytes(reader.part(_SIGNATURE)), reader.part(_VECTOR)
+        body, signature, vector = reader.part(_BODY), bytes(reader.part(_SIGNATURE)), reader.part(_VECTOR, aligned=True)
     except (IndexError, ValueError):
         return None
     if reader.at != len(raw):
@@ -55,13 +59,20 @@ def open_envelope(raw: bytes) -> Envelope | None:
     return Envelope(version=version, type=kind, body=body, signature=signature, vector=vector)
 
 
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+def _width(number: int) -> int:
+    """Bytes of the shortest varint of a number above 0."""
+    return -(-number.bit_length() // 7)
+
+
+def _aligning(number: int, at: int) -> int:
+    """Bytes of the varint that stands at a position and ends at a multiple of four."""
+    width = _width(number)
+    return width + -(at + width) % 4
+
+
+def _varint(number: int, width: int) -> bytes:
+    """All bytes but the last one say that another follows, be it one of zeros."""
+    return bytes([number >> 7 * place & 0x7F | 0x80 * (place < width - 1) for place in range(width)])
 
 
 @dataclass(slots=True)
@@ -77,11 +88,11 @@ class _Reader:
             return 0
         return self._above_zero()
 
-    def part(self, tag: int) -> memoryview:
+    def part(self, tag: int, *, aligned: bool = False) -> memoryview:
         """The bytes of the next field, or none if that is another one."""
         if not self._is_next(tag):
             return self.view[:0]
-        size = self._above_zero()
+        size = self._above_zero(aligned=aligned)
         if size > len(self.view) - self.at:
             raise ValueError("cut short")
         self.at += size
@@ -92,16 +103,16 @@ class _Reader:
         self.at += is_next
         return is_next
 
-    def _above_zero(self) -> int:
-        """A varint of a field that is there: not 0, and not longer than it has to be."""
-        number = 0
-        for place in range(_MAX_VARINT_BYTES):
+    def _above_zero(self, *, aligned: bool = False) -> int:
+        """A varint of a field that is there: not 0, and as long as it has to be."""
+        start, number = self.at, 0
+        for place in range(_MAX_VARINT_BYTES + _MAX_PADDING):
             byte = self.view[self.at]
             self.at += 1
             number |= (byte & 0x7F) << (7 * place)
             if byte <= 0x7F:
-                # A last byte of zero adds nothing: the number is 0, or a shorter varint says the same.
-                if not byte or number > _MAX_NUMBER:
+                width = _aligning(number, start) if aligned else _width(number)
+                if not 0 < number <= _MAX_NUMBER or self.at - start != width:
                     raise ValueError("not canonical")
                 return number
         raise ValueError("too long")

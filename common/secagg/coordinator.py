@@ -240,7 +240,7 @@ class RoundCoordinator:
         if not statements.holds(self._terms.roster.members[site_id], body.proof, "VECTOR", statement):
             raise ProtocolError("BAD_VECTOR", "a vector without its site's signature over this cohort")
         complaints = list(body.complaints)
-        if not is_ordered(complaints) or not set(complaints) <= set(self._bundles) - {site_id}:
+        if complaints and not (is_ordered(complaints) and set(complaints) <= set(self._bundles) - {site_id}):
             raise ProtocolError("BAD_ENCODING", "complaints unsorted, repeated or about strangers")
         try:
             arrived = from_bytes(vector, self._facts.num_coordinates)
@@ -275,7 +275,7 @@ class RoundCoordinator:
         if not is_over:
             return ()
         if self._terms.profile is Profile.STRICT:
-            return self._open(())
+            return self._open(()) if self._in_range(self._total) else self._void("SUM_OUT_OF_RANGE")
         if self._graph is not None and not self._can_open(self._graph):
             return self._void("ROUND_VOID")
         unreadable = [dealer for dealer in self._bundles if self._readable(dealer) < self._target.threshold]
@@ -392,18 +392,21 @@ class RoundCoordinator:
             faults = tuple(Fault(dealer, holder) for dealer, holder in self._opening.faults)
             if not missing:
                 plus, minus = self._opening.remaining_masks(self._survivor_ids, secrets)
-                apply_masks(self._total, plus=plus, minus=minus, threads=self._threads)
-                return self._open(faults)
+                # Looked at chunk by chunk in the same pass, while it is in the cache.
+                is_right = apply_masks(self._total, plus=plus, minus=minus, check=self._in_range, threads=self._threads)
+                return self._open(faults) if is_right else (*faults, *self._void("SUM_OUT_OF_RANGE"))
             if is_over:
                 hopeless = tuple(Fault(dealer, "") for dealer in missing)
                 return (*faults, *hopeless, *self._void("ROUND_VOID"))
         to_come = set() if is_over else self._waiting
         return () if self._quorum.is_met(to_come | set(self._replies)) else self._void("ROUND_VOID")
 
+    def _in_range(self, words: RingVector) -> bool:
+        """Whether these words of the sum are such as honest vectors give."""
+        ring = self._ring
+        return ring.quantiser.in_range(words, len(self._collected.survivors), noise_steps=ring.noise_steps)
+
     def _open(self, faults: tuple[Action, ...]) -> tuple[Action, ...]:
-        quantiser = self._ring.quantiser
-        if not quantiser.in_range(self._total, len(self._collected.survivors), noise_steps=self._ring.noise_steps):
-            return (*faults, *self._void("SUM_OUT_OF_RANGE"))
         self._phase = CoordinatorPhase.OPEN
         opened = CohortSum(total=self._total, survivors=self._survivor_ids)
         return (*faults, Finished(opened))

@@ -30,6 +30,7 @@ from fedward.common.secagg.transcript import transcript
 KEY_BYTES = 32
 PACKET_BYTES = 2 * SHARE_BYTES + 16
 _FIELD = (1 << 255) - 19
+_MAX_MET = 2048
 _NONCE = bytes(12)
 """Zero, because each key seals one packet: the dealer's fresh mask key is part of how the key is derived."""
 
@@ -42,6 +43,8 @@ class AgreementKey:
     public: bytes
     _private: X25519PrivateKey = field(repr=False, compare=False)
     """Kept, because making one anew costs as much as an agreement."""
+    _met: dict[bytes, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What was agreed on with peers that are met again, by their keys."""
 
     @classmethod
     def generate(cls, random_bytes: RandomBytes) -> AgreementKey:
@@ -68,6 +71,20 @@ class AgreementKey:
             return self._private.exchange(X25519PublicKey.from_public_bytes(peer))
         except ValueError as error:
             raise ProtocolError("KEY_INVALID", "a public key has the wrong length or low order") from error
+
+    def agree_for_long(self, peer: bytes) -> bytes:
+        """``agree``, remembered as long as the key is: for transport keys, which meet in every round of a run.
+
+        Raises:
+            ProtocolError: ``KEY_INVALID``.
+        """
+        agreed = self._met.get(peer)
+        if agreed is None:
+            agreed = self.agree(peer)
+            if len(self._met) >= _MAX_MET:
+                self._met.clear()
+            self._met[peer] = agreed
+        return agreed
 
 
 def derive(secret: bytes, *, salt: bytes, info: bytes) -> bytes:
@@ -123,7 +140,7 @@ class PacketAddress:
             self.mask_key,
             self.holders_hash,
         )
-        return derive(own.agree(peer), salt=self.run_id, info=info)
+        return derive(own.agree_for_long(peer), salt=self.run_id, info=info)
 
 
 @dataclass(frozen=True, slots=True)

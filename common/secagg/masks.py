@@ -8,7 +8,7 @@ and NumPy let go of the interpreter lock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -28,8 +28,9 @@ def apply_masks(
     plus: Sequence[bytes] = (),
     minus: Sequence[bytes] = (),
     writer: WriterFactory | None = None,
+    check: Callable[[RingVector], bool] | None = None,
     threads: int = 1,
-) -> None:
+) -> bool:
     """``vector += Σ PRG(plus) − Σ PRG(minus)`` modulo 2^32, in place.
 
     Args:
@@ -37,24 +38,27 @@ def apply_masks(
         plus: keys of 32 bytes.
         minus: keys of 32 bytes.
         writer: gives the vector's words first, instead of those that stand in it.
+        check: asked of each chunk that is done, while it is in the cache.
         threads: at most so many, and one below ``THREADING_WORDS``.
+
+    Returns:
+        Whether every chunk passed ``check``; if one does not, the vector is to be thrown away.
 
     Raises:
         ValueError: a key of another length. Whatever else ``writer`` raises; the vector is then to be thrown away.
     """
     size = vector.size
     if threads <= 1 or size < max(THREADING_WORDS, _CHUNK):
-        _apply_range(vector, 0, size, plus, minus, writer)
-        return
+        return _apply_range(vector, 0, size, plus, minus, writer, check)
     chunks = -(-size // _CHUNK)
     span = -(-chunks // threads) * _CHUNK
     with ThreadPoolExecutor(threads) as pool:
         parts = [
-            pool.submit(_apply_range, vector, start, min(size, start + span), plus, minus, writer)
+            pool.submit(_apply_range, vector, start, min(size, start + span), plus, minus, writer, check)
             for start in range(0, size, span)
         ]
-        for part in parts:
-            part.result()
+        passed = [part.result() for part in parts]  # all of them: any may have raised
+    return all(passed)
 
 
 def _apply_range(
@@ -64,7 +68,8 @@ def _apply_range(
     plus: Sequence[bytes],
     minus: Sequence[bytes],
     writer: WriterFactory | None,
-) -> None:
+    check: Callable[[RingVector], bool] | None,
+) -> bool:
     added, taken = [[bare_cipher(key).update_into for key in given] for given in (plus, minus)]
     buffer = keystream.new_buffer()
     into, words = buffer.data, buffer[: 4 * _CHUNK].view("<u4")
@@ -80,6 +85,9 @@ def _apply_range(
         for encrypt_into in taken:
             encrypt_into(blocks, into)
             np.subtract(chunk, mask, out=chunk)
+        if check is not None and not check(chunk):
+            return False
+    return True
 
 
 __all__ = ["apply_masks", "THREADING_WORDS"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import keys
@@ -30,10 +30,16 @@ class Opening:
     digest: bytes
     recovery: Recovery | NeighbourhoodRecovery
     graph: MaskGraph | None = None
+    _members: tuple[str, ...] = field(init=False, repr=False)
+    """In order: each reply gives shares for them."""
+
+    def __post_init__(self) -> None:
+        """Sort the cohort once."""
+        object.__setattr__(self, "_members", in_order(self.bundles))
 
     def around(self, site_id: str) -> tuple[str, ...]:
         """The members of the cohort of whose secrets a site may hold shares, in order: for each it gives one."""
-        return in_order(self.bundles) if self.graph is None else self.graph.around(site_id, self.bundles)
+        return self._members if self.graph is None else self.graph.around(site_id, self.bundles)
 
     @property
     def faults(self) -> tuple[tuple[str, str], ...]:
@@ -46,7 +52,7 @@ class Opening:
         """Each survivor's seed and each dropped site's private mask key; and dealers whose shares do not suffice."""
         alive = set(survivors)
         seeds: dict[str, dict[str, bytes]] = {dealer: {} for dealer in survivors}
-        mask_keys: dict[str, dict[str, bytes]] = {d: {} for d in in_order(self.bundles) if d not in alive}
+        mask_keys: dict[str, dict[str, bytes]] = {d: {} for d in self._members if d not in alive}
         for holder, reply in replies.items():
             given = self.around(holder)
             for dealer, share in zip((d for d in given if d in alive), reply.seed_shares, strict=True):

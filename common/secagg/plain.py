@@ -44,10 +44,14 @@ def opened_values(facts: CohortFacts, opened: CohortSum, *, noise_steps: int = 0
     Raises:
         ProtocolError: ``SUM_OUT_OF_RANGE`` for a sum that no honest vectors have.
     """
-    quantiser = quantiser_of(facts)
-    if not quantiser.in_range(opened.total, len(opened.survivors), noise_steps=noise_steps):
+    check_range(facts, opened, noise_steps=noise_steps)
+    return quantiser_of(facts).dequantise(opened.total)
+
+
+def check_range(facts: CohortFacts, opened: CohortSum, *, noise_steps: int = 0) -> None:
+    """Refuse what ``opened_values`` refuses."""
+    if not quantiser_of(facts).in_range(opened.total, len(opened.survivors), noise_steps=noise_steps):
         raise ProtocolError("SUM_OUT_OF_RANGE", "the sum is beyond what the survivors' clamps allow")
-    return quantiser.dequantise(opened.total)
 
 
 class PlainParticipant:

@@ -54,7 +54,8 @@ class Recovery:
         return secret
 
     def _rebuilt(self, dealer: str, shares: Mapping[str, bytes], is_right: Callable[[bytes], bool]) -> bytes | None:
-        given = sorted(shares, key=lambda holder: (holder in self.suspects, self.places[holder]))
+        given = sorted(shares, key=self.places.__getitem__)
+        given.sort(key=self.suspects.__contains__)  # last, and among themselves in order still
         most = max(1, min(MAX_TRIES, _MAX_WORK // self.threshold**2))
         for number, chosen in enumerate(itertools.islice(self._candidates(given, shares), most)):
             secret = self._basis(chosen).join([shares[holder] for holder in chosen])

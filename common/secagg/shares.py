@@ -16,6 +16,7 @@ PRIME = (1 << 256) + 297
 SECRET_BYTES = 32
 SHARE_BYTES = 33
 _COEFFICIENT_BYTES = 48
+_PRIME_BYTES = PRIME.to_bytes(SHARE_BYTES, "big")
 
 RandomBytes = Callable[[int], bytes]
 """Gives so many fresh random bytes."""
@@ -93,7 +94,7 @@ class Basis:
 
 def is_share(raw: bytes) -> bool:
     """Whether ``raw`` is a field element as it travels: 33 bytes, below the prime."""
-    return len(raw) == SHARE_BYTES and int.from_bytes(raw, "big") < PRIME
+    return len(raw) == SHARE_BYTES and raw < _PRIME_BYTES  # big-endian and of one length: in the order of the numbers
 
 
 __all__ = [

@@ -30,7 +30,7 @@ def _tweak(key: bytes) -> bytes:
     return Cipher(algorithms.AES(key), bare).decryptor().update(bytes(_BLOCK_BYTES))
 
 
-_TWEAK, _OTHER_TWEAK = _tweak(_TWEAK_KEY), _tweak(_OTHER_TWEAK_KEY)
+_MODE, _OTHER_MODE = modes.XTS(_tweak(_TWEAK_KEY)), modes.XTS(_tweak(_OTHER_TWEAK_KEY))
 
 
 def bare_cipher(key: bytes) -> CipherContext:
@@ -42,8 +42,8 @@ def bare_cipher(key: bytes) -> CipherContext:
     if len(key) != keystream.KEY_BYTES:
         raise ValueError("a stream needs a key of 32 bytes")
     # XTS wants two keys that differ.
-    tweak_key, tweak = (_OTHER_TWEAK_KEY, _OTHER_TWEAK) if key == _TWEAK_KEY else (_TWEAK_KEY, _TWEAK)
-    return Cipher(algorithms.AES(key + tweak_key), modes.XTS(tweak)).encryptor()
+    tweak_key, mode = (_OTHER_TWEAK_KEY, _OTHER_MODE) if key == _TWEAK_KEY else (_TWEAK_KEY, _MODE)
+    return Cipher(algorithms.AES(key + tweak_key), mode).encryptor()
 
 
 class _Window(threading.local):

@@ -22,12 +22,16 @@ def transcript(label: str, *fields: Field) -> bytes:
     Raises:
         OverflowError: an integer outside 0 … 2^64 − 1.
     """
-    out = bytearray()
+    parts: list[bytes] = []
     for field in (label, *fields):
-        raw = field.to_bytes(8, "big") if isinstance(field, int) else field
-        raw = raw.encode() if isinstance(raw, str) else raw
-        out += len(raw).to_bytes(4, "big") + raw
-    return bytes(out)
+        if isinstance(field, str):
+            raw = field.encode()
+        elif isinstance(field, int):
+            raw = field.to_bytes(8, "big")
+        else:
+            raw = field
+        parts += (len(raw).to_bytes(4, "big"), raw)
+    return b"".join(parts)
 
 
 def digest(label: str, *fields: Field) -> bytes:

@@ -10,11 +10,12 @@ import numpy as np
 
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import Envelope, open_envelope, seal_envelope
 from fedward.common.secagg import coordinator, statements
 from fedward.common.secagg.actions import Rejected
 from fedward.common.secagg.coordinator import RoundCoordinator
 from fedward.common.secagg.ring import Quantiser, RingVector, from_bytes
-from fedward.simulations.attacks.cohort import DEADLINES
+from fedward.simulations.attacks.cohort import DEADLINES, expected
 from fedward.simulations.attacks.cohort_rows import UNPROVEN, accomplice, keep, set_field, site, victim
 from fedward.simulations.attacks.holes import Hole, instead, opened, without
 from fedward.simulations.attacks.plays import Outcome, conclude, play
@@ -114,9 +115,9 @@ def changed_on_its_way(scene: Scene) -> bool:
     """Whoever carries a vector adds to it."""
     scene.get_vectors()
     name = scene.victim
-    envelope = pb.Envelope.FromString(scene.sealed[name])
-    envelope.vector = bytes([envelope.vector[0] ^ 1]) + envelope.vector[1:]
-    return spoils(scene, name, envelope.SerializeToString(deterministic=True))
+    envelope = expected(Envelope, open_envelope(scene.sealed[name]))
+    vector = bytes([envelope.vector[0] ^ 1]) + envelope.vector[1:]
+    return spoils(scene, name, seal_envelope(replace(envelope, vector=vector)))
 
 
 def unproven(scene: Scene) -> bool:

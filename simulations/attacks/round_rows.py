@@ -11,6 +11,7 @@ import numpy as np
 from fedward.common.identity import Identity
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import Envelope, open_envelope, seal_envelope
 from fedward.common.secagg.participant import Participant
 from fedward.common.secagg.prekeys import PrekeyShelf
 from fedward.common.secagg.state import Phase, State
@@ -167,11 +168,10 @@ def extra_field(scene: Scene) -> bool:
     """A site adds a field of its own to its reply; passed if the coordinator takes it."""
     scene.get_vectors()
     name, cohort = scene.accomplice, scene.cohort
-    envelope = pb.Envelope.FromString(scene.sealed[name])
-    body = envelope.body + bytes([15 << 3 | 2, 4]) + b"loss"
+    envelope = expected(Envelope, open_envelope(scene.sealed[name]))
+    body = bytes(envelope.body) + bytes([15 << 3 | 2, 4]) + b"loss"
     signature = cohort.identity(name).sign("secagg", "TRAIN_REPLY", codec.vector_hash(body))
-    envelope.body, envelope.signature = body, signature
-    opened = cohort.opened(name, envelope.SerializeToString(deterministic=True))
+    opened = cohort.opened(name, seal_envelope(replace(envelope, body=body, signature=signature)))
     outcome = Outcome()
     outcome.note(scene.coordinator().on_reply(name, opened, now_s=1.0))
     return not outcome.rejected

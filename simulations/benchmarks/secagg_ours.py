@@ -153,9 +153,7 @@ class OurCohort:
         return lambda: self._mean(coordinator, len(self.names))
 
     def _mean(self, coordinator: RoundCoordinator, num_sites: int) -> NDArray[np.float64]:
-        mean = quantiser_of(coordinator.facts).dequantise(self.total)
-        mean /= num_sites
-        return mean
+        return quantiser_of(coordinator.facts).mean(self.total, float(num_sites))
 
     def released(self, survivors: Sequence[str], sealed: dict[str, bytes]) -> dict[str, codec.Opened[codec.Body]]:
         """The shares that survivors give; the sum is compared with the plain one on the way."""

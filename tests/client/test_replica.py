@@ -289,9 +289,9 @@ def test_a_site_with_another_final_model_says_so_and_still_states_its_events() -
 def test_an_end_that_hides_rounds_from_a_site_is_no_agreement() -> None:
     federation = masked_federation("resilient")
     agent = agent_of(federation)
-    second = pb.Envelope.FromString(stopped_at(federation, pb.TRAIN, agent, at=at_position(2)))
-    train = pb.Train.FromString(second.body)
-    assert reply_of(agent.handle(second.SerializeToString(deterministic=True)), pb.TrainReply)
+    second = stopped_at(federation, pb.TRAIN, agent, at=at_position(2))
+    train = pb.Train.FromString(pb.Envelope.FromString(second).body)
+    assert reply_of(agent.handle(second), pb.TrainReply)
     held = agent.model
     body = pb.RunEnd(header=federation.position().header("coordinator"), model_digest=train.model_digest)
     reply = reply_of(agent.handle(federation.seal(body)), pb.RunEndReply).body

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from fedward.client.replica import Copy
 from fedward.client.site import SiteAgent
-from fedward.client.store import MemoryStore, StateWriter
+from fedward.client.store import MemoryStore, SqliteStore, StateWriter
 from fedward.common.errors import RunError
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg.journal import JournalEntry
@@ -32,12 +35,20 @@ def forgetting(run: VerifiedRun, site: str, round_number: int) -> Callable[[Hand
 
 
 @pytest.mark.parametrize("optimizer", ["fedavg", "fedadam"])
-def test_a_strict_run_goes_on_with_a_site_that_has_lost_its_model(optimizer: str) -> None:
-    federation = masked_federation("strict", rounds=4, privacy=WITHOUT_DP, server={"optimizer": optimizer})
+@pytest.mark.parametrize(("attempts", "found"), [(2, 3), (3, 4)])
+def test_a_strict_run_goes_on_with_a_site_that_has_lost_its_model(optimizer: str, attempts: int, found: int) -> None:
+    """It is given the state with the next attempt, but for the last one, which is no time to try."""
+    federation = masked_federation(
+        "strict",
+        policy=POLICY.model_copy(update={"max_attempts": attempts}),
+        rounds=4,
+        privacy=WITHOUT_DP,
+        server={"optimizer": optimizer},
+        secagg={"max_attempts": attempts},
+    )
     run = VerifiedRun(federation)
     result = run.run({"alpha": forgetting(run, "alpha", 3)})
-    assert [record.attempt for record in result.rounds] == [0, 0, 1, 0]
-    assert all(len(record.survivors) == 4 for record in result.rounds)
+    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 4), (0, 4), (1, found), (0, 4)]
     assert run.is_sound(result)
     assert result.apart == {}
 
@@ -46,9 +57,40 @@ def test_a_late_cohort_that_is_void_is_tried_again_with_a_site_that_had_lost_its
     federation = masked_federation("strict", rounds=4, privacy=WITHOUT_DP, secagg={"late_cohort": True})
     run = VerifiedRun(federation)
     result = run.run({"alpha": forgetting(run, "alpha", 3), "beta": lost(pb.MASK, 3, 0)})
-    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 4), (0, 4), (1, 4), (0, 4)]
+    # The retry goes without beta, whose vector was lost.
+    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 4), (0, 4), (1, 3), (0, 4)]
     assert run.is_sound(result)
     assert result.apart == {}
+
+
+def test_a_strict_run_goes_on_without_a_site_whose_state_is_too_long_to_be_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    federation = masked_federation("strict", rounds=5, privacy=WITHOUT_DP)
+    monkeypatch.setattr(published, "MAX_VECTOR_BYTES", 4 * 6)
+    run = VerifiedRun(federation)
+    result = run.run({"alpha": forgetting(run, "alpha", 3)})
+    assert [record.attempt for record in result.rounds] == [0, 0, 1, 1, 0]
+    assert [record.dropped.get("alpha") for record in result.rounds] == [None, None, *["MODEL_MISMATCH"] * 3]
+    assert run.is_sound(result)
+    assert result.apart == {"alpha": "MODEL_MISMATCH"}
+
+
+def test_a_site_whose_disk_has_turned_one_bit_of_its_model_takes_the_others_word_for_it(tmp_path: Path) -> None:
+    federation = masked_federation("resilient", 5, rounds=6, privacy=WITHOUT_DP)
+    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=SqliteStore(tmp_path / f"{s}.sqlite")))
+
+    def turn(request: bytes, honest: Handler) -> bytes:
+        with closing(sqlite3.connect(tmp_path / "alpha.sqlite")) as file, file:
+            (raw,) = file.execute("SELECT model FROM site_model").fetchone()
+            file.execute("UPDATE site_model SET model = ?", (raw[:-1] + bytes([raw[-1] ^ 1]),))
+        run.restart("alpha")
+        return honest(request)
+
+    result = run.run({"alpha": on(pb.TRAIN, turn, at=at_position(3))})
+    assert run.is_sound(result)
+    assert result.apart == {}
+    assert ("alpha", 6, True) in run.compared
 
 
 class FullStore(MemoryStore):
@@ -99,7 +141,8 @@ def test_a_site_that_tries_once_believes_what_the_others_came_to_in_a_second_att
     run = VerifiedRun(federation, make)
     result = run.run({"beta": lost(pb.TRAIN, 2, 0)})
     assert [record.attempt for record in result.rounds] == [0, 1, 0, 0]
-    assert [dict(record.dropped) for record in result.rounds] == [{}, {"alpha": "ATTEMPT_LIMIT"}, {}, {}]
+    lost_beta = "TRANSPORT:client_app_raised"
+    assert [record.dropped for record in result.rounds] == [{}, {"alpha": "ATTEMPT_LIMIT", "beta": lost_beta}, {}, {}]
     assert run.is_sound(result)
 
 

@@ -3,13 +3,13 @@ means ill cannot pick its cohort."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fedward.common.config import RunPlan
+from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import RunError
 from fedward.common.identity import Roster
 from fedward.common.messages import codec
@@ -19,9 +19,11 @@ from fedward.common.secagg import statements
 from fedward.common.secagg.bundles import Bundle
 from fedward.common.secagg.terms import Terms
 from fedward.server import masked_rounds
-from fedward.simulations.memory_grid import Handler
+from fedward.server.grid import Delivery
+from fedward.simulations.memory_grid import Handler, MemoryGrid
 from tests.federation_simulator import Wrap, identity_of, silent
-from tests.masked_federation import MASKED, NAMES, POLICY, WITHOUT_DP, masked_federation, on
+from tests.masked_federation import MASKED, NAMES, POLICY, WITHOUT_DP, lost, masked_federation, on
+from tests.verified_federation import both
 
 LOW_ORDER = [
     bytes(32),
@@ -50,9 +52,10 @@ def changing(spoil: Callable[[Any], object], site: str = "delta") -> Wrap:
 
     def wrap(honest: Handler) -> Handler:
         def handle(request: bytes) -> bytes:
-            envelope = pb.Envelope.FromString(honest(request))
+            raw = honest(request)
+            envelope = pb.Envelope.FromString(raw)
             if envelope.type not in (pb.PREKEY_REPLY, pb.TRAIN_REPLY, pb.CONFIRM_REPLY, pb.UNMASK_REPLY):
-                return envelope.SerializeToString(deterministic=True)
+                return raw
             body: Any = codec.TYPES[envelope.type].FromString(envelope.body)
             spoil(body)
             return codec.seal(identity_of(site), body, vector=envelope.vector)
@@ -152,3 +155,64 @@ def test_a_site_that_sends_what_is_no_vector_is_left_out_of_the_retry(code: str,
     federation = masked_federation("strict", 4, rounds=1, secagg=secagg, privacy=WITHOUT_DP)
     (record,) = federation.run({"delta": changing(spoil)}).rounds
     assert (record.attempt, record.survivors) == (1, ("alpha", "beta", "gamma"))
+
+
+# ---------------------------------------------------------------------------------------------------- void attempts
+
+
+def refusing(site: str, code: str) -> Wrap:
+    """A site that gives bundles, and refuses every ``Train`` from the second round on."""
+
+    def refuse(request: bytes, honest: Handler) -> bytes:
+        key = identity_of(COORDINATOR).public_key
+        opened = codec.open_message(request, pb.Train, sender=COORDINATOR, public_key=key)
+        if opened.position.round_number < 2:
+            return honest(request)
+        header = opened.position.header(site)
+        return codec.seal(identity_of(site), pb.Refusal(header=header, request_hash=opened.body_hash, code=code))
+
+    return on(pb.TRAIN, refuse)
+
+
+@pytest.mark.parametrize("code", ["BUDGET_REFUSED", "ABSTAIN", "MODEL_MISMATCH", "PREKEY_UNKNOWN"])
+def test_a_site_that_never_trains_again_voids_fewer_and_fewer_strict_attempts(code: str) -> None:
+    """Nor does it end the run: its budget is spent, say, and the others' would be at twice the pace."""
+    federation = masked_federation("strict", rounds=12, privacy=WITHOUT_DP)
+    result = federation.run({"delta": refusing("delta", code)})
+    assert [record.round_number for record in result.rounds if record.attempt] == [2, 3, 5, 9]
+    assert [record.dropped for record in result.rounds] == [{}, *[{"delta": code}] * 11]
+
+
+def test_a_site_that_is_back_is_asked_in_every_round_again() -> None:
+    federation = masked_federation("strict", rounds=8, privacy=WITHOUT_DP)
+    gone = [lost(pb.TRAIN, number) for number in (2, 3)]
+    result = federation.run({"delta": both(*gone, lost(pb.TRAIN, 6))})
+    assert [record.round_number for record in result.rounds if record.attempt] == [2, 3, 6]
+    assert ["delta" in record.survivors for record in result.rounds] == [True, *[False] * 3, True, False, True, True]
+
+
+def test_a_late_cohort_does_not_ask_a_site_to_train_that_it_goes_without() -> None:
+    federation = masked_federation("strict", rounds=1, privacy=WITHOUT_DP, secagg={"late_cohort": True})
+    (record,) = federation.run({"delta": lost(pb.MASK, 1, 0)}).rounds
+    assert (record.attempt, record.dropped) == (1, {"delta": "TRANSPORT:client_app_raised"})
+    assert {site: len(trainer.calls) for site, trainer in federation.trainers.items()} == {
+        "alpha": 2,
+        "beta": 2,
+        "gamma": 2,
+        "delta": 1,
+    }
+
+
+class AtOnceGrid(MemoryGrid):
+    """Delivers all replies of a trip at once."""
+
+    def pull(self, message_ids: Collection[str]) -> tuple[Delivery, ...]:
+        return tuple(found for message_id in message_ids for found in super(AtOnceGrid, self).pull([message_id]))
+
+
+def test_a_vector_that_comes_when_the_attempt_is_void_already_is_no_failure_of_its_site() -> None:
+    federation = masked_federation("strict", 5, rounds=2, privacy=WITHOUT_DP)
+    grid = AtOnceGrid(federation.handlers({"alpha": lost(pb.TRAIN, 2)}))
+    result = federation.loop(grid).run()
+    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 5), (1, 4)]
+    assert result.rounds[1].dropped == {"alpha": "TRANSPORT:client_app_raised"}

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
+from fedward.common.messages.envelope import open_envelope, seal_envelope
 from fedward.server.grid import Post
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import (
@@ -99,9 +101,9 @@ REPLIES: dict[str, tuple[Wrap, str]] = {
 
 
 def swapped(reply: bytes) -> bytes:
-    envelope = pb.Envelope.FromString(reply)
-    envelope.vector = envelope.vector[::-1]
-    return envelope.SerializeToString(deterministic=True)
+    envelope = open_envelope(reply)
+    assert envelope is not None
+    return seal_envelope(replace(envelope, vector=bytes(envelope.vector)[::-1]))
 
 
 @pytest.mark.parametrize("name", REPLIES)

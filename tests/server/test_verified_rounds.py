@@ -20,8 +20,8 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.model_bytes import state_num_bytes
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, type_of
-from tests.masked_federation import MASKED, NAMES, WITHOUT_DP, agent_of, at_position, lost, masked_federation
-from tests.verified_federation import VerifiedRun, answer_lost, both
+from tests.masked_federation import MASKED, WITHOUT_DP, agent_of, at_position, lost, masked_federation
+from tests.verified_federation import VerifiedRun, answer_lost, any_faults, both
 
 METHODS = ("ffa", "fedsvd", "alternate", "naive")
 OPTIMISERS = ("fedavg", "fedadam")
@@ -56,24 +56,8 @@ def test_every_site_trains_on_the_coordinators_state_and_ends_with_it(
     assert result.apart == {}
 
 
-@st.composite
-def faults(draw: st.DrawFn) -> dict[str, Wrap]:
-    """Sites of five that lose a request or a reply now and then, in any attempt."""
-    drawn = st.tuples(
-        st.sampled_from([lost, answer_lost]),
-        st.sampled_from([pb.TRAIN, pb.UNMASK, pb.PREKEY, pb.CONFIRM]),
-        st.integers(1, 4),
-        st.sampled_from([0, 1, None]),
-    )
-    by_site = draw(st.dictionaries(st.sampled_from(NAMES[:5]), st.lists(drawn, min_size=1, max_size=4), max_size=4))
-    return {
-        site: both(*(make(kind, number, attempt) for make, kind, number, attempt in found))
-        for site, found in by_site.items()
-    }
-
-
 ANY_RUN = {
-    "faults": faults(),
+    "faults": any_faults(),
     "method": st.sampled_from(METHODS),
     "optimizer": st.sampled_from(OPTIMISERS),
     "profile": st.sampled_from(MASKED),

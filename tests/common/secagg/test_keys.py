@@ -130,6 +130,22 @@ def test_packet_with_a_number_above_the_prime_does_not_open() -> None:
     assert open_packet(seal_packet(SharePair(PAIR.seed, b"\xff" * 33), COHORT), COHORT) is None
 
 
+def test_an_agreement_that_is_remembered_is_the_same_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule, "_MAX_MET", 2)
+    own = AgreementKey.from_secret(bytes(range(1, 33)))
+    peers = [AgreementKey.from_secret(bytes([number]) * 32).public for number in (1, 2, 3, 1, 1)]
+    assert [own.agree_for_long(peer) for peer in peers] == [own.agree(peer) for peer in peers]
+    assert len(own._met) <= 2
+    assert own.agree(peers[0]).hex() not in repr(own)
+
+
+def test_a_peers_key_that_is_none_is_refused_each_time() -> None:
+    own = AgreementKey.from_secret(bytes(range(1, 33)))
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="low order"):
+            own.agree_for_long(bytes(32))
+
+
 def test_secrets_do_not_show_in_representations() -> None:
     text = repr((ALPHA, PAIR))
     assert ALPHA.secret.hex() not in text

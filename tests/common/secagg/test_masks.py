@@ -93,3 +93,23 @@ def test_masked_vector_looks_uniform() -> None:
     expected = 4 * vector.size / 256
     chi_square = float(((counts - expected) ** 2 / expected).sum())
     assert abs(chi_square - 255) < 6 * np.sqrt(2 * 255)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("place", [None, 0, CHUNK - 1, CHUNK, 3 * CHUNK + 6])
+def test_every_word_is_looked_at_when_its_masks_are_off(
+    monkeypatch: pytest.MonkeyPatch, place: int | None, threads: int
+) -> None:
+    monkeypatch.setattr(masks, "THREADING_WORDS", 0)
+    size = 3 * CHUNK + 7
+    vector = keystream.words(KEY, size)
+    if place is not None:
+        vector[place] ^= np.uint32(2**30)
+    seen: list[int] = []
+
+    def check(words: RingVector) -> bool:
+        seen.append(words.size)
+        return not words.any()
+
+    assert apply_masks(vector, minus=[KEY], check=check, threads=threads) is (place is None)
+    assert place is not None or sum(seen) == size

@@ -100,6 +100,31 @@ def test_sum_is_the_integer_sum_in_any_order(sites: list[tuple[bytes, int]], siz
     assert np.array_equal(FINE.dequantise(total), expected * 2.0**-24)
 
 
+@given(
+    st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=40),
+    st.integers(-64, 64),
+    st.one_of(st.integers(1, 1000).map(float), st.floats(2.0**-60, 2.0**60)),
+)
+def test_mean_is_the_dequantised_sum_divided_to_the_bit(words: list[int], scale_log2: int, divisor: float) -> None:
+    quantiser, total = Quantiser(scale_log2=scale_log2, clamp_log2=24), np.array(words, "<i4").view("<u4")
+    expected = quantiser.dequantise(total) / divisor
+    assert quantiser.mean(total, divisor).tobytes() == expected.tobytes()
+    by_column = np.array([divisor, 3.0])
+    pairs = np.stack([total, total], axis=1)
+    both = np.stack([expected, quantiser.dequantise(total) / 3.0], axis=1)
+    assert quantiser.mean(pairs, by_column).tobytes() == both.tobytes()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 3])
+def test_a_vector_is_added_wherever_it_begins(offset: int) -> None:
+    size = 2 * keystream.CHUNK_WORDS + 5
+    words = np.arange(size, dtype="<u4") * np.uint32(2_654_435_761)
+    vector = ring.from_bytes(memoryview(bytes(offset) + words.tobytes())[offset:], size)
+    total = np.full(size, 7, "<u4")
+    ring.add_into(total, vector)
+    assert np.array_equal(total, words + np.uint32(7))
+
+
 def test_addition_wraps_round() -> None:
     total = np.array([2**32 - 1], "<u4")
     ring.add_into(total, np.array([3], "<u4"))
