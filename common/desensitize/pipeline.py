@@ -1,0 +1,272 @@
+"""One record from text to text: fold, detect, merge, look again, replace, and check what came out.
+
+Invariants: the redacted characters are exactly the union of the accepted spans; the output is written once, from left
+to right, and nothing is ever substituted in what was already replaced; a record that fails the leak check comes back
+without a text. Pure: no file, no clock, no network. Not handled here: files and workers (``client.scrub``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple, Protocol
+
+from fedward.common.desensitize import leakcheck
+from fedward.common.desensitize.context import Context
+from fedward.common.desensitize.detectors.build import DetectorSet, build_detectors
+from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.policy import Action, DesensitizePolicy
+from fedward.common.desensitize.repeats import Literals, literals_of, repeats
+from fedward.common.desensitize.spans import EntityType, Span, merge
+
+
+_QUASI = frozenset(
+    {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
+)
+
+
+class Issued(NamedTuple):
+    """What stands in the place of one span."""
+
+    start: int
+    """In code points of the output."""
+    end: int
+    span: Span
+    """In the source."""
+    action: Action
+    issue: str | None
+    """From a closed list (``fixed_point``, ``redrawn`` …), or None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """One desensitised record. Nothing of its text shows in a repr.
+
+    Args:
+        source: as it came.
+        text: what may leave; None: the record failed, and ``leaks`` says why.
+        spans: the accepted ones in ``source``, disjoint and sorted.
+        kept: hits whose action is ``keep``; counted, and not replaced.
+        issued: one for each of ``spans``, in their order.
+        leaks: codes of a closed list.
+        coincidences: surrogates that happen to equal another value of the text.
+        seen_by_tagger: whether a names model read the record.
+    """
+
+    source: str = field(repr=False)
+    text: str | None = field(repr=False)
+    spans: tuple[Span, ...] = ()
+    kept: tuple[Span, ...] = ()
+    issued: tuple[Issued, ...] = ()
+    leaks: tuple[str, ...] = ()
+    coincidences: int = 0
+    seen_by_tagger: bool = True
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no text, or None."""
+        return f"leak check: {', '.join(sorted(set(self.leaks)))}" if self.leaks else None
+
+    @property
+    def offset_map(self) -> tuple[tuple[int, int, int, int], ...]:
+        """(start, end) in the source and (start, end) in the text, of every replacement."""
+        return tuple((item.span.start, item.span.end, item.start, item.end) for item in self.issued)
+
+
+class Replaces(Protocol):
+    """What the pipeline needs of ``surrogates``."""
+
+    def for_document(self, context: Context) -> ReplacesInDocument:
+        """The surrogates of one record."""
+
+
+class ReplacesInDocument(Protocol):
+    """Surrogates of one record, consistent within their scope."""
+
+    def replace(self, type_: EntityType, original: str) -> Replaced:
+        """What stands in the place of ``original``."""
+
+
+class Replaced(Protocol):
+    """One replacement."""
+
+    @property
+    def text(self) -> str:
+        """Stands in the output."""
+
+    @property
+    def action(self) -> Action:
+        """What was done."""
+
+    @property
+    def issue(self) -> str | None:
+        """What went not as usual."""
+
+
+class Desensitizer:
+    """Desensitises records under one policy and one key.
+
+    Args:
+        policy: of the site.
+        keys: of the site, or of one run.
+        detectors: for tests; None: those that the policy asks for.
+        surrogates: for tests; None: keyed ones.
+
+    Raises:
+        ConfigError: an extra that the profile needs is not installed.
+    """
+
+    def __init__(
+        self,
+        policy: DesensitizePolicy,
+        keys: ScrubKeys,
+        *,
+        detectors: DetectorSet | None = None,
+        surrogates: Replaces | None = None,
+    ) -> None:
+        from fedward.common.desensitize.surrogates import Surrogates
+
+        self.policy = policy
+        self._keys = keys
+        self._detectors = detectors or build_detectors(policy)
+        self._surrogates: Replaces = surrogates or Surrogates(policy, keys)
+        self._least = {type_: policy.level_of(type_) for type_ in EntityType}
+        self._kept = frozenset(type_ for type_ in EntityType if policy.action_of(type_) is Action.KEEP)
+        self._checked_levels = {type_: level for type_, level in self._least.items() if type_ not in self._kept}
+
+    def record(self, text: str, context: Context) -> Result:
+        """Desensitise one text."""
+        return self.records([(text, context)])[0]
+
+    def records(self, batch: Sequence[tuple[str, Context]], *, by_patient: bool = False) -> list[Result]:
+        """Desensitise many texts; the rules read them as one block, which is faster.
+
+        Texts with one ``document_id`` are parts of one document: they share names and ids that were found, and the
+        numbers of placeholders. Otherwise each is on its own, so that the cut of a batch changes nothing.
+
+        Args:
+            by_patient: texts of one ``patient_id`` share them too; for callers that hold all records of a patient.
+        """
+        groups = [_group(context, by_patient) for _, context in batch]
+        read = self._read_all(batch)
+        literals: dict[str, dict[str, tuple[EntityType, int]]] = {group: {} for group in groups}
+        for group, reading in zip(groups, read, strict=True):
+            literals[group].update(literals_of(reading.document, reading.accepted))
+        read = [self._read_again(reading, literals[group]) for group, reading in zip(groups, read, strict=True)]
+        originals: dict[str, dict[EntityType, set[str]]] = {group: {} for group in groups}
+        for group, reading in zip(groups, read, strict=True):
+            for span in reading.accepted:
+                value = reading.document.source[span.start : span.end]
+                originals[group].setdefault(span.type, set()).add(value)
+        surrogates: dict[str, ReplacesInDocument] = {}
+        written = []
+        for (_, context), reading in zip(batch, read, strict=True):
+            if context.document_id not in surrogates:
+                surrogates[context.document_id] = self._surrogates.for_document(context)
+            written.append(self._written(reading, surrogates[context.document_id]))
+        again = self._detectors.structured.detect_many([Document.of(result.text or "") for result in written])
+        return [
+            self._checked(result, context, hits, originals[group])
+            for result, (_, context), hits, group in zip(written, batch, again, groups, strict=True)
+        ]
+
+    def is_identifier(self, name: str) -> bool:
+        """Whether a short text such as a column's name holds a direct identifier, by the rules alone."""
+        found = self._detectors.structured.detect(Document.of(name))
+        return any(span.level >= self._least[span.type] and span.type not in _QUASI for span in found)
+
+    # ------------------------------------------------------------------------------------------------ stages
+
+    def _read_all(self, batch: Sequence[tuple[str, Context]]) -> list[_Reading]:
+        documents = [Document.of(text) for text, _ in batch]
+        ruled = self._detectors.structured.detect_many(documents)
+        return [
+            self._accept(document, [*spans, *self._named(document, context)])
+            for document, (_, context), spans in zip(documents, batch, ruled, strict=True)
+        ]
+
+    def _named(self, document: Document, context: Context) -> list[Span]:
+        """What known values, grammars and taggers find."""
+        spans: list[Span] = []
+        if context.known:
+            from fedward.common.desensitize.detectors.known import KnownValueDetector
+
+            spans += KnownValueDetector(context.known).detect(document)
+        for detector in self._detectors.for_text(document.text):
+            spans += detector.detect(document)
+        return spans
+
+    def _accept(self, document: Document, spans: Sequence[Span]) -> _Reading:
+        """Merged spans at or above the policy's level; those that the policy keeps stand apart."""
+        strong = [span for span in spans if span.level >= self._least[span.type]]
+        if not self._kept:
+            return _Reading(document=document, accepted=merge(strong), kept=())
+        kept = tuple(span for span in strong if span.type in self._kept)
+        return _Reading(
+            document=document, accepted=merge(span for span in strong if span.type not in self._kept), kept=kept
+        )
+
+    def _read_again(self, reading: _Reading, literals: Literals) -> _Reading:
+        if not literals:
+            return reading
+        again = repeats(reading.document, literals)
+        return replace(reading, accepted=merge([*reading.accepted, *again]))
+
+    def _written(self, reading: _Reading, surrogates: ReplacesInDocument) -> Result:
+        source = reading.document.source
+        parts: list[str] = []
+        issued: list[Issued] = []
+        place = length = 0
+        for span in reading.accepted:
+            replaced = surrogates.replace(span.type, source[span.start : span.end])
+            start = length + span.start - place
+            length = start + len(replaced.text)
+            parts += [source[place : span.start], replaced.text]
+            issued.append(Issued(start, length, span, replaced.action, replaced.issue))
+            place = span.end
+        parts.append(source[place:])
+        return Result(
+            source=source,
+            text="".join(parts),
+            spans=tuple(reading.accepted),
+            kept=reading.kept,
+            issued=tuple(issued),
+        )
+
+    def _checked(
+        self, result: Result, context: Context, hits: Sequence[Span], originals: Mapping[EntityType, Collection[str]]
+    ) -> Result:
+        """The result, or one without a text."""
+        leaks = leakcheck.check(
+            result.source,
+            result.text or "",
+            result.issued,
+            context=context,
+            levels=self._checked_levels,
+            detector=None,
+            originals=originals,
+            hits=hits,
+        )
+        if not leaks:
+            return result
+        # The text goes: who forgets to look at ``leaks`` then has nothing to write.
+        return replace(result, text=None, leaks=tuple(f"{leak.kind} {leak.type.value}" for leak in leaks))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Reading:
+    """What was found in one text."""
+
+    document: Document
+    accepted: list[Span]
+    kept: tuple[Span, ...]
+
+
+def _group(context: Context, by_patient: bool) -> str:
+    if by_patient and context.patient_id is not None:
+        return f"patient {context.patient_id}"
+    return f"document {context.document_id}"
+
+
+__all__ = ["Desensitizer", "Issued", "Replaced", "Replaces", "ReplacesInDocument", "Result"]
