@@ -27,8 +27,10 @@ _RUN = "run.json"
 class Durable(NamedTuple):
     """A chunk that is on disk."""
 
-    index: int
+    start: Mark
     end: Mark
+    num_bytes: int
+    """Of the input."""
     described: dict[str, Any]
     """See ``Done.describe``."""
 
@@ -60,6 +62,10 @@ class Journal:
                 raise ConfigError(f"another run writes to {self.folder.name}", hint="Wait for its end.") from None
             yield
 
+    def has_other_run(self) -> bool:
+        """Whether chunks lie here that this run cannot use."""
+        return self._stored_identity() not in (None, self._identity)
+
     def resume(self) -> list[Durable]:
         """The chunks of an interrupted run that may be kept; what is of another run is removed."""
         if self._stored_identity() != self._identity:
@@ -74,7 +80,13 @@ class Journal:
     def add(self, chunk: Chunk, done: Done) -> None:
         """Make a chunk durable."""
         self._store(f"{chunk.index:08d}.out", done.body)
-        described = {"end": list(chunk.end), "size": len(done.body), **done.describe()}
+        described = {
+            "start": list(chunk.start),
+            "end": list(chunk.end),
+            "num_bytes": chunk.num_bytes,
+            "size": len(done.body),
+            **done.describe(),
+        }
         self._store(f"{chunk.index:08d}.json", json.dumps(described).encode())
 
     def part(self, index: int) -> Path:
@@ -102,7 +114,8 @@ class Journal:
             described = json.loads((self.folder / f"{index:08d}.json").read_bytes())
             if self.part(index).stat().st_size != described["size"]:
                 return None
-            return Durable(index, Mark(*described["end"]), described)
+            start, end = Mark(*described["start"]), Mark(*described["end"])
+            return Durable(start, end, described["num_bytes"], described)
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
