@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from fedward.client.scrub.chunks import Chunk, Mark
 from fedward.client.scrub.work import Done
-from fedward.common.errors import ConfigError, DataError
+from fedward.common.errors import ConfigError, RunError
 
 _RUN = "run.json"
 
@@ -133,7 +133,7 @@ class Journal:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DataError(
+            raise RunError(
                 f"the output cannot be written: {error.strerror}", hint="Is the disk full? The run can be resumed."
             ) from None
 

@@ -17,7 +17,7 @@ from fedward.client.scrub import rows, tables
 from fedward.client.scrub.inputs import FOLDER_MARK, Input, file_digest, mark_of
 from fedward.client.scrub.settings import Member
 from fedward.common.atomic import replace_directory, write_atomically
-from fedward.common.errors import DataError
+from fedward.common.errors import RunError
 
 MARK_SCHEMA = "fedward.desensitized/1"
 _PRIVATE = 0o600
@@ -35,7 +35,7 @@ def write_output(found: Input, target: Path, parts: Sequence[Sequence[Path]], ma
         SHA-256 of the output, in hex; of a folder that of its files' digests.
 
     Raises:
-        DataError: it cannot be written.
+        RunError: it cannot be written.
     """
     try:
         if found.is_folder:
@@ -43,7 +43,7 @@ def write_output(found: Input, target: Path, parts: Sequence[Sequence[Path]], ma
         return _write_file(found, target, parts[0], mark)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    raise DataError(f"{target.name}: cannot be written ({reason})", hint="Is the disk full? The run can be resumed.")
+    raise RunError(f"{target.name}: cannot be written ({reason})", hint="Is the disk full? The run can be resumed.")
 
 
 def _write_file(found: Input, target: Path, parts: Sequence[Path], mark: dict[str, Any]) -> str:

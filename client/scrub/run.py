@@ -25,10 +25,11 @@ from fedward.client.scrub.pool import open_pool
 from fedward.client.scrub.progress import Progress, Silent
 from fedward.client.scrub.quarantine import quarantine_path, write_quarantine
 from fedward.client.scrub.settings import CHUNK_BYTES, MAX_RECORD_BYTES, MAX_SPLIT_BYTES, Fields, Kind, Setup
+from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.desensitize.tally import Tally
-from fedward.common.errors import ConfigError, DataError
+from fedward.common.errors import ConfigError, DataError, DesensitizationError
 
 MAX_WORKERS = 64
 _SMALL_BYTES = 4 * CHUNK_BYTES
@@ -40,7 +41,7 @@ class Job:
     """What is to be done.
 
     Args:
-        is_one_run: the key is kept nowhere, so an interrupted run cannot go on.
+        descriptor: of the key; None: the key is of this run alone, so an interrupted run cannot go on.
         workers: None: as many as there are processors, one for a small input.
         kind: format of the input; None: by its suffix.
         dry_run: count and report, write nothing.
@@ -50,7 +51,7 @@ class Job:
     target: Path
     policy: DesensitizePolicy
     keys: ScrubKeys
-    is_one_run: bool
+    descriptor: KeyDescriptor | None = None
     fields: Fields = Fields()
     kind: Kind | None = None
     encoding: str | None = None
@@ -103,23 +104,20 @@ def scrub_files(job: Job, found: Input, progress: Progress | None = None) -> Sum
     """Carry a job out.
 
     Raises:
-        DataError: a bad record; or more failing ones than the policy allows.
-        FedwardError: anything else; there is then no output.
+        DataError: a bad record.
+        DesensitizationError: more records fail the leak check than the policy allows.
+        RunError: a worker died, or the disk is full; a run with a key of the site can be resumed.
     """
     start_s, progress = time.monotonic(), progress or Silent()
     setup = _setup(job, found)
     run = _Run(job, found, setup, progress)
     journal = None if job.dry_run else Journal(job.target, _identity(job, found, setup))
-    with nullcontext() if journal is None else journal.locked():
-        run.carry_out(journal)
+    digest = ""
+    if journal is None:
+        run.carry_out(None)
         _require_few(job, run)
-        digest = ""
-        if journal is not None:
-            digest = write_output(found, job.target, run.parts(journal), _mark(job, run.tally))
-            write_quarantine(quarantine_path(job.target), run.left_out)
-            journal.clear()
-    if journal is not None:
-        journal.remove()
+    else:
+        digest = _durably(job, found, run, journal)
     return Summary(
         tally=run.tally,
         found=found,
@@ -130,6 +128,29 @@ def scrub_files(job: Job, found: Input, progress: Progress | None = None) -> Sum
         seconds=time.monotonic() - start_s,
         started_anew=run.started_anew,
     )
+
+
+def _durably(job: Job, found: Input, run: _Run, journal: Journal) -> str:
+    """Carry the run out with its chunks on disk, and put them together; gives the output's digest.
+
+    An interrupted run's chunks stay for the next one, unless its key is gone; a refused run's go.
+    """
+    with journal.locked():
+        is_useful = False
+        try:
+            run.carry_out(journal)
+            _require_few(job, run)
+            digest = write_output(found, job.target, run.parts(journal), _mark(job, run.tally))
+            write_quarantine(quarantine_path(job.target), run.left_out)
+        except (DataError, DesensitizationError):
+            raise
+        except BaseException:
+            is_useful = job.descriptor is not None
+            raise
+        finally:
+            if not is_useful:
+                journal.remove()
+    return digest
 
 
 class _Run:
@@ -216,7 +237,7 @@ def _require_few(job: Job, run: _Run) -> None:
     if tally.failed <= job.policy.max_quarantine * tally.records:
         return
     kinds = ", ".join(f"{leak} × {count}" for leak, count in tally.leaks.most_common(3))
-    raise DataError(
+    raise DesensitizationError(
         f"{tally.failed:,} of {tally.records:,} records fail the leak check ({kinds}); the policy allows "
         f"{job.policy.max_quarantine:.2%}. There is no output",
         hint="A bug or an unforeseen spelling: name the place in an issue. max_quarantine says how many may fail.",
