@@ -72,10 +72,12 @@ def clean_records(
     if not clean:
         raise EmptyDataError("no record is left after desensitisation")
     clean.sort(key=lambda item: item[0])
-    rows = estimate_recall(desensitizer, [record.text for record in records], keys, policy.canaries) if with_canaries else []
-    return CleanRecords(
-        records=tuple(record for _, record in clean), policy=policy, tally=tally, canaries=tuple(rows)
+    rows = (
+        estimate_recall(desensitizer, [record.text for record in records], keys, policy.canaries)
+        if with_canaries
+        else []
     )
+    return CleanRecords(records=tuple(record for _, record in clean), policy=policy, tally=tally, canaries=tuple(rows))
 
 
 def _text(result: Result) -> str:

@@ -77,10 +77,13 @@ def scrub(
     ] = None,
     field: Annotated[
         list[str] | None,
-        typer.Option("--field", help="A field of free text that must be there, such as messages[*].content. Repeatable."),
+        typer.Option(
+            "--field", help="A field of free text that must be there, such as messages[*].content. Repeatable."
+        ),
     ] = None,
     patient: Annotated[
-        str | None, typer.Option("--patient", help="The field that says whose record it is; patient_id if there is one.")
+        str | None,
+        typer.Option("--patient", help="The field that says whose record it is; patient_id if there is one."),
     ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Folder for desensitize_report.json and .html.")
@@ -99,7 +102,8 @@ def scrub(
     ] = False,
     again: Annotated[bool, typer.Option("--again", help="Take an input that is already desensitised.")] = False,
     quarantine_text: Annotated[
-        bool, typer.Option("--quarantine-text", help="Write the records that were left out, in plain, beside the output.")
+        bool,
+        typer.Option("--quarantine-text", help="Write the records that were left out, in plain, beside the output."),
     ] = False,
     as_json: Json = False,
 ) -> None:

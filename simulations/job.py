@@ -38,6 +38,7 @@ SIMULATION_POLICY = SitePolicy(
     account_epsilon=1e6,
     max_delta=1e-3,
     units=tuple(PrivacyUnit),
+    require_desensitization=False,
     privacy_modes=tuple(PrivacyMode),
     min_noise_multiplier=1e-6,
     max_clip_norm=1e9,

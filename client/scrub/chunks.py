@@ -48,8 +48,10 @@ def cut(paths: list[Path], members: tuple[Member, ...], *, start: Mark, index: i
     for number in range(start.member, len(members)):
         begin = start if number == start.member else Mark(number, 0, 1)
         member, path = members[number], paths[number]
-        pieces = _table(path, member, begin) if member.kind in ("parquet", "arrow") else _lines(
-            path, member, begin, MAX_SPLIT_BYTES if split else MAX_RECORD_BYTES
+        pieces = (
+            _table(path, member, begin)
+            if member.kind in ("parquet", "arrow")
+            else _lines(path, member, begin, MAX_SPLIT_BYTES if split else MAX_RECORD_BYTES)
         )
         for first, end, body, num_bytes in pieces:
             yield Chunk(index, first, end, body, num_bytes)

@@ -30,11 +30,11 @@ def write_key(path: Path, *, site_id: str, key_id: str, today: datetime.date) ->
         ConfigError: the file exists or cannot be written, or a name is not one.
     """
     if not _NAME.fullmatch(site_id) or not _NAME.fullmatch(key_id):
-        raise ConfigError("site and key id: expected 1 to 64 visible ASCII characters", hint="For example --site ward-1")
+        raise ConfigError(
+            "site and key id: expected 1 to 64 visible ASCII characters", hint="For example --site ward-1"
+        )
     last = today.replace(year=today.year + _YEARS, month=12, day=31)
-    descriptor = KeyDescriptor(
-        key_id=key_id, site_id=site_id, created=today.isoformat(), not_after=last.isoformat()
-    )
+    descriptor = KeyDescriptor(key_id=key_id, site_id=site_id, created=today.isoformat(), not_after=last.isoformat())
     document = {"schema": SCHEMA, "descriptor": json.loads(descriptor.to_json())}
     document["secret"] = secrets.token_bytes(KEY_BYTES).hex()
     try:
@@ -77,7 +77,9 @@ def _parsed(raw: bytes) -> tuple[bytes, KeyDescriptor] | None:
         if set(document) != {"schema", "descriptor", "secret"} or document["schema"] != SCHEMA:
             return None
         secret = bytes.fromhex(document["secret"])
-        return (secret, KeyDescriptor.from_json(json.dumps(document["descriptor"]))) if len(secret) == KEY_BYTES else None
+        return (
+            (secret, KeyDescriptor.from_json(json.dumps(document["descriptor"]))) if len(secret) == KEY_BYTES else None
+        )
     except (ValueError, TypeError, KeyError):
         return None
 

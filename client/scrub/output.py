@@ -107,12 +107,20 @@ def _bytes(member: Member, parts: Sequence[Path]) -> Iterator[bytes]:
 
 def _describe_data_set(root: Path, fresh: Path, digest: str) -> None:
     """The descriptions of a saved data set, without what its author wrote about the data."""
-    for source in sorted([*root.rglob("dataset_dict.json"), *root.rglob("state.json"), *root.rglob("dataset_info.json")]):
+    for source in sorted(
+        [*root.rglob("dataset_dict.json"), *root.rglob("state.json"), *root.rglob("dataset_info.json")]
+    ):
         described = json.loads(source.read_bytes())
         if source.name == "state.json":
             described["_fingerprint"] = digest[:16]
         if source.name == "dataset_info.json":
-            described = {"citation": "", "description": "", "features": described.get("features"), "homepage": "", "license": ""}
+            described = {
+                "citation": "",
+                "description": "",
+                "features": described.get("features"),
+                "homepage": "",
+                "license": "",
+            }
         place = fresh / source.relative_to(root)
         if place.parent.is_dir():
             place.write_bytes(_json(described))

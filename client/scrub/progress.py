@@ -39,7 +39,9 @@ class Lines:
         now_s: monotonic seconds.
     """
 
-    def __init__(self, total_bytes: int, say: Callable[[str], None], now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, total_bytes: int, say: Callable[[str], None], now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._total, self._say, self._now_s = total_bytes, say, now_s
         self._start = self._last = now_s()
 
@@ -72,7 +74,13 @@ def progress_on(console: Console, total_bytes: int) -> Iterator[Progress]:
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
     from rich.progress import Progress as Bar
 
-    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total_bytes)
 

@@ -69,7 +69,9 @@ class ChunkWorker:
 
     def _table(self, member: Member, number: int, body: bytes) -> Done:
         batch, found = tables.read(body, number)
-        items = ((row, place, repr(record).encode("utf-8", "backslashreplace"), record, None) for row, place, record in found)
+        items = (
+            (row, place, repr(record).encode("utf-8", "backslashreplace"), record, None) for row, place, record in found
+        )
         written, tally, left_out = self._scrubber.scrub(member.name, items)
         return Done(body=tables.write(batch, written), tally=tally, left_out=tuple(left_out))
 

@@ -35,8 +35,10 @@ def estimate_recall(
     injected = list(canaries.inject(hosts, keys, targets, types=_types(desensitizer)))
     redacted = []
     for start in range(0, len(injected), _BATCH):
-        batch = [(item.text, Context(document_id=f"canary:{start + i}")) for i, item in
-                 enumerate(injected[start : start + _BATCH])]
+        batch = [
+            (item.text, Context(document_id=f"canary:{start + i}"))
+            for i, item in enumerate(injected[start : start + _BATCH])
+        ]
         redacted += [result.spans for result in desensitizer.records(batch)]
     return [_plain(row) for row in canaries.estimate(injected, redacted, targets).rows]
 

@@ -52,7 +52,9 @@ class _Page:
         yield self._section("by_type", self._by_type())
         yield self._section("canaries", self._canaries())
         yield self._section("over_scrub", self._pairs("measure", self._document["over_scrub"]))
-        yield self._section("outcomes", self._pairs("outcome", {**self._document["outcomes"], **self._document["leaks"]}))
+        yield self._section(
+            "outcomes", self._pairs("outcome", {**self._document["outcomes"], **self._document["leaks"]})
+        )
         yield self._section("validators", self._validators())
         yield self._section("hits", self._rows(("type", "method", "level", "action", "count"), self._document["hits"]))
         if self._document["columns"]:
@@ -83,7 +85,9 @@ class _Page:
             "unseen": _percent(document["unseen_by_tagger_share"]),
             "gbt": str(document["gbt_42460"]["level"]),
         }
-        cells = "".join(f"<div><b>{escape(value)}</b><span>{self._word(key)}</span></div>" for key, value in figures.items())
+        cells = "".join(
+            f"<div><b>{escape(value)}</b><span>{self._word(key)}</span></div>" for key, value in figures.items()
+        )
         return f'<div class="figures">{cells}</div>'
 
     def _warnings(self) -> str:
@@ -124,7 +128,9 @@ class _Page:
     def _validators(self) -> str:
         kinds = ("known", "checked", "witness", "pattern")
         rows = "".join(
-            f"<tr><td>{escape(type_)}</td>" + "".join(f"<td class=n>{found.get(kind, 0):,}</td>" for kind in kinds) + "</tr>"
+            f"<tr><td>{escape(type_)}</td>"
+            + "".join(f"<td class=n>{found.get(kind, 0):,}</td>" for kind in kinds)
+            + "</tr>"
             for type_, found in self._document["validators"].items()
         )
         return self._table(("type", *kinds), rows)
@@ -174,7 +180,8 @@ class _Page:
         document = self._document
         key = document["key"]
         shown = {
-            "key": f"{key['site_id']} / {key['key_id']}" + (f" ({word('one_run', self._language)})" if key["one_run"] else ""),
+            "key": f"{key['site_id']} / {key['key_id']}"
+            + (f" ({word('one_run', self._language)})" if key["one_run"] else ""),
             "policy": document["policy"]["sha256"],
             "tables": document["tables_sha256"],
             "output": document["output_sha256"] or "–",
