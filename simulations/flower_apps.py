@@ -93,7 +93,8 @@ def _session(folder: str) -> AdapterSession:
 @functools.lru_cache(maxsize=64)
 def _site_data(folder: str, site_id: str) -> SiteData:
     job = _job(folder)
-    patients = read_patients(job.recipe, site_id, Path(job.data_root))
+    secret = bytes.fromhex(job.scrub_secret_hex)
+    patients = read_patients(job.recipe, site_id, Path(job.data_root), scrub_secret=secret)
     return tokenise(job.recipe, site_id, patients, _session(folder).tokenizer)
 
 

@@ -72,6 +72,8 @@ class SimulationJob(Settings):
     run_id_hex: str = Field(pattern=r"^[0-9a-f]{32}$")
     secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
     """Source of the simulated identities."""
+    scrub_secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
+    """Source of the sites' desensitisation keys."""
     seeded_noise: bool
     """Noise and sampling from the plan's seed: repeatable, and therefore without any privacy."""
 
