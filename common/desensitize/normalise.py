@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.term_finder import lower
 
 _NUMERALS = dict(zip("〇零○一二三四五六七八九壹贰叁肆伍陆柒捌玖两幺", "000123456789123456789" + "21", strict=True))
 _DIGIT_OF = {ord(numeral): digit for numeral, digit in _NUMERALS.items()}
@@ -55,7 +56,7 @@ class Normalised:
         """Normalise ``source``."""
         document = Document.of(source)
         cased = simplify(document.text) if simplify else document.text
-        return cls(document=document, text=_lower(cased), cased=cased)
+        return cls(document=document, text=lower(cased), cased=cased)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
         """Source span of the characters ``[start, end)`` of ``text``; not empty."""
@@ -85,14 +86,6 @@ def digits_of(text: str) -> str:
 def normal_form(value: str, simplify: Simplify | None = None) -> str:
     """A value for comparison: as ``Normalised.text``, without separators."""
     return _SEPARATORS.sub("", Normalised.of(value, simplify).text)
-
-
-def _lower(text: str) -> str:
-    lowered = text.lower()
-    if len(lowered) == len(text):
-        return lowered
-    # A few capitals, such as the dotted I, become two characters; they stay, so that offsets hold.
-    return "".join(small if len(small := c.lower()) == 1 else c for c in text)
 
 
 __all__ = ["digits_of", "normal_form", "Normalised", "Simplify", "Stream"]
