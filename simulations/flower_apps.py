@@ -94,7 +94,8 @@ def _session(folder: str) -> AdapterSession:
 def _site_data(folder: str, site_id: str) -> SiteData:
     job = _job(folder)
     secret = bytes.fromhex(job.scrub_secret_hex)
-    patients = read_patients(job.recipe, site_id, Path(job.data_root), scrub_secret=secret)
+    root = Path(job.data_root)
+    patients = read_patients(job.recipe, site_id, root, scrub_secret=secret, with_canaries=False)
     return tokenise(job.recipe, site_id, patients, _session(folder).tokenizer)
 
 

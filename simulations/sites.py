@@ -59,25 +59,30 @@ class SitePatients(Patients):
     scrubbed: CleanRecords | None = field(default=None, repr=False)
 
 
-def read_patients(recipe: Recipe, site_id: str, root: Path, *, scrub_secret: bytes) -> SitePatients:
+def read_patients(
+    recipe: Recipe, site_id: str, root: Path, *, scrub_secret: bytes, with_canaries: bool = True
+) -> SitePatients:
     """A site's patients, the held-out ones apart; desensitised, unless the recipe does without.
 
     Args:
         scrub_secret: of the simulation; each site's key is made of it and of its id.
+        with_canaries: estimate recall too.
 
     Raises:
         DataError: what is wrong with the site's file.
         DesensitizationError: too many records fail the leak check.
     """
     try:
-        return _read_patients(recipe, site_id, root, scrub_secret)
+        return _read_patients(recipe, site_id, root, scrub_secret, with_canaries)
     except (DataError, DesensitizationError) as error:
         raise type(error)(f"site {site_id!r}: {error.message}", hint=error.advice) from error
 
 
-def _read_patients(recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes) -> SitePatients:
+def _read_patients(
+    recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes, with_canaries: bool
+) -> SitePatients:
     keys = ScrubKeys(secret=scrub_secret, site_id=site_id, key_id="simulation")
-    found = _loaded(recipe, recipe.source(site_id, root), keys)
+    found = _loaded(recipe, recipe.source(site_id, root), keys, with_canaries=with_canaries)
     apart = recipe.heldout_source(site_id, root)
     if apart is None:
         share = recipe.evaluation.heldout_share
@@ -94,7 +99,7 @@ def _read_patients(recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes
     return SitePatients(train=patients.train, heldout=patients.heldout, scrubbed=scrubbed)
 
 
-def _loaded(recipe: Recipe, source: DataSource, keys: ScrubKeys, *, with_canaries: bool = True) -> CleanRecords:
+def _loaded(recipe: Recipe, source: DataSource, keys: ScrubKeys, *, with_canaries: bool) -> CleanRecords:
     """The records of a file, desensitised where the recipe asks for it."""
     records = load_records(source)
     if not recipe.desensitize.required:

@@ -14,11 +14,14 @@ from typing import NamedTuple, Protocol
 from fedward.common.desensitize import leakcheck
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.detectors.build import DetectorSet, build_detectors
+from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.layers import apply_layers
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Span, merge
+from fedward.common.desensitize.terms import all_terms, in_term
 
 
 _QUASI = frozenset(
@@ -48,7 +51,8 @@ class Result:
         text: what may leave; None: the record failed, and ``leaks`` says why.
         spans: the accepted ones in ``source``, disjoint and sorted.
         kept: hits whose action is ``keep``; counted, and not replaced.
-        issued: one for each of ``spans``, in their order.
+        issued: one for each of ``spans``, in the order of ``text``.
+        words_changed: by the optional layers.
         leaks: codes of a closed list.
         coincidences: surrogates that happen to equal another value of the text.
         seen_by_tagger: whether a names model read the record.
@@ -60,6 +64,7 @@ class Result:
     kept: tuple[Span, ...] = ()
     issued: tuple[Issued, ...] = ()
     leaks: tuple[str, ...] = ()
+    words_changed: int = 0
     coincidences: int = 0
     seen_by_tagger: bool = True
 
@@ -139,7 +144,13 @@ class Desensitizer:
         """Desensitise one text."""
         return self.records([(text, context)])[0]
 
-    def records(self, batch: Sequence[tuple[str, Context]], *, by_patient: bool = False) -> list[Result]:
+    def records(
+        self,
+        batch: Sequence[tuple[str, Context]],
+        *,
+        by_patient: bool = False,
+        layered: Sequence[bool] | None = None,
+    ) -> list[Result]:
         """Desensitise many texts; the rules read them as one block, which is faster.
 
         Texts with one ``document_id`` are parts of one document: they share names and ids that were found, and the
@@ -147,6 +158,7 @@ class Desensitizer:
 
         Args:
             by_patient: texts of one ``patient_id`` share them too; for callers that hold all records of a patient.
+            layered: for each, whether it is prose that the semantic and noise layers may change; None: all are.
         """
         groups = [_group(context, by_patient) for _, context in batch]
         read = self._read_all(batch)
@@ -164,7 +176,8 @@ class Desensitizer:
         for (_, context), reading in zip(batch, read, strict=True):
             if context.document_id not in surrogates:
                 surrogates[context.document_id] = self._surrogates.for_document(context)
-            written.append(self._written(reading, surrogates[context.document_id]))
+            result = self._written(reading, surrogates[context.document_id])
+            written.append(self._layered(result, context) if layered is None or layered[len(written)] else result)
         again = self._detectors.structured.detect_many([Document.of(result.text or "") for result in written])
         return [
             self._checked(result, context, hits, originals[group])
@@ -181,21 +194,16 @@ class Desensitizer:
     def _read_all(self, batch: Sequence[tuple[str, Context]]) -> list[_Reading]:
         documents = [Document.of(text) for text, _ in batch]
         ruled = self._detectors.structured.detect_many(documents)
-        return [
-            self._accept(document, [*spans, *self._named(document, context)])
-            for document, (_, context), spans in zip(documents, batch, ruled, strict=True)
-        ]
+        found = [list(spans) for spans in ruled]
+        for (_, context), document, spans in zip(batch, documents, found, strict=True):
+            if context.known:
+                from fedward.common.desensitize.detectors.known import KnownValueDetector
 
-    def _named(self, document: Document, context: Context) -> list[Span]:
-        """What known values, grammars and taggers find."""
-        spans: list[Span] = []
-        if context.known:
-            from fedward.common.desensitize.detectors.known import KnownValueDetector
-
-            spans += KnownValueDetector(context.known).detect(document)
-        for detector in self._detectors.for_text(document.text):
-            spans += detector.detect(document)
-        return spans
+                spans += KnownValueDetector(context.known).detect(document)
+        for detector, indices in self._detectors.assigned(documents):
+            for index, spans in zip(indices, _detect_all(detector, [documents[i] for i in indices]), strict=True):
+                found[index] += spans
+        return [self._accept(document, spans) for document, spans in zip(documents, found, strict=True)]
 
     def _accept(self, document: Document, spans: Sequence[Span]) -> _Reading:
         """Merged spans at or above the policy's level; those that the policy keeps stand apart."""
@@ -210,7 +218,7 @@ class Desensitizer:
     def _read_again(self, reading: _Reading, literals: Literals) -> _Reading:
         if not literals:
             return reading
-        again = repeats(reading.document, literals)
+        again = repeats(reading.document, literals, in_term)
         return replace(reading, accepted=merge([*reading.accepted, *again]))
 
     def _written(self, reading: _Reading, surrogates: ReplacesInDocument) -> Result:
@@ -234,6 +242,20 @@ class Desensitizer:
             issued=tuple(issued),
         )
 
+    def _layered(self, result: Result, context: Context) -> Result:
+        """The result after the optional layers, with its surrogates where they now stand."""
+        if len(self.policy.layers) == 1:
+            return result
+        edited = apply_layers(
+            result.text or "",
+            [(item.start, item.end) for item in result.issued],
+            document_id=context.document_id,
+            policy=self.policy,
+            keys=self._keys,
+        )
+        moved = [item._replace(start=place[0], end=place[1]) for item, place in zip(result.issued, edited.carried, strict=True)]
+        return replace(result, text=edited.text, issued=tuple(sorted(moved)), words_changed=edited.num_changed)
+
     def _checked(
         self, result: Result, context: Context, hits: Sequence[Span], originals: Mapping[EntityType, Collection[str]]
     ) -> Result:
@@ -246,6 +268,7 @@ class Desensitizer:
             levels=self._checked_levels,
             detector=None,
             originals=originals,
+            terms=all_terms(),
             hits=hits,
         )
         if not leaks:
@@ -261,6 +284,15 @@ class _Reading:
     document: Document
     accepted: list[Span]
     kept: tuple[Span, ...]
+
+
+def _detect_all(detector: Detector, documents: Sequence[Document]) -> list[list[Span]]:
+    """At once where the detector can: the same spans, several times faster for many short texts."""
+    at_once = getattr(detector, "detect_many", None)
+    if at_once is not None:
+        found: list[list[Span]] = at_once(documents)
+        return found
+    return [detector.detect(document) for document in documents]
 
 
 def _group(context: Context, by_patient: bool) -> str:

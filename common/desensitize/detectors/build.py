@@ -7,9 +7,11 @@ policy and the text alone. Not handled here: what they find and what is done wit
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fedward.common.desensitize.detectors.detector import Detector
+from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.scan import StructuredDetector
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType
@@ -31,6 +33,14 @@ class DetectorSet:
     structured: StructuredDetector = field(repr=False)
     chinese: tuple[Detector, ...] = ()
     english: tuple[Detector, ...] = ()
+
+    def assigned(self, documents: Sequence[Document]) -> Iterator[tuple[Detector, list[int]]]:
+        """Each detector beside ``structured`` with the documents that it can find anything in, by index."""
+        chinese = [i for i, document in enumerate(documents) if self.chinese and _HAS_CJK(document.text)]
+        english = [i for i, document in enumerate(documents) if self.english and _HAS_LATIN(document.text)]
+        for detectors, indices in ((self.chinese, chinese), (self.english, english)):
+            for detector in detectors if indices else ():
+                yield detector, indices
 
     def for_text(self, text: str) -> tuple[Detector, ...]:
         """Those beside ``structured`` that can find anything in ``text``."""
