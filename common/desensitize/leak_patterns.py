@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from fedward.common.desensitize.normalise import Normalised, Simplify, digits_of, normal_form
+from fedward.common.desensitize.normalise import Normalised, digits_of, normal_form
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.wordlists import word_list
 
@@ -63,7 +63,6 @@ class Traces:
         values: Mapping[EntityType, Collection[str]],
         *,
         terms: Collection[str] | None = None,
-        simplify: Simplify | None = None,
     ) -> Traces:
         """Traces of ``values``."""
         traces = cls(
@@ -73,9 +72,9 @@ class Traces:
         for type_, some in values.items():
             for value in some:
                 if type_ is EntityType.PERSON:
-                    traces._add_name(value, simplify)
+                    traces._add_name(value)
                 elif type_ not in _QUASI:
-                    traces._add_value(type_, value, simplify)
+                    traces._add_value(type_, value)
         return traces
 
     def search(self, kept: Normalised) -> Iterator[Found]:
@@ -89,9 +88,9 @@ class Traces:
 
     # ------------------------------------------------------------------------------------------------ building
 
-    def _add_value(self, type_: EntityType, value: str, simplify: Simplify | None) -> None:
-        literal = Normalised.of(value, simplify).text.strip()
-        short = normal_form(value, simplify)
+    def _add_value(self, type_: EntityType, value: str) -> None:
+        literal = Normalised.of(value).text.strip()
+        short = normal_form(value)
         digits = digits_of(short)
         if len(short) >= _min_length(type_, short):
             self.literals[literal] = type_
@@ -105,8 +104,8 @@ class Traces:
         for run in _telling_runs(digits):
             self.runs[run] = type_
 
-    def _add_name(self, value: str, simplify: Simplify | None) -> None:
-        text = Normalised.of(value, simplify)
+    def _add_name(self, value: str) -> None:
+        text = Normalised.of(value)
         if _CJK.search(text.text):
             name = _NAME_GAPS.sub("", text.text)
             spellings = [name] if len(name) > 1 else [name + title for title in _cues("titles_zh")]
@@ -189,10 +188,9 @@ def traces_of(
     values: Mapping[EntityType, Collection[str]],
     *,
     terms: Collection[str] | None = None,
-    simplify: Simplify | None = None,
 ) -> Traces:
     """What would show that some of ``values`` stayed."""
-    return Traces.of(values, terms=terms, simplify=simplify)
+    return Traces.of(values, terms=terms)
 
 
 def _squeezed(text: str, drop: str) -> tuple[str, list[int]]:

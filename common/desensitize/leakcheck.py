@@ -16,7 +16,7 @@ from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.leak_patterns import Traces, traces_of
 from fedward.common.desensitize.leak_surrogates import surrogate_leaks
-from fedward.common.desensitize.normalise import Normalised, Simplify
+from fedward.common.desensitize.normalise import Normalised
 from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType, Span
 
@@ -66,7 +66,6 @@ def check(
     known_names: Collection[str] = (),
     canaries: Collection[str] = (),
     terms: Collection[str] | None = None,
-    simplify: Simplify | None = None,
     hits: Iterable[Span] | None = None,
 ) -> tuple[Leak, ...]:
     """Every leak of ``text``; empty: it may leave.
@@ -82,7 +81,6 @@ def check(
         known_names: further names that must not stay.
         canaries: values planted in the source; none may stay.
         terms: words that hold a name without being one (张力 in 张力性头痛); None: those of the word lists.
-        simplify: Traditional to Simplified, character by character.
         hits: what ``detector`` finds in ``text``, where a batch was read at once.
     """
     broken = list(_broken_spans(source, text, issued))
@@ -91,10 +89,10 @@ def check(
     found = detector.detect(Document.of(text)) if hits is None and detector is not None else hits or ()
     leaks = list(_seen_again(text, found, issued, levels))
     values = _values(source, issued, context, originals, levels, known_names)
-    kept = Normalised.of(_masked(text, issued), simplify)
-    traces = traces_of(values, terms=terms, simplify=simplify)
+    kept = Normalised.of(_masked(text, issued))
+    traces = traces_of(values, terms=terms)
     leaks += [Leak(kind, type_, start, end) for kind, type_, start, end in traces.search(kept)]
-    leaks += _canaries(text, canaries, simplify)
+    leaks += _canaries(text, canaries)
     leaks += [
         Leak(kind, type_, start, end) for kind, type_, start, end in surrogate_leaks(source, text, issued, values)
     ]
@@ -162,12 +160,12 @@ def _masked(text: str, issued: Sequence[IssuedSpan]) -> str:
     return "".join([*parts, text[place:]])
 
 
-def _canaries(text: str, canaries: Collection[str], simplify: Simplify | None) -> Iterator[Leak]:
+def _canaries(text: str, canaries: Collection[str]) -> Iterator[Leak]:
     """(d) A planted value anywhere, surrogates included: nothing may give it back."""
     if not canaries:
         return
-    planted = Traces.of({EntityType.MASKED: set(canaries)}, terms=(), simplify=simplify)
-    for _, type_, start, end in planted.search(Normalised.of(text, simplify)):
+    planted = Traces.of({EntityType.MASKED: set(canaries)}, terms=())
+    for _, type_, start, end in planted.search(Normalised.of(text)):
         yield Leak("canary", type_, start, end)
 
 

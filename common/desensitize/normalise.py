@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from fedward.common.desensitize import tables
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.term_finder import lower
 
@@ -22,9 +22,6 @@ _RUN = re.compile(f"{_DIGIT}{{6,}}")
 _STREAM = re.compile(rf"{_DIGIT}+(?:[ \-./()（）_·—–]{{1,2}}{_DIGIT}+)*")
 _DIGITS = re.compile("[0-9]+")
 _SEPARATORS = re.compile(r"[\s\-./()（）_·—–,，]+")
-
-Simplify = Callable[[str], str]
-"""Traditional to Simplified, character by character: the length stays."""
 
 
 class Stream(NamedTuple):
@@ -52,10 +49,10 @@ class Normalised:
     cased: str = field(repr=False)
 
     @classmethod
-    def of(cls, source: str, simplify: Simplify | None = None) -> Normalised:
+    def of(cls, source: str) -> Normalised:
         """Normalise ``source``."""
         document = Document.of(source)
-        cased = simplify(document.text) if simplify else document.text
+        cased = to_simplified(document.text)
         return cls(document=document, text=lower(cased), cased=cased)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -78,14 +75,19 @@ class Normalised:
         return streams
 
 
+def to_simplified(text: str) -> str:
+    """Traditional to Simplified, character by character; the length stays."""
+    return text if text.isascii() else text.translate(tables.to_simplified())
+
+
 def digits_of(text: str) -> str:
     """The digits of ``text``, Chinese numerals among them, and nothing else."""
     return "".join(_DIGITS.findall(text.translate(_DIGIT_OF)))
 
 
-def normal_form(value: str, simplify: Simplify | None = None) -> str:
+def normal_form(value: str) -> str:
     """A value for comparison: as ``Normalised.text``, without separators."""
-    return _SEPARATORS.sub("", Normalised.of(value, simplify).text)
+    return _SEPARATORS.sub("", Normalised.of(value).text)
 
 
-__all__ = ["digits_of", "normal_form", "Normalised", "Simplify", "Stream"]
+__all__ = ["digits_of", "normal_form", "Normalised", "Stream", "to_simplified"]

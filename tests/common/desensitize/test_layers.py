@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 
@@ -8,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedward.common.desensitize import edits, layers, noise, protection, semantic, sentence_rules, term_finder
-from fedward.common.desensitize.edits import Edited, carry, compose, replaced
+from fedward.common.desensitize.draws import KeyedStream
+from fedward.common.desensitize.edits import Edited, Piece, carry, compose, replaced
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.layers import apply_layers
 from fedward.common.desensitize.policy import DesensitizePolicy
@@ -16,6 +18,7 @@ from fedward.common.desensitize.protection import negations, protected_spans
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.term_finder import TermFinder
 from fedward.common.desensitize.validity import is_valid
+from fedward.common.desensitize.wordlists import word_list
 from tests.common.desensitize.notes import LONG, Note, note_of, notes
 
 KEYS = ScrubKeys(secret=bytes(range(32)), site_id="hospital-a", key_id="1")
@@ -100,7 +103,7 @@ def test_json_stays_json_with_the_same_keys_and_numbers() -> None:
 
 @pytest.mark.parametrize("rate", [-0.01, 0.11, float("nan")])
 def test_a_rate_above_a_tenth_is_refused(rate: float) -> None:
-    draw = semantic.KeyedStream.of(KEYS, "noise", "TEXT", "D")
+    draw = KeyedStream.of(KEYS, "noise", "TEXT", "D")
     with pytest.raises(ValueError, match="semantic rate"):
         semantic.rephrase("x", [], draw, rate=rate)
     with pytest.raises(ValueError, match="noise rate"):
@@ -115,9 +118,9 @@ def test_no_more_than_the_rate_is_changed(rate: float) -> None:
 
 
 def test_the_noise_layer_only_adds_words_of_its_list() -> None:
-    draw = semantic.KeyedStream.of(KEYS, "noise", "TEXT", "D")
+    draw = KeyedStream.of(KEYS, "noise", "TEXT", "D")
     edited = noise.add_fillers(LONG.text, LONG.issued, draw, rate=0.10)
-    fillers = [*noise.word_list("general")["fillers_zh"], *noise.word_list("general")["fillers_en"]]
+    fillers = [*word_list("general")["fillers_zh"], *word_list("general")["fillers_en"]]
     rest, place = [], 0
     for character in LONG.text:  # what is left when the old text is taken out
         while edited.text[place] != character:
@@ -167,7 +170,7 @@ def test_general_language_is_not_protected(text: str) -> None:
 def test_protected_spans_are_disjoint_sorted_and_inside(text: str) -> None:
     spans = protected_spans(text)
     assert all(0 <= start < end <= len(text) for start, end in spans)
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 # ------------------------------------------------------------------------------------------ sentences
@@ -229,7 +232,7 @@ class Parrot:
 )
 def test_a_paraphrase_stands_only_with_every_protected_span(new: str, is_taken: bool) -> None:
     text = "She asks for aspirin. " + "We go on as we did all the time and we talk about nice things for an hour. " * 5
-    draw = semantic.KeyedStream.of(KEYS, "noise", "TEXT", "D")
+    draw = KeyedStream.of(KEYS, "noise", "TEXT", "D")
     taken = set()
     for _ in range(40):
         taken.add(new in semantic.rephrase(text, [], draw, rate=0.10, paraphraser=Parrot(new)).text)
@@ -247,7 +250,7 @@ def test_a_capital_inside_a_sentence_is_left_alone() -> None:
 
 def test_pieces_carry_spans_over_moves() -> None:
     text = "abcdef"
-    pieces = [(3, 6), "-", (0, 3)]
+    pieces: list[Piece] = [(3, 6), "-", (0, 3)]
     assert compose(text, pieces) == "def-abc"
     assert carry(pieces, [(0, 2), (4, 6), (5, 5)]) == ((4, 6), (1, 3), (2, 2))
 
