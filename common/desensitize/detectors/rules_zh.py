@@ -1,0 +1,270 @@
+"""Rules for Chinese names: labels, roles, titles, 老/小/阿, parties, kin, and the middle dot. Every hit is level 3.
+
+The rules read Simplified text of the same length as the source's. A rule knows where a name begins and that it is
+one; where it ends is decided by the characters and words that follow: trailing 的 在 为 向 are no part of a name,
+nor is a verb that the word list knows. Not handled here: names without a cue (``tagger``), vetoes (``lexicon``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedward.common.desensitize.detectors.features import WordsHere
+from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surnames
+from fedward.common.desensitize.detectors.words import Kind
+
+HAN: Final = "\u3400-\u9fff"
+STOPS: Final = frozenset(
+    "的了在为向与和及是因于对把被将给从由到至往经按就也都又还要会可能没未不无有之其此该这那您你我他她它们吗呢吧啊呀哦嗯么什"
+    "怎哪谁且或若如则但并而后前中内外上下间今昨次每再已曾刚正等所以让叫使用请需应做去来说讲称问告诉看见找想觉得很太更最非常"
+    "性男女岁号第约某者名位个年月日时分秒自住现系患诊查检测拟予行入出转收付汇存取办申签"
+)
+"""Characters that a rule takes for the end of a name; a tagger may know better, and spans are united."""
+CUT: Final = frozenset("的了在为向与和及是因于对把被将给从由到就也都又还要会没未不有这那您你我他她吗呢吧")
+"""Never the last character of a name that no list knows; without 于 and 之 where they begin a given name."""
+
+_LABELS: Final = (
+    "姓名|患者姓名|病人姓名|客户姓名|用户姓名|本人姓名|曾用名|名字|户名|账户名|账户名称|开户名|收款人|付款人|汇款人|收款方|付款方|持卡人|开户人|"
+    "开户经办|经办人|经办|复核人|复核|审核人|审核|审批人|制单人|制单|记账人|授权人|签名|签字|签章|医师签名|医生签名|家属签名|患者签名|患者签字|"
+    "联系人|紧急联系人|联络人|监护人|法定代表人|法人代表|法人|委托人|受托人|被委托人|被保险人|投保人|受益人|申请人|担保人|保证人|借款人|共同借款人|"
+    "贷款人|出借人|抵押人|出质人|承租人|出租人|买受人|出卖人|主治医师|主治医生|主管医师|主管医生|经治医师|经治医生|住院医师|主任医师|副主任医师|"
+    "责任医师|值班医师|值班医生|接诊医生|接诊医师|首诊医师|手术医师|手术者|术者|主刀|主刀医师|助手|一助|二助|第一助手|麻醉师|麻醉医师|器械护士|"
+    "巡回护士|责任护士|值班护士|护士长|护士|医师|医生|记录者|记录人|书写者|检查者|检查医师|报告医师|报告者|报告人|审核医师|审核者|送检医师|送检医生|"
+    "申请医师|申请医生|病史陈述者|病史提供者|陈述者|供史者|陪同人|陪护人|代办人|代理人|代理人姓名|柜员|客户经理|理财经理|经理|甲方|乙方|丙方|"
+    "原告|被告|证人|当事人|患者|病人|客户|用户|储户|会员|收件人|寄件人|发件人|受检者|受试者|捐献者|供者|受者|本人|父亲姓名|母亲姓名|父亲|母亲|"
+    "配偶|配偶姓名|丈夫|妻子|儿子|女儿|家属|家长|家长姓名|职工姓名|员工姓名|学生姓名|老师|班主任|负责人|责任人|项目负责人|主持人|记者|通讯员|"
+    "作者|译者|编辑|责任编辑|主编|摄影|导演|主演|编剧"
+)
+_ROLES: Final = (
+    "患者|病人|患儿|用户|客户|储户|持卡人|委托人|受托人|被委托人|收款人|付款人|汇款人|开户人|经办人|代办人|代理人|申请人|借款人|担保人|贷款人|"
+    "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
+    "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长"
+)
+_KIN: Final = (
+    "患者之(?:子|女|妻|夫|母|父|兄|弟|姐|妹|媳|婿|孙)|其(?:子|女|妻|夫|母|父|兄|弟|姐|妹|媳|婿)|(?:之|长|次|幼)(?:子|女)|丈夫|妻子|儿子|女儿|"
+    "儿媳|女婿|父亲|母亲|爱人|配偶|哥哥|姐姐|弟弟|妹妹|外甥|侄子|侄女|孙子|孙女|爷爷|奶奶|外公|外婆|未婚妻|未婚夫"
+)
+_TITLES: Final = (
+    "(?:副)?主任(?:医师|医生|护师|药师)?|(?:主治|住院|副主任|主管)?医(?:生|师)|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
+    "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
+    "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
+)
+_TITLE_SURNAMES_OUT: Final = frozenset("向和都有从那过时是明全公位来由应相强解经关能同位水连成管习后万方单")
+"""Surnames that before a title are mostly another word, unless a clause begins with them."""
+_NICK_OUT: Final = frozenset(
+    "老师 老路 老常 老成 老白 老鼠 老公 老板 老牛 老马 老龙 老江 老宋 老花 老边 老化 老龄 老来 老强 小时 小于 小儿 小米 小麦 小心 小孔 小白 小江 小路 小车 小石 小常 小康 小马 小牛 小毛 小汤 小"
+    "段 小包 小池 小项 小曲 小钟 小肖 小单 小万 小费 小向 小金 小方 小平 小安 小关 小成 小明 小季 小解 小水 小边 小花 小虎 小熊 小龙 小叶 小管 小汪 小贝 小支 小相 小连 小全 小阳 小温 阿胶 阿司 阿莫 阿奇 阿托 阿姨 阿米 阿尔 阿拉 阿房 阿里 阿伦 阿贝 阿马 阿金 "
+    "阿波 阿普 阿苏 阿布 阿古 阿德 阿米 阿法 阿卡 阿霉 阿司 阿克 阿扎 阿尼 阿洛 阿维 阿万 阿根 阿富 阿斯".split()
+)
+
+
+class RuleHit(NamedTuple):
+    """A name that a rule found, in characters of the text."""
+
+    start: int
+    end: int
+    method: str
+    cued: bool
+    """A label, role or title stands beside it: no veto."""
+
+
+@cache
+def _rules() -> tuple[re.Pattern[str], ...]:
+    compound = "|".join(sorted(surnames().compound, key=len, reverse=True))
+    single = "".join(sorted(surnames().single))
+    common = "".join(sorted(surnames().common))
+    surname = f"(?:{compound}|[{single}])"
+    longest_first = "|".join(sorted(_LABELS.split("|"), key=len, reverse=True))
+    roles = "|".join(sorted(_ROLES.split("|"), key=len, reverse=True))
+    return (
+        # The name may have a blank inside (张 三), and a label may be followed by several names.
+        re.compile(f"(?:{longest_first})[ \u3000]{{0,2}}(?:[:：=]|[为是叫][:：]?|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
+        re.compile(f"(?:{roles}|{_KIN})[ \u3000]{{0,1}}(?={surname})"),
+        re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
+        re.compile(f"[{HAN}]{{1,8}}(?:·[{HAN}A-Za-z]{{1,12}}){{1,4}}"),
+    )
+
+
+@cache
+def _titles() -> re.Pattern[str]:
+    return re.compile(_TITLES)
+
+
+@cache
+def _delimited() -> re.Pattern[str]:
+    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|[{HAN}] [{HAN}](?: [{HAN}])?(?![{HAN}])")
+
+
+class Rules:
+    """The rules over one text.
+
+    Args:
+        text: Simplified; its middle dots are ``·``.
+        here: its words, one place a character.
+    """
+
+    def __init__(self, text: str, here: WordsHere) -> None:
+        self._text = text
+        self._begin = here.begin
+        self._end = here.end
+
+    def hits(self) -> list[RuleHit]:
+        """Every hit; they may overlap."""
+        label, role, nick, dotted = _rules()
+        found: list[RuleHit] = []
+        for match in label.finditer(self._text):
+            found += self._after_label(match.end())
+        for match in role.finditer(self._text):
+            found += self._name(match.end(), "role", strict=True)
+        for match in _titles().finditer(self._text):
+            found += self._before_title(match.start())
+        for match in nick.finditer(self._text):
+            found += self._nick(match.start())
+        for match in dotted.finditer(self._text):
+            found += self._dotted(match.start(), match.end())
+        return found
+
+    def _after_label(self, start: int) -> Iterator[RuleHit]:
+        """A field's value: a name of known surname, or whatever two to four characters fill the field."""
+        match = _delimited().match(self._text, start)
+        if match is not None and not self._is_word(start, match.end()):
+            if surname_length(self._text, start) or " " not in match.group():
+                yield RuleHit(start, match.end(), "label", True)
+                return
+        yield from self._name(start, "label", strict=False)
+
+    def _is_word(self, start: int, end: int) -> bool:
+        """Whether the stretch is an ordinary word of the list, or begins with 不 无 未 待 …"""
+        if self._text[start] in "不无未待同见其他本已请暂或和与是否":
+            return True
+        length, kind = divmod(int(self._begin[start]), 16)
+        return length + 1 == end - start and kind not in (Kind.PERSON, Kind.FOREIGN, 0) and not surname_length(
+            self._text, start
+        )
+
+    def _name(self, start: int, method: str, *, strict: bool) -> Iterator[RuleHit]:
+        """A name that begins here. ``strict``: not where an ordinary word begins."""
+        length = surname_length(self._text, start)
+        if not length:
+            return
+        word, kind = divmod(int(self._begin[start]), 16) if start < len(self._begin) else (0, 0)
+        known = kind in (Kind.PERSON, Kind.FOREIGN)
+        if strict and word and not known:
+            return
+        end = self._name_end(start, length)
+        if end - start > length:
+            yield RuleHit(start, end, method, True)
+
+    def _name_end(self, start: int, surname: int) -> int:
+        """Where the name that begins at ``start`` ends; right after the surname if there is no given name."""
+        text = self._text
+        word, kind = divmod(int(self._begin[start]), 16)
+        if kind == Kind.PERSON and word + 1 >= surname + 1:
+            return start + word + 1
+        end = start + surname
+        if not is_han(text, end) or text[end] in STOPS and text[end] not in "中文正明如可得可前安自":
+            return end
+        end += 1
+        if not is_han(text, end) or text[end] in STOPS:
+            return end
+        # A word that begins with the third character ends the name before it, unless one begins right after as well.
+        if self._word_at(end) and not self._word_at(end + 1):
+            return end
+        return end + 1
+
+    def _word_at(self, place: int) -> bool:
+        return place < len(self._begin) and int(self._begin[place]) > 0
+
+    def _before_title(self, title: int) -> Iterator[RuleHit]:
+        """The longest name of up to four characters right before a title; the title stays."""
+        text = self._text
+        for start in range(max(0, title - 4), title):
+            length = surname_length(text, start)
+            if not length or start + length > title or title - start - length > 2:
+                continue
+            given = text[start + length : title]
+            if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title):
+                continue
+            if not given and length == 1 and self._unlikely(start):
+                continue
+            yield RuleHit(start, title, "title", True)
+            return
+
+    def _ordinary_across(self, start: int, end: int) -> bool:
+        """Whether an ordinary word ends on the surname (主任医生), or begins with it and is none of a name (高血压医生)."""
+        if start and is_han(self._text, start - 1) and int(self._end[start]) and not _names(int(self._end[start])):
+            return True
+        begin = int(self._begin[start])
+        return begin > 0 and not _names(begin) and start + begin // 16 + 1 <= end + 1
+
+    def _unlikely(self, start: int) -> bool:
+        rare = self._text[start] not in surnames().common
+        return (rare or self._text[start] in _TITLE_SURNAMES_OUT) and start > 0 and is_han(self._text, start - 1)
+
+    def _nick(self, start: int) -> Iterator[RuleHit]:
+        text = self._text
+        if text[start : start + 2] in _NICK_OUT or (start and int(self._end[start]) and is_han(text, start - 1)):
+            return
+        begin = int(self._begin[start])
+        inner = int(self._begin[start + 1])
+        if begin >= 0x20 or (inner and not _names(inner)):
+            return
+        length, kind = divmod(begin, 16)
+        if begin and kind not in (Kind.PERSON, Kind.FOREIGN) and text[start] != "老":
+            return
+        yield RuleHit(start, start + 2, "nick", False)
+
+    def _dotted(self, start: int, end: int) -> Iterator[RuleHit]:
+        """Parts joined by middle dots, if they sound like a name; words before and after are cut off."""
+        text = self._text
+        first, last = text.index("·", start), text.rindex("·", start, end)
+        left = first
+        while left > start and text[left - 1] in _SOUNDS and first - left < 6:
+            left -= 1
+        right = last + 1
+        while right < end and (text[right] in _SOUNDS or text[right].isascii()):
+            right += 1
+        if left < first and right > last + 1 and (first - left) + (right - last) > 3:
+            yield RuleHit(left, right, "dotted", False)
+
+
+_SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆")
+
+
+def _names(code: int) -> bool:
+    return code % 16 in (Kind.PERSON, Kind.FOREIGN)
+
+
+def surname_length(text: str, start: int) -> int:
+    """Length of the surname that ``text`` has at ``start``, or 0."""
+    for length in (4, 3, 2):
+        if text[start : start + length] in _compound():
+            return length
+    return 1 if text[start : start + 1] in surnames().single else 0
+
+
+@cache
+def _compound() -> frozenset[str]:
+    return frozenset(surnames().compound)
+
+
+def is_han(text: str, place: int) -> bool:
+    """Whether a Chinese character stands there."""
+    return place < len(text) and "\u3400" <= text[place] <= "\u9fff"
+
+
+def mask_of(hits: list[RuleHit], count: int) -> NDArray[np.bool_]:
+    """(N,) true in the hits."""
+    mask = np.zeros(count, np.bool_)
+    for hit in hits:
+        mask[hit.start : hit.end] = True
+    return mask
+
+
+__all__ = ["CUT", "HAN", "is_han", "mask_of", "RuleHit", "Rules", "STOPS", "surname_length"]
