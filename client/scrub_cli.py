@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -113,8 +114,8 @@ def scrub(
     """
     from rich.console import Console
 
-    from fedward.client.scrub.run import Job, prepare, scrub_files
     from fedward.client.scrub.progress import progress_on
+    from fedward.client.scrub.run import Job, prepare, scrub_files
     from fedward.client.scrub.settings import Fields
 
     console = Console(stderr=True, soft_wrap=True)
@@ -246,3 +247,23 @@ def _show(job: Job, summary: Summary, report: Path | None, console: Console) -> 
         lines.append(f"Report  {report / 'desensitize_report.html'}")
     for line in lines:
         console.print(line, highlight=False, markup=False)
+
+
+@desensitize_app.command("key")
+def new_key(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A new file; none is ever replaced.", show_default=False)
+    ],
+    site: Annotated[str, typer.Option("--site", help="Name of the institution.", show_default=False)],
+    key_id: Annotated[str, typer.Option("--key-id", help="Another one is another version of the corpus.")] = "1",
+) -> None:
+    """Make a key for surrogates that stay the same across runs, and for columns that are to be restored."""
+    from fedward.client.scrub.key_file import write_key
+
+    descriptor = write_key(path, site_id=site, key_id=key_id, today=_today())
+    typer.echo(f"Key {descriptor.key_id} of {descriptor.site_id}, valid to {descriptor.not_after}: {path}")
+    typer.echo("Whoever has it can restore encrypted columns. Keep a copy where the institution keeps its secrets.")
+
+
+def _today() -> datetime.date:
+    return datetime.datetime.now(tz=datetime.UTC).date()  # noqa: TID251 - the edge, where the clock comes from

@@ -13,6 +13,7 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.scrub_cli import desensitize_app, scrub
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
 from fedward.simulations.bench_cli import bench_app
@@ -28,6 +29,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(simulate)
+app.command()(scrub)
+app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
 
@@ -35,7 +38,6 @@ _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""
 
 _LATER = {
-    "scrub": ("0.2", "desensitisation of text in Chinese and English"),
     "vault": ("0.3", "encrypted store, key rotation, shredding"),
     "site": ("0.3", "a site's daemon, policy and budget"),
     "server": ("0.3", "the coordinator of a real consortium"),

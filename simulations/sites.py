@@ -78,9 +78,7 @@ def read_patients(
         raise type(error)(f"site {site_id!r}: {error.message}", hint=error.advice) from error
 
 
-def _read_patients(
-    recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes, with_canaries: bool
-) -> SitePatients:
+def _read_patients(recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes, with_canaries: bool) -> SitePatients:
     keys = ScrubKeys(secret=scrub_secret, site_id=site_id, key_id="simulation")
     found = _loaded(recipe, recipe.source(site_id, root), keys, with_canaries=with_canaries)
     apart = recipe.heldout_source(site_id, root)

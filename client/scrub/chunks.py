@@ -29,7 +29,8 @@ class Mark(NamedTuple):
 class Chunk(NamedTuple):
     """A piece of one file."""
 
-    index: int
+    place: int
+    """In the order of all chunks."""
     start: Mark
     end: Mark
     """Where the next one begins."""

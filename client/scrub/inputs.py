@@ -1,4 +1,4 @@
-"""What an input is, found out before a record is read: its files, their format and encoding, and whether it may be read.
+"""What an input is, found out before a record is read: its files, formats and encodings, and whether it may be taken.
 
 Not handled here: records, and the output's form (``output``).
 """
@@ -17,7 +17,6 @@ from fedward.client.scrub import fields as paths
 from fedward.client.scrub import rows, tables
 from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.encodings import encoding_of
-from fedward.client.scrub.refusals import RefusalError
 from fedward.client.scrub.settings import Fields, Kind, Member
 from fedward.common.errors import ConfigError, DataError, EmptyDataError, MissingColumnError
 
@@ -146,8 +145,12 @@ def _member(root: Path, file: Path, kind: Kind, encoding: str | None) -> Member:
     return _csv_member(file, name, found)
 
 
+def _schema(file: Path, kind: Kind) -> Any:  # noqa: ANN401 - pyarrow carries no types
+    return tables.guarded(file.name, lambda: tables.schema_of(file, kind))
+
+
 def _checked_schema(file: Path, kind: Kind) -> None:
-    schema = tables.guarded(file.name, lambda: tables.schema_of(file, kind))
+    schema = _schema(file, kind)
     if len(set(schema.names)) != len(schema.names):
         raise DataError(f"{file.name}: two columns have the same name")
 
@@ -184,11 +187,12 @@ class _Found:
     """Which fields there are, looked up no further than needed."""
 
     def __init__(self, files: Sequence[Path], members: Sequence[Member], limit: int) -> None:
-        self._files, self._members, self._limit = files, members, limit
+        self.members = members
+        self._files, self._limit = files, limit
 
     def has(self, index: int, field: str) -> bool:
         """Whether one file has a field."""
-        member, file = self._members[index], self._files[index]
+        member, file = self.members[index], self._files[index]
         if member.kind == "csv":
             return field in member.header
         if member.kind == "text":
@@ -200,16 +204,16 @@ class _Found:
 
     def starts_with(self, index: int, field: str) -> bool:
         """The same, by the first record alone for JSON lines."""
-        if self._members[index].kind != "jsonl":
+        if self.members[index].kind != "jsonl":
             return self.has(index, field)
         return field in next(self._json_paths(index), ())
 
     def _json_paths(self, index: int) -> Iterator[set[str]]:
         start = Mark(index, 0, 1)
-        for chunk in cut(list(self._files), tuple(self._members), start=start, index=0, split=True):
+        for chunk in cut(list(self._files), tuple(self.members), start=start, index=0, split=True):
             if chunk.start.member != index:
                 return
-            for raw in rows.read(self._members[index], chunk.start.number, chunk.body):
+            for raw in rows.read(self.members[index], chunk.start.number, chunk.body):
                 if raw.record is not None:
                     yield _json_fields(raw.record)
 
@@ -223,7 +227,7 @@ def _json_fields(record: dict[str, Any]) -> set[str]:
 
 def _checked_fields(found: _Found, fields: Fields) -> Fields:
     """Refuse fields that are nowhere; take ``patient_id`` for the patient's where it is."""
-    count = range(len(found._members))  # noqa: SLF001 - of this module
+    count = range(len(found.members))
     for field in fields.text:
         if not any(found.has(index, field) for index in count):
             raise MissingColumnError(f"no record has the field {field!r}", hint="Paths look like messages[*].content.")
@@ -265,11 +269,8 @@ def _is_marked(path: Path, files: Sequence[Path], kinds: Sequence[Kind]) -> bool
     mark = mark_of(path)
     if mark.is_file() and (path.is_dir() or _json(mark).get("sha256") == file_digest(path)):
         return True
-    return any(
-        tables.MARKER in (tables.guarded(file.name, lambda f=file, k=kind: tables.schema_of(f, k)).metadata or {})
-        for file, kind in zip(files, kinds, strict=True)
-        if kind in _TABLES
-    )
+    schemas = (_schema(file, kind) for file, kind in zip(files, kinds, strict=True) if kind in _TABLES)
+    return any(tables.MARKER in (schema.metadata or {}) for schema in schemas)
 
 
 def check_target(source: Path, target: Path) -> None:

@@ -72,14 +72,14 @@ class Journal:
             self.clear()
             self._store(_RUN, json.dumps({"identity": self._identity}).encode())
             return []
-        found = []
+        found: list[Durable] = []
         while (durable := self._durable(len(found))) is not None:
             found.append(durable)
         return found
 
     def add(self, chunk: Chunk, done: Done) -> None:
         """Make a chunk durable."""
-        self._store(f"{chunk.index:08d}.out", done.body)
+        self._store(f"{chunk.place:08d}.out", done.body)
         described = {
             "start": list(chunk.start),
             "end": list(chunk.end),
@@ -87,7 +87,7 @@ class Journal:
             "size": len(done.body),
             **done.describe(),
         }
-        self._store(f"{chunk.index:08d}.json", json.dumps(described).encode())
+        self._store(f"{chunk.place:08d}.json", json.dumps(described).encode())
 
     def part(self, index: int) -> Path:
         """The output of a chunk."""

@@ -66,6 +66,7 @@ class RecordScrubber:
         self._desensitizer = Desensitizer(setup.policy, self._keys)
         self._columns = ColumnActions(setup)
         self._key_names: dict[str, bool] = {}
+        self._prose = frozenset(setup.fields.text or paths.TEXT_FIELDS)
 
     def scrub(
         self, member: str, items: Iterable[tuple[int, str, bytes, dict[str, Any] | None, RefusalError | None]]
@@ -80,13 +81,16 @@ class RecordScrubber:
         """
         tasks: list[_Task] = []
         batch: list[tuple[str, Context]] = []
+        layered: list[bool] = []
         for number, place, raw, record, refusal in items:
             task = _Task(place, raw, record, refusal)
             tasks.append(task)
             if refusal is None and record is not None:
                 self._plan(task, f"{member}:{number}", batch)
-        results = self._desensitizer.records(batch)
-        tally, left_out = Tally(), []
+                for leaf, _, count in task.leaves:
+                    layered += [leaf.path in self._prose] * count
+        results = self._desensitizer.records(batch, layered=layered)
+        tally, left_out = Tally(), list[Quarantined]()
         written: list[dict[str, Any] | None] = []
         for task in tasks:
             written.append(self._finish(task, results, tally, left_out))
@@ -131,8 +135,9 @@ class RecordScrubber:
                 patient_id = str(leaf.value).strip()
                 known[EntityType.MRN] = (*known.get(EntityType.MRN, ()), patient_id)
             rule = self._columns.rule(leaf.path)
-            is_known = rule is not None and rule.kind is ColumnClass.DIRECT and rule.type is not None
-            if is_known and isinstance(leaf.value, str | int) and leaf.value not in ("", True, False):
+            if rule is None or rule.kind is not ColumnClass.DIRECT or rule.type is None:
+                continue
+            if isinstance(leaf.value, str | int) and not isinstance(leaf.value, bool) and leaf.value != "":
                 known[rule.type] = (*known.get(rule.type, ()), str(leaf.value))
         if patient is not None and not patient_id:
             raise RefusalError("patient_missing", place)
@@ -304,7 +309,7 @@ def _as_value(leaf: paths.Leaf, text: str) -> object:
         ValueError: it cannot be one.
     """
     value = leaf.value
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return text
     if isinstance(value, int | float):
         number = int(text)

@@ -10,8 +10,6 @@ from __future__ import annotations
 import hmac
 import os
 import time
-
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,7 +50,7 @@ class Job:
     policy: DesensitizePolicy
     keys: ScrubKeys
     descriptor: KeyDescriptor | None = None
-    fields: Fields = Fields()
+    fields: Fields = field(default_factory=Fields)
     kind: Kind | None = None
     encoding: str | None = None
     workers: int | None = None
@@ -77,7 +75,8 @@ class Summary:
     seconds: float
     started_anew: bool = False
     """Chunks of an earlier run lay there and were of no use."""
-    extra: dict[str, Any] = field(default_factory=dict)
+    canaries: tuple[dict[str, Any], ...] = ()
+    over_scrub: dict[str, Any] = field(default_factory=dict)
 
 
 def prepare(job: Job) -> Input:

@@ -74,7 +74,7 @@ def _may_identify(kind: pa.DataType) -> bool:
     if types.is_nested(kind):
         return any(_may_identify(kind.field(index).type) for index in range(kind.num_fields))
     if types.is_timestamp(kind):
-        return kind.unit != "ns"  # a nanosecond has no exact Python value; its day is shifted by nobody
+        return bool(kind.unit != "ns")  # a nanosecond has no exact Python value; its day is shifted by nobody
     tests = (types.is_string, types.is_large_string, types.is_date, types.is_int64, types.is_uint64, types.is_float64)
     binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
     return any(test(kind) for test in (*tests, *binary, types.is_int32, types.is_uint32))

@@ -23,7 +23,6 @@ from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Span, merge
 from fedward.common.desensitize.terms import all_terms, in_term
 
-
 _QUASI = frozenset(
     {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
 )
@@ -172,7 +171,7 @@ class Desensitizer:
                 value = reading.document.source[span.start : span.end]
                 originals[group].setdefault(span.type, set()).add(value)
         surrogates: dict[str, ReplacesInDocument] = {}
-        written = []
+        written: list[Result] = []
         for (_, context), reading in zip(batch, read, strict=True):
             if context.document_id not in surrogates:
                 surrogates[context.document_id] = self._surrogates.for_document(context)
@@ -253,7 +252,10 @@ class Desensitizer:
             policy=self.policy,
             keys=self._keys,
         )
-        moved = [item._replace(start=place[0], end=place[1]) for item, place in zip(result.issued, edited.carried, strict=True)]
+        moved = [
+            item._replace(start=place[0], end=place[1])
+            for item, place in zip(result.issued, edited.carried, strict=True)
+        ]
         return replace(result, text=edited.text, issued=tuple(sorted(moved)), words_changed=edited.num_changed)
 
     def _checked(

@@ -261,8 +261,8 @@ LAYERS_STATEMENT = (
 def statements(policy: DesensitizePolicy) -> dict[str, str]:
     """What every report says, whatever it found."""
     return {
-        "pipl": "The output is de-identified (去标识化, Personal Information Protection Law art. 51 and 73): it is still "
-        "personal information. It is not anonymised (匿名化) and is never to be called so.",
+        "pipl": "The output is de-identified (去标识化, Personal Information Protection Law art. 51 and 73): it is "
+        "still personal information. It is not anonymised (匿名化) and is never to be called so.",
         "fpe": "FPE output is personal data: whoever has the key can restore it.",
         "surrogates": "A surrogate may equal a number in use: China reserves no range of numbers for fiction.",
         "layers": LAYERS_STATEMENT,

@@ -119,7 +119,8 @@ class _Page:
             lines.append(
                 f"<tr{style}><td>{escape(str(row['type']))}</td><td class=n>{row['injected']:,}</td>"
                 f"<td class=n>{row['caught']:,}</td><td class=n>{row['recall']:.4f}</td>"
-                f"<td class=n>{row['low']:.4f} – {row['high']:.4f}</td><td class=n>{row['target']}</td><td>{shown}</td></tr>"
+                f"<td class=n>{row['low']:.4f} – {row['high']:.4f}</td><td class=n>{row['target']}</td>"
+                f"<td>{shown}</td></tr>"
             )
         note = CANARIES_NOTE_ZH if self._language == "zh" else self._document["canaries_note"]
         head = ("type", "injected", "caught", "recall", "interval", "target", "passes")
@@ -153,7 +154,8 @@ class _Page:
             style = ' class="bad"' if row["status"] == "not handled" else ""
             lines.append(
                 f"<tr{style}><td>{escape(row['row'])}</td><td>{escape(what)}</td><td>{escape(types)}</td>"
-                f"<td class=n>{row['found']:,}</td><td>{self._word(row['status'])}</td><td>{escape(row['note'])}</td></tr>"
+                f"<td class=n>{row['found']:,}</td><td>{self._word(row['status'])}</td>"
+                f"<td>{escape(row['note'])}</td></tr>"
             )
         note = SAFE_HARBOR_NOTE_ZH if self._language == "zh" else table["note"]
         claimed = f"<p>{self._word('claimed')}: {self._word('yes' if table['claimed'] else 'no')}</p>"

@@ -109,7 +109,9 @@ class Tally:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tally:
         """Read what ``to_json`` wrote."""
-        tally = cls(**{name: int(raw[name]) for name in _PLAIN})
+        tally = cls()
+        for name in _PLAIN:
+            setattr(tally, name, int(raw[name]))
         for name in _COUNTERS:
             setattr(tally, name, Counter({_key(name, key): int(count) for key, count in raw[name].items()}))
         return tally

@@ -1,7 +1,7 @@
 """Terms that hold a name without being one, and whether a name at some place is only part of such a term.
 
-张力 the patient is replaced wherever the name stands by itself; 张力性头痛 is a complaint and stays. The second pass and
-the leak check ask here, so that what one lets stand the other does not refuse. Not handled here: vetoes on what a
+张力 the patient is replaced wherever the name stands by itself; 张力性头痛 is a complaint and stays. The second pass
+and the leak check ask here, so that what one lets stand the other does not refuse. Not handled here: vetoes on what a
 tagger proposes (``detectors.lexicon``).
 """
 

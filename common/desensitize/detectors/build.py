@@ -64,24 +64,22 @@ def build_detectors(policy: DesensitizePolicy) -> DetectorSet:
 
 def _chinese(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     from fedward.common.desensitize.detectors.addresses import AddressDetector
-    from fedward.common.desensitize.detectors.organisations import OrganisationDetector
 
     if policy.profile == "structured":
         return (AddressDetector("zh"),)
     from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector
 
-    return (AddressDetector("zh"), OrganisationDetector("zh"), ChineseNameDetector(policy.profile))
+    return (AddressDetector("zh"), ChineseNameDetector(policy.profile))
 
 
 def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     from fedward.common.desensitize.detectors.addresses import AddressDetector
-    from fedward.common.desensitize.detectors.organisations import OrganisationDetector
 
     if policy.profile == "structured":
         return (AddressDetector("en"),)
     from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
 
-    return (AddressDetector("en"), OrganisationDetector("en"), EnglishNameDetector(policy.profile))
+    return (AddressDetector("en"), EnglishNameDetector(policy.profile))
 
 
 __all__ = ["build_detectors", "DetectorSet"]

@@ -33,7 +33,9 @@ _EN_ROLES: Final = (
     "|daughter|contact|by"
 )
 _PERSON_CUE = re.compile(rf"(?:(?:{_ZH_ROLES})|(?i:\b(?:{_EN_ROLES})\.?))[\s:：=是为]{{0,4}}$")
-_NUMBER_CUE = re.compile(r"(?:号码?|编号|卡|证|码|岁|龄|(?i:\b(?:no|number|id|mrn|code|age|aged|#))\.?|[:：#=])[\s:：#=是为.]{0,4}$")
+_NUMBER_CUE = re.compile(
+    r"(?:号码?|编号|卡|证|码|岁|龄|(?i:\b(?:no|number|id|mrn|code|age|aged|#))\.?|[:：#=])[\s:：#=是为.]{0,4}$"
+)
 _ADDRESS_CUE = re.compile(r"(?:址|住|于|在|(?i:\b(?:at|address|in)))[\s:：]{0,3}$")
 _SECOND_PASS: Final = frozenset(
     (
@@ -218,7 +220,11 @@ def _is_cjk(character: str) -> bool:
 def _titles() -> re.Pattern[str]:
     """Titles of two characters and more, and those of one that no word begins with."""
     titles = sorted((t for t in read_table("names_zh")["titles"] if len(t) > 1), key=len, reverse=True)
-    return re.compile(r" ?(?:" + "|".join(titles) + "|总(?![是在会的有体共之和计量结数分部额理])|工(?![作人程资地业厂商])|氏(?![症病综]))")
+    return re.compile(
+        r" ?(?:"
+        + "|".join(titles)
+        + "|总(?![是在会的有体共之和计量结数分部额理])|工(?![作人程资地业厂商])|氏(?![症病综]))"
+    )
 
 
 __all__ = ["KnownValueDetector", "literals", "SecondPass"]

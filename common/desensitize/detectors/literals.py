@@ -34,8 +34,10 @@ def _table() -> dict[int, int | None]:
         base = unicodedata.normalize("NFD", chr(code))[0].lower()
         if len(base) == 1:
             table[code] = ord(base)
-    return table | {ord(c): ord(s) for c, s in zip("ØøŁłĐđıþÞ", "oollddipp", strict=True)} | dict.fromkeys(
-        map(ord, SEPARATORS)
+    return (
+        table
+        | {ord(c): ord(s) for c, s in zip("ØøŁłĐđıþÞ", "oollddipp", strict=True)}
+        | dict.fromkeys(map(ord, SEPARATORS))
     )
 
 
@@ -61,7 +63,8 @@ class Squeezed:
         places = self._places
         first, last = places[start], places[end - 1]
         if last - first >= end - start and any(
-            after - before > _MAX_GAP + 1 for before, after in zip(places[start:end], places[start + 1 : end], strict=False)
+            after - before > _MAX_GAP + 1
+            for before, after in zip(places[start:end], places[start + 1 : end], strict=False)
         ):
             return None
         return first, last + 1

@@ -42,7 +42,9 @@ def _capitals() -> str:
 
 _UP = f"[{_capitals()}]"
 _LETTERS = r"[^\W\d_]"
-_WORD = rf"{_UP}(?:{_LETTERS}|['’`](?={_LETTERS})){{0,30}}(?:-{_LETTERS}(?:{_LETTERS}|['’](?={_LETTERS})){{0,30}}){{0,3}}"
+_WORD = (
+    rf"{_UP}(?:{_LETTERS}|['’`](?={_LETTERS})){{0,30}}(?:-{_LETTERS}(?:{_LETTERS}|['’](?={_LETTERS})){{0,30}}){{0,3}}"
+)
 _JOINTS = "|".join(sorted((re.escape(p) for p in PARTICLES if p.isalpha()), key=len, reverse=True))
 _SEQUENCE = re.compile(
     rf"(?<![\w@/]){_WORD}\.?(?:[ \u00a0]{{1,2}}(?:(?:{_JOINTS})[ ]){{0,3}}{_WORD}\.?){{0,7}}(?![\w@])", re.UNICODE
@@ -390,7 +392,9 @@ class EnglishNameDetector:
             return True
         if all(word.text.isupper() and len(word.text) < 5 for word in names):
             return True
-        return all(not self._lexicon.is_name(w.key) and w.key in self._lexicon.words | self._lexicon.places for w in names)
+        return all(
+            not self._lexicon.is_name(w.key) and w.key in self._lexicon.words | self._lexicon.places for w in names
+        )
 
 
 _Entity = tuple[int, int, str]
