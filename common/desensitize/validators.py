@@ -210,8 +210,13 @@ def is_vin(value: bytes) -> bool:
 
 
 def is_org_id(value: bytes) -> bool:
-    """GB 32100: 18 upper-case characters, weights 3^i modulo 31."""
-    if len(value) != 18 or any(c not in _ORG_VALUE for c in value):
+    """GB 32100: 18 upper-case characters, region in digits, weights 3^i modulo 31.
+
+    Digits alone must begin with a common registrar and kind: one random number in 31 has the check.
+    """
+    if len(value) != 18 or any(c not in _ORG_VALUE for c in value) or not value[2:8].isdigit():
+        return False
+    if value.isdigit() and not value.startswith((b"51", b"52", b"91", b"92", b"93")):
         return False
     total = sum(_ORG_VALUE[c] * w for c, w in zip(value[:17], _ORG_WEIGHTS, strict=True))
     return _ORG_ALPHABET[(31 - total % 31) % 31] == value[17]

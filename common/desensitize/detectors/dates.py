@@ -30,6 +30,7 @@ _AGE_NUMBER = re.compile(
 ).search
 _NO_AGE = re.compile(" ?(?:天|日|个月|月|周|小时|分|days?|weeks?|months?|hours?|min|%|mg|kg|cm|~|-|–|至)".encode()).match
 _BOUND = tuple(mark.encode() for mark in ("≥", "≤", ">", "<", "＞", "＜", "超过", "大于", "小于", "以上", "-", "~", "～", "至", "–"))
+_OR_MORE = tuple(mark.encode() for mark in ("以上", "以下", "及以上", "以内", "及以下", " or older", " and older", "+"))
 _UNCERTAIN = frozenset(("dmy_short", "ym", "name_day"))
 
 
@@ -149,6 +150,8 @@ def read_age(data: bytes, start: int, end: int) -> Hit | None:
     if first and data[first] in ALNUM and data[first - 1] in ALNUM | {46}:
         return None
     if end < len(data) and data[end - 1] in DIGITS and (data[end] in DIGITS or _NO_AGE(data, end)):
+        return None
+    if data.startswith(_OR_MORE, end):
         return None
     if data[max(0, first - 7) : first].rstrip(b" ").endswith(_BOUND):
         return None

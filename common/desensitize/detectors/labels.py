@@ -110,7 +110,7 @@ LABELS: dict[str, tuple[str, str]] = {
     "TXN": (
         "交易流水号|交易流水|业务流水号|流水号|流水|交易号|交易单号|交易编号|交易参考号|订单号|订单编号|订单|商户单号|"
         "商户订单号|支付单号|凭证号|凭证编号|回单号|回单编号|参考号|运单号|快递单号|发票号|发票代码|合同编号|合同号|"
-        "业务编号|业务单号|申请编号|受理编号|受理号|工单号|工单编号|案件编号|案号|单号|缴费单号|結算号|结算单号|转账编号|"
+        "业务编号|业务单号|申请编号|受理编号|受理号|工单号|工单编号|案件编号|案件号|缴费单号|退款单号|退货单号|物流单号|結算号|结算单号|转账编号|"
         "授权码|授权号|票据号|支票号|保函编号",
         "transaction|txn|trans|reference|ref|order|confirmation|tracking|invoice|receipt|trace|booking|voucher|ticket|"
         "payment id|utr|rrn|authorization code|approval code|auth code|check no|check number|cheque|claim|contract",
@@ -214,8 +214,8 @@ def latin_pattern(kinds: tuple[str, ...]) -> str:
 
 
 SEPARATOR = (
-    "(?:[ \t:=#.\"'*|>\\[(_-]|：|＝|【|】|（|）|“|”|‘|’|「|「|是|为|為|\\]|\\)|号码|号|號|码|编号|证号|卡号|如下|→|—|"
-    "(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|"
+    "(?:(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)|[ \t:=#.\"'*|>\\[(_-]|：|＝|【|】|（|）|“|”|‘|’|「|「|是|为|為|\\]|\\)|号码|号|號|码|编号|证号|卡号|如下|→|—|"
+    "[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|"
     "[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
 )
 """What may stand between a label and its value, up to ``MAX_SEPARATORS`` times; bracketed remarks without digits, too."""

@@ -29,7 +29,7 @@ Reading = tuple[T, int, str]
 _SEPARATOR = "(?:[ ().-]|\u2013|\u2011|（|）){1,2}".encode()
 _GROUPS = re.compile(rb"[0-9]+(?:" + _SEPARATOR.replace(b"(?:", b"(?:", 1) + rb"[0-9]+){0,6}").match
 _GROUP = re.compile(rb"[0-9]+").finditer
-_EXTENSION = re.compile("(?: ?(?:转|轉|分机号?|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
+_EXTENSION = re.compile("(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
 MONEY_LEFT = tuple(mark.encode() for mark in ("¥", "￥", "$", "€", "£"))
 UNITS = tuple(unit.encode() for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10"))
 
@@ -45,7 +45,7 @@ _MOBILE: set[Lengths] = {
     (11,), (3, 4, 4), (3, 8), (4, 4, 3), (7, 4), (5, 6), (3, 3, 5), (5, 3, 3), (4, 7), (3, 4, 2, 2), (3, 2, 2, 2, 2),
     (3, 5, 3), (3, 2, 2, 4), (4, 3, 4), (5, 2, 2, 2), (6, 5),
 }  # fmt: skip
-_MOBILE |= {(2, *s) for s in _MOBILE} | {(4, *s) for s in _MOBILE} | {(12,), (13,), (15,), (1, 11), (5, 4, 4), (7, 8)}
+_MOBILE |= {(2, *s) for s in _MOBILE} | {(4, *s) for s in _MOBILE} | {(12,), (13,), (15,), (5, 4, 4), (7, 8)}
 _LANDLINE: set[Lengths] = {(3, 8), (3, 4, 4), (4, 7), (4, 8), (4, 4, 4), (4, 3, 4), (11,), (12,), (4, 4, 3), (3, 2, 6)}
 _INTERNATIONAL_LANDLINE: set[Lengths] = {
     (2, 2, 8), (2, 2, 4, 4), (2, 3, 8), (2, 3, 7), (2, 3, 4, 4), (2, 3, 3, 4), (12,), (4, 8), (2, 10), (2, 3, 8), (5, 8),
@@ -59,6 +59,7 @@ SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_
 _SHAPES_X = frozenset((*shape[:-1], shape[-1] - 1) for shape in _ID)
 _PREFIXES = frozenset(s[:i] for s in SHAPES | _SHAPES_X for i in range(1, len(s) + 1))
 _MAX_E164 = 15
+_OPEN, _CLOSE = "（".encode(), "）".encode()
 
 
 def _resident_id(value: bytes, kind: Kind) -> Reading | None:
@@ -249,9 +250,10 @@ def _with_opening(data: bytes, start: int, end: int, type_: T) -> int:
         return start
     if start and data[start - 1] == 43:
         start -= 1
-    if start and data[start - 1] == 40 and b")" in data[start:end]:
+    inside = data[start:end]
+    if start and data[start - 1] == 40 and inside.count(b")") > inside.count(b"("):
         start -= 1
-    elif data[max(0, start - 3) : start] == "（".encode() and "）".encode() in data[start:end]:
+    elif data[max(0, start - 3) : start] == _OPEN and inside.count(_CLOSE) > inside.count(_OPEN):
         start -= 3
     return start
 

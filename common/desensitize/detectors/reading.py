@@ -17,7 +17,7 @@ from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, touches_alnum
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of, stands_alone
 from fedward.common.desensitize.detectors.numbers import MONEY_LEFT, UNITS, read_at
-from fedward.common.desensitize.detectors.rules import LABELLED_AT, SEPARATORS_AT, SHAPE
+from fedward.common.desensitize.detectors.rules import LABELLED_AT, NUMBER_AT, SEPARATORS_AT, SHAPE
 from fedward.common.desensitize.detectors.values import CODE_TYPES, read_labelled, read_list
 from fedward.common.desensitize.spans import EntityType as T
 
@@ -72,7 +72,7 @@ class Reader:
         if rule in _READERS:
             return _READERS[rule](self, data, start, end, floor)
         hit = read_date(rule, data, start, end, lambda: self.kind_before(data, start))
-        return ([hit], end) if hit is not None else (_NOTHING, _after_group(data, start))
+        return ([hit], end) if hit is not None else self._else_number(data, start)
 
     def _take_labelled(self, data: bytes, start: int, end: int) -> Taken | None:
         """A value behind its label; None if the hit is of another rule."""
@@ -82,12 +82,8 @@ class Reader:
             match = LABELLED_AT(data, start)
             if match is None:
                 return None
-            label = match.group(match.lastindex or 0)
-            separators = SEPARATORS_AT(data, start + len(label))
-            offset = (separators.end() if separators else start + len(label)) - start
-            if offset > end - 1 - start:
-                offset = end - 1 - start
-            known = (kind_of(label), offset)
+            label = next(group for group in match.groups() if group is not None)
+            known = (kind_of(label), match.start(match.lastindex or 0) - start)
             if len(self._remembered) < _MAX_REMEMBERED and b"(" not in key and "（".encode() not in key:
                 self._remembered[key] = known
         kind, offset = known
@@ -104,6 +100,12 @@ class Reader:
     def _number(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         hit, resume = read_at(data, start, _lazily(lambda: self.kind_before(data, start)))
         return ([hit] if hit is not None else _NOTHING), resume
+
+    def _else_number(self, data: bytes, start: int) -> Taken:
+        """What looked like a date, but is none, may still begin a number: 86-10-62345678."""
+        if data[start] in DIGITS and NUMBER_AT(data, start):
+            return self._number(data, start, start, start)
+        return _NOTHING, _after_group(data, start)
 
     def _token(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         """A run of capitals and digits: a number, an IBAN, a VIN or an organisation's code."""

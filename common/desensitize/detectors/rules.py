@@ -35,14 +35,14 @@ TEXT_KINDS = ("TAIL", "CODE", "WORD", "HANDLE")
 
 _SEPARATORS = f"{SEPARATOR}{{0,{MAX_SEPARATORS}}}"
 SPOKEN = "(?:零|〇|○|一|二|三|四|五|六|七|八|九|幺|两|壹|贰|叁|肆|伍|陆|柒|捌|玖)"
-_CODE_HEAD = f"(?:(?:\\+|\\(\\+?)?[A-Za-z]{{0,8}}[-/]?[0-9]|{SPOKEN}{{4}})"
+_CODE_HEAD = f"(?:(?:\\+|\\(\\+?)?(?:[A-Z]{{1,4}} |[A-Za-z]{{0,8}}[-/]?)[0-9]|{SPOKEN}{{4}})"
 _TEXT_HEAD = "[!-~]"
 LABELLED = (
-    ("zh_code", f"«{zh_pattern(CODE_KINDS)}»{_SEPARATORS}{_CODE_HEAD}"),
-    ("zh_text", f"«{zh_pattern(TEXT_KINDS)}»{_SEPARATORS}(?:{_TEXT_HEAD}|{SPOKEN}{{4}})"),
-    ("latin_code", f"«{latin_pattern(CODE_KINDS)}»(?:{_SEPARATORS}{_CODE_HEAD})"),
-    ("latin_text", f"«{latin_pattern(TEXT_KINDS)}»(?:[ \"']{{0,3}}(?:[:=]|：){_SEPARATORS}{_TEXT_HEAD}|"
-                   f"{_SEPARATORS}[A-Za-z_]{{0,10}}[0-9])"),
+    ("zh_code", f"«{zh_pattern(CODE_KINDS)}»{_SEPARATORS}«{_CODE_HEAD}»"),
+    ("zh_text", f"«{zh_pattern(TEXT_KINDS)}»{_SEPARATORS}«{_TEXT_HEAD}|{SPOKEN}{{4}}»"),
+    ("latin_code", f"«{latin_pattern(CODE_KINDS)}»{_SEPARATORS}«{_CODE_HEAD}»"),
+    ("latin_text", f"«{latin_pattern(TEXT_KINDS)}»(?:[ \"']{{0,3}}(?:[:=]|：){_SEPARATORS}«{_TEXT_HEAD}»|"
+                   f"{_SEPARATORS}«[A-Za-z_]{{0,10}}[0-9]»)"),
 )
 
 _DIGIT_ZH = "(?:〇|零|○|一|二|三|四|五|六|七|八|九)"
@@ -108,7 +108,7 @@ MASKED = (
 PROVINCES = "京|津|沪|渝|冀|豫|云|辽|黑|湘|皖|鲁|新|苏|浙|赣|鄂|桂|甘|晋|蒙|陕|吉|闽|贵|粤|青|藏|川|宁|琼"
 _DOT = "(?:·|•|・|‧|●|[ .-])?"
 PLATE = (
-    f"(?:{PROVINCES}){_DOT}[A-Za-z]{_DOT}(?:[A-Za-z0-9*]{{5,6}}|[A-Za-z0-9*]{{4,5}}(?:学|警|港|澳|挂|领|试|超|使))|"
+    f"(?:{PROVINCES}){_DOT}[A-Za-z]{_DOT}(?:[A-Za-z0-9*]{{4,5}}(?:学|警|港|澳|挂|领|试|超|使)|[A-Za-z0-9*]{{5,6}})|"
     f"WJ ?(?:{PROVINCES}){_DOT}[0-9]{{4,5}}[A-Z]?|(?:军|空|海){_DOT}[A-Z]{_DOT}[0-9]{{5}}|使 ?[0-9]{{3}}{_DOT}[0-9]{{3}}"
 )
 IBAN = "[A-Z]{2}[0-9]{2}(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?"
@@ -149,7 +149,7 @@ def _bytes(pattern: str) -> bytes:
 
 def scan_pattern(*, bare_passports: bool) -> bytes:
     """The whole alternation; ``bare_passports``: also passport numbers without a label, level 1."""
-    rules = [rule.replace("«", "").replace("»", "") for _, rule in LABELLED] + [rule for _, rule in _SHAPES]
+    rules = [rule.replace("«", "(?:").replace("»", ")") for _, rule in LABELLED] + [rule for _, rule in _SHAPES]
     return _bytes("|".join(rules + [PASSPORT] * bare_passports))
 
 
@@ -158,7 +158,8 @@ SHAPE = re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in (*_SH
 LABELLED_AT = re.compile(
     _bytes("|".join(rule.replace("«", "(").replace("»", ")") for _, rule in LABELLED))
 ).match
-"""A labelled hit; its only group that took part is the label."""
+"""A labelled hit; of the groups that took part the first is the label, the last the head of the value."""
+NUMBER_AT = re.compile(_bytes(NUMBER)).match
 SEPARATORS_AT = re.compile(_bytes(_SEPARATORS)).match
 
 

@@ -16,9 +16,9 @@ from fedward.common.desensitize.detectors.numbers import read_at, read_phone
 from fedward.common.desensitize.detectors.rules import SPOKEN
 from fedward.common.desensitize.spans import EntityType as T
 
-_CODE = re.compile(rb"[A-Za-z]{0,8}[-/]?[0-9][0-9A-Za-z]{0,31}(?:[-_][0-9A-Za-z]{1,16}){0,5}(?:\([0-9A-Z]{1,2}\))?").match
+_CODE = re.compile(rb"(?:[A-Z]{1,4} |[A-Za-z]{0,8}[-/]?)[0-9][0-9A-Za-z]{0,31}(?:[-_][0-9A-Za-z]{1,16}){0,5}(?:\([0-9A-Z]{1,2}\))?").match
 _ACCOUNT = re.compile(rb"[A-Za-z]{0,4}[0-9]{1,32}(?:[ -][0-9]{2,8}){0,7}").match
-_NATIONAL = re.compile(rb"[A-Za-z]{0,6}[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?").match
+_NATIONAL = re.compile(rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?").match
 _PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}").match
 _VIN = re.compile(rb"[A-Za-z0-9]{17}").match
 _ORG = re.compile(rb"[0-9A-Za-z]{18}|[0-9]{15}|[0-9A-Z]{8}-?[0-9X]|[0-9]{2}-[0-9]{7}").match
@@ -242,9 +242,11 @@ def read_labelled(kind: str, data: bytes, start: int, label: bytes) -> Hit | Non
     """The value of ``kind`` at ``start``; ``label`` is the label with what stands between it and the value."""
     if data[start] >= 0x80:
         return _spoken(kind, data, start)
-    return _READERS[kind](kind, data, start, label)
+    hit = _READERS[kind](kind, data, start, label)
+    return None if hit is None or data.startswith(_STARS, hit[1]) else hit
 
 
+_STARS = tuple(star.encode() for star in "*＊•●※")
 _NEXT = re.compile("(?: ?(?:、|/|和|及|与|或|；|;|,|，) ?| and | or )".encode()).match
 _MAX_LIST = 16
 _LISTED = frozenset(("MRN", "HEALTH_PLAN", "TXN", "LICENCE", "PASSPORT", "DEVICE", "ACCOUNT", "PHONE"))
