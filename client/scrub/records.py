@@ -20,6 +20,7 @@ from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import Desensitizer, Result
 from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy
 from fedward.common.desensitize.spans import EntityType
+from fedward.common.desensitize.surrogates import Surrogates
 from fedward.common.desensitize.tally import Tally, audit_handle
 
 _MIN_NUMBER = 10**6
@@ -63,7 +64,7 @@ class RecordScrubber:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._keys: ScrubKeys = setup.keys
-        self._desensitizer = Desensitizer(setup.policy, self._keys)
+        self._desensitizer = Desensitizer(setup.policy, self._keys, descriptor=setup.key_descriptor)
         self._columns = ColumnActions(setup)
         self._key_names: dict[str, bool] = {}
         self._prose = frozenset(setup.fields.text or paths.TEXT_FIELDS)
@@ -229,7 +230,7 @@ class ColumnActions:
         self._setup = setup
         self._keys = setup.keys
         self._rules: dict[str, ColumnPolicy | None] = {}
-        self._surrogates: dict[tuple[EntityType, Action], Any] = {}
+        self._surrogates: dict[tuple[EntityType, Action], Surrogates] = {}
 
     def rule(self, path: str) -> ColumnPolicy | None:
         """The rule of a column; None: it is read as free text."""
@@ -267,13 +268,11 @@ class ColumnActions:
         except ValueError:
             raise RefusalError("number_is_identifier", place, leaf.path) from None
 
-    def _of(self, type_: EntityType, action: Action) -> Any:  # noqa: ANN401 - surrogates of one action
-        from fedward.common.desensitize.surrogates import Surrogates
-
+    def _of(self, type_: EntityType, action: Action) -> Surrogates:
         if (type_, action) not in self._surrogates:
             policy = self._setup.policy
             changed = policy.model_copy(update={"actions": {**policy.actions, type_: action}})
-            self._surrogates[type_, action] = Surrogates(changed, self._keys)
+            self._surrogates[type_, action] = Surrogates(changed, self._keys, descriptor=self._setup.key_descriptor)
         return self._surrogates[type_, action]
 
     def _token(self, value: object) -> object:

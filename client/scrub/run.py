@@ -215,6 +215,7 @@ def _setup(job: Job, found: Input) -> Setup:
         secret_hex=job.keys.secret.hex(),
         site_id=job.keys.site_id,
         key_id=job.keys.key_id,
+        descriptor=None if job.descriptor is None else job.descriptor.to_json(),
         fields=found.fields,
         members=found.members,
         skip_bad=job.skip_bad,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.settings import Settings
@@ -50,6 +51,8 @@ class Setup(Settings):
     secret_hex: str = Field(repr=False)
     site_id: str
     key_id: str
+    descriptor: str | None = None
+    """Of the key, as JSON; None: a key of one run, which encrypts nothing."""
     fields: Fields
     members: tuple[Member, ...]
     skip_bad: bool = False
@@ -60,6 +63,11 @@ class Setup(Settings):
     def keys(self) -> ScrubKeys:
         """The site's."""
         return ScrubKeys(secret=bytes.fromhex(self.secret_hex), site_id=self.site_id, key_id=self.key_id)
+
+    @property
+    def key_descriptor(self) -> KeyDescriptor | None:
+        """Of the key."""
+        return None if self.descriptor is None else KeyDescriptor.from_json(self.descriptor)
 
     def describe(self) -> dict[str, Any]:
         """What decides the output, without the key."""

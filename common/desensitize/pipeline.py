@@ -9,18 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from fedward.common.desensitize import leakcheck
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.detectors.build import DetectorSet, build_detectors
 from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.layers import apply_layers
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Span, merge
+from fedward.common.desensitize.surrogates import DocumentSurrogates, Surrogates
 from fedward.common.desensitize.terms import all_terms, in_term
 
 _QUASI = frozenset(
@@ -52,6 +54,7 @@ class Result:
         kept: hits whose action is ``keep``; counted, and not replaced.
         issued: one for each of ``spans``, in the order of ``text``.
         words_changed: by the optional layers.
+        redraws: draws that hit another original and were repeated.
         leaks: codes of a closed list.
         coincidences: surrogates that happen to equal another value of the text.
         seen_by_tagger: whether a names model read the record.
@@ -64,6 +67,7 @@ class Result:
     issued: tuple[Issued, ...] = ()
     leaks: tuple[str, ...] = ()
     words_changed: int = 0
+    redraws: int = 0
     coincidences: int = 0
     seen_by_tagger: bool = True
 
@@ -78,44 +82,14 @@ class Result:
         return tuple((item.span.start, item.span.end, item.start, item.end) for item in self.issued)
 
 
-class Replaces(Protocol):
-    """What the pipeline needs of ``surrogates``."""
-
-    def for_document(self, context: Context) -> ReplacesInDocument:
-        """The surrogates of one record."""
-
-
-class ReplacesInDocument(Protocol):
-    """Surrogates of one record, consistent within their scope."""
-
-    def replace(self, type_: EntityType, original: str) -> Replaced:
-        """What stands in the place of ``original``."""
-
-
-class Replaced(Protocol):
-    """One replacement."""
-
-    @property
-    def text(self) -> str:
-        """Stands in the output."""
-
-    @property
-    def action(self) -> Action:
-        """What was done."""
-
-    @property
-    def issue(self) -> str | None:
-        """What went not as usual."""
-
-
 class Desensitizer:
     """Desensitises records under one policy and one key.
 
     Args:
         policy: of the site.
         keys: of the site, or of one run.
+        descriptor: of the key, where the policy encrypts.
         detectors: for tests; None: those that the policy asks for.
-        surrogates: for tests; None: keyed ones.
 
     Raises:
         ConfigError: an extra that the profile needs is not installed.
@@ -126,15 +100,13 @@ class Desensitizer:
         policy: DesensitizePolicy,
         keys: ScrubKeys,
         *,
+        descriptor: KeyDescriptor | None = None,
         detectors: DetectorSet | None = None,
-        surrogates: Replaces | None = None,
     ) -> None:
-        from fedward.common.desensitize.surrogates import Surrogates
-
         self.policy = policy
         self._keys = keys
         self._detectors = detectors or build_detectors(policy)
-        self._surrogates: Replaces = surrogates or Surrogates(policy, keys)
+        self._surrogates = Surrogates(policy, keys, descriptor=descriptor)
         self._least = {type_: policy.level_of(type_) for type_ in EntityType}
         self._kept = frozenset(type_ for type_ in EntityType if policy.action_of(type_) is Action.KEEP)
         self._checked_levels = {type_: level for type_, level in self._least.items() if type_ not in self._kept}
@@ -170,11 +142,14 @@ class Desensitizer:
             for span in reading.accepted:
                 value = reading.document.source[span.start : span.end]
                 originals[group].setdefault(span.type, set()).add(value)
-        surrogates: dict[str, ReplacesInDocument] = {}
+        surrogates: dict[str, DocumentSurrogates] = {}
         written: list[Result] = []
-        for (_, context), reading in zip(batch, read, strict=True):
+        for (_, context), group, reading in zip(batch, groups, read, strict=True):
             if context.document_id not in surrogates:
-                surrogates[context.document_id] = self._surrogates.for_document(context)
+                replacer = surrogates[context.document_id] = self._surrogates.for_document(context)
+                replacer.announce(
+                    (type_, value) for type_, values in originals[group].items() for value in sorted(values)
+                )
             result = self._written(reading, surrogates[context.document_id])
             written.append(self._layered(result, context) if layered is None or layered[len(written)] else result)
         again = self._detectors.structured.detect_many([Document.of(result.text or "") for result in written])
@@ -220,10 +195,11 @@ class Desensitizer:
         again = repeats(reading.document, literals, in_term)
         return replace(reading, accepted=merge([*reading.accepted, *again]))
 
-    def _written(self, reading: _Reading, surrogates: ReplacesInDocument) -> Result:
+    def _written(self, reading: _Reading, surrogates: DocumentSurrogates) -> Result:
         source = reading.document.source
         parts: list[str] = []
         issued: list[Issued] = []
+        redraws = surrogates.num_redraws
         place = length = 0
         for span in reading.accepted:
             replaced = surrogates.replace(span.type, source[span.start : span.end])
@@ -239,6 +215,8 @@ class Desensitizer:
             spans=tuple(reading.accepted),
             kept=reading.kept,
             issued=tuple(issued),
+            redraws=surrogates.num_redraws - redraws,
+            seen_by_tagger=self.policy.profile != "structured",
         )
 
     def _layered(self, result: Result, context: Context) -> Result:
@@ -274,7 +252,9 @@ class Desensitizer:
             hits=hits,
         )
         if not leaks:
-            return result
+            others = {type_: values for type_, values in originals.items() if type_ is not EntityType.PERSON}
+            found = leakcheck.num_coincidences(result.text or "", result.issued, others)
+            return result if not found else replace(result, coincidences=found)
         # The text goes: who forgets to look at ``leaks`` then has nothing to write.
         return replace(result, text=None, leaks=tuple(f"{leak.kind} {leak.type.value}" for leak in leaks))
 
@@ -303,4 +283,4 @@ def _group(context: Context, by_patient: bool) -> str:
     return f"document {context.document_id}"
 
 
-__all__ = ["Desensitizer", "Issued", "Replaced", "Replaces", "ReplacesInDocument", "Result"]
+__all__ = ["Desensitizer", "Issued", "Result"]

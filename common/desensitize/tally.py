@@ -59,6 +59,7 @@ class Tally:
         self.unseen += 0 if result.seen_by_tagger else len(result.source)
         self.leaks.update(result.leaks)
         self.issues["coincidence"] += result.coincidences
+        self.issues["redrawn"] += result.redraws
         for item in result.issued:
             span = item.span
             self.changed += span.end - span.start
