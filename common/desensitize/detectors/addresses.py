@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fedward.common.desensitize.detectors.addresses_en import street_addresses
+from fedward.common.desensitize.detectors.addresses_zh import chinese_addresses
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.spans import Span
 
@@ -16,10 +17,10 @@ Language = Literal["zh", "en"]
 
 
 class AddressDetector:
-    """ADDRESS, POSTCODE and LOC of one language."""
+    """ADDRESS, POSTCODE and LOC in the way of one language."""
 
     def __init__(self, language: Language) -> None:
-        self._find = street_addresses
+        self._find = chinese_addresses if language == "zh" else street_addresses
 
     def detect(self, document: Document) -> list[Span]:
         """Addresses with everything that belongs to them; overlaps are united later."""

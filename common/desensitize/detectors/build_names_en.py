@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fedward.common.desensitize.detectors.lexicon_en import name_key
 
-PATH = Path(__file__).with_name("names_en.json")
+PATH = Path(__file__).with_name("data") / "names_en.json"
 _LATIN_NAME = re.compile(r"[a-z][a-z'-]{1,19}")
 _WORD = re.compile(r"[a-z]{3,20}")
 _IGNORED = ("prefix", "suffix", "format")

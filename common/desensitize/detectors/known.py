@@ -14,7 +14,7 @@ from functools import cache
 from typing import Final
 
 from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.detectors.lexicon import vetoed
+from fedward.common.desensitize.detectors.lexicon import MAX_TERM, terms, vetoed
 from fedward.common.desensitize.detectors.lexicon_en import EPONYMS, TERM_HEADS
 from fedward.common.desensitize.detectors.literals import Literals, Squeezed
 from fedward.common.desensitize.detectors.spellings import Condition, Spelling, spellings
@@ -22,6 +22,7 @@ from fedward.common.desensitize.spans import EntityType, Level, Span
 from fedward.common.desensitize.tables import read_table, to_simplified
 
 _CUE_CHARS: Final = 16
+_CLAUSE_STARTS: Final = "\n。；，！？;!? \t：:"
 _MASK = re.compile(r"(?:某某?|[*＊×]{1,3})")
 _COUNTRY = re.compile(r"(?:\(?(?:\+|00)?(?:86|1)\)?[ -]?|\+)$")
 _ZH_ROLES: Final = (
@@ -154,7 +155,8 @@ def _accepted(text: str, start: int, end: int, spelling: Spelling) -> tuple[int,
         return _before_title(text, start, end)
     if spelling.type is EntityType.PHONE:
         country = _COUNTRY.search(text, max(0, start - 7), start)
-        start = country.start() if country and not text[country.start() - 1 : country.start()].isalnum() else start
+        if country and not (country.start() and _is_digit(text[country.start() - 1])):
+            start = country.start()
     return start, end
 
 
@@ -189,11 +191,24 @@ def _is_term(text: str, start: int, end: int, spelling: Spelling) -> bool:
     if spelling.type is not EntityType.PERSON:
         return False
     if spelling.cjk:
-        first = max(0, start - 8)
-        return vetoed(text[first : end + 8].translate(to_simplified()), start - first, end - first)
+        first = max(0, start - MAX_TERM)
+        return _is_chinese_term(text[first : end + MAX_TERM].translate(to_simplified()), start - first, end - first)
     after = re.match(r"(?:['’]s?)?[ -]([A-Za-z]+)", text[end : end + 24])
     eponym = spelling.literal in EPONYMS or spelling.condition is Condition.PROPER
     return eponym and after is not None and after[1].lower() in TERM_HEADS
+
+
+def _is_chinese_term(text: str, start: int, end: int) -> bool:
+    """A name that is itself a term (张力) counts where a clause begins with it, unless a longer term does."""
+    if text[start:end] not in terms():
+        return vetoed(text, start, end)
+    longer = any(
+        text[first:last] in terms()
+        for first in range(max(0, end - MAX_TERM), start + 1)
+        for last in range(end, min(len(text), first + MAX_TERM) + 1)
+        if last - first > end - start
+    )
+    return longer or not (start == 0 or text[start - 1] in _CLAUSE_STARTS)
 
 
 def _before_title(text: str, start: int, end: int) -> tuple[int, int] | None:
@@ -203,9 +218,7 @@ def _before_title(text: str, start: int, end: int) -> tuple[int, int] | None:
         return start, mask.end()
     if _titles().match(_simplified(text, end)):
         return start, end
-    if text[start - 1 : start] in ("老", "小", "阿") and start and not _is_cjk(text[end : end + 1]):
-        return start, end
-    return None
+    return (start, end) if start and text[start - 1] in "老小阿" else None
 
 
 def _simplified(text: str, start: int) -> str:

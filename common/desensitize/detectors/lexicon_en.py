@@ -12,7 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
+from importlib import resources
 
 _LETTERS = {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "’": "'"}
 _TABLE = str.maketrans(_LETTERS)
@@ -189,7 +189,8 @@ class EnglishLexicon:
 @cache
 def english_lexicon() -> EnglishLexicon:
     """The shipped lists, read once a process."""
-    body = json.loads(Path(__file__).with_name("names_en.json").read_text("ascii"))
+    file = resources.files("fedward.common.desensitize.detectors.data").joinpath("names_en.json")
+    body = json.loads(file.read_text("ascii"))
     lists = {name: _set(body[name]) for name in ("first", "last", "words", "places", "streets")}
     stop = _NAMES_AND_WORDS | _FUNCTION_WORDS | _MEDICAL_WORDS | MONTHS_AND_DAYS | TERM_HEADS
     return EnglishLexicon(
