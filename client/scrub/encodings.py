@@ -17,6 +17,9 @@ MIN_CJK_SHARE = 0.99
 _BLOCK_BYTES = 1 << 20
 _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CJK = re.compile("[\u2018-\u201d\u2014\u2026\u00b7\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]+")
+_ALONE = re.compile("[A-Za-z][^\x00-\x7f][A-Za-z]")
+"""A Chinese character amid a Latin word: what an accented letter of another encoding looks like here."""
+_RUN = re.compile(r"[^\x00-\x7f]+")
 _ASCII = re.compile(r"[\x00-\x7f]+")
 
 
@@ -57,12 +60,15 @@ def _decodes(path: Path, encoding: str) -> bool:
 
 def _is_gb18030(path: Path) -> bool:
     decoder = codecs.getincrementaldecoder("gb18030")("strict")
-    foreign = chinese = 0
+    foreign = chinese = alone = num_runs = 0
     try:
         with path.open("rb") as file:
             while True:
                 block = file.read(_BLOCK_BYTES)
-                text = _ASCII.sub("", decoder.decode(block, final=not block))
+                whole = decoder.decode(block, final=not block)
+                alone += len(_ALONE.findall(whole))
+                num_runs += len(_RUN.findall(whole))
+                text = _ASCII.sub("", whole)
                 rest = len(_CJK.sub("", text))
                 foreign += rest
                 chinese += len(text) - rest
@@ -70,7 +76,8 @@ def _is_gb18030(path: Path) -> bool:
                     break
     except UnicodeDecodeError:
         return False
-    return chinese > 0 and chinese >= MIN_CJK_SHARE * (chinese + foreign)
+    is_chinese = chinese > 0 and chinese >= MIN_CJK_SHARE * (chinese + foreign)
+    return is_chinese and 2 * alone <= num_runs
 
 
 __all__ = ["encoding_of", "MIN_CJK_SHARE"]

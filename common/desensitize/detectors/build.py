@@ -68,8 +68,9 @@ def _chinese(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     if policy.profile == "structured":
         return (AddressDetector("zh"),)
     from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector
+    from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 
-    return (AddressDetector("zh"), ChineseNameDetector(policy.profile))
+    return (AddressDetector("zh"), OrganisationDetector("zh"), ChineseNameDetector(policy.profile))
 
 
 def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
@@ -78,8 +79,9 @@ def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     if policy.profile == "structured":
         return (AddressDetector("en"),)
     from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
+    from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 
-    return (AddressDetector("en"), EnglishNameDetector(policy.profile))
+    return (AddressDetector("en"), OrganisationDetector("en"), EnglishNameDetector(policy.profile))
 
 
 __all__ = ["build_detectors", "DetectorSet"]
