@@ -12,11 +12,11 @@ import re
 from collections.abc import Callable
 
 from fedward.common.desensitize import validators as check
-from fedward.common.desensitize.detectors.anchors import image_file_start
+from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, touches_alnum
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of, stands_alone
-from fedward.common.desensitize.detectors.numbers import MONEY_LEFT, UNITS, read_at
+from fedward.common.desensitize.detectors.numbers import EXTENSION, MONEY_LEFT, UNITS, continues, read_at
 from fedward.common.desensitize.detectors.rules import LABELLED_AT, NUMBER_AT, SEPARATORS_AT, SHAPE
 from fedward.common.desensitize.detectors.values import CODE_TYPES, read_labelled, read_list
 from fedward.common.desensitize.spans import EntityType as T
@@ -43,8 +43,10 @@ class Reader:
         nearest = self._labels.nearest(data, start)
         return None if nearest is None else nearest[0]
 
-    def mobile(self, data: bytes, start: int, end: int) -> Hit:
-        """A bare mobile number: level 2, lowered beside a label of another kind, retyped right behind one."""
+    def phone(self, data: bytes, start: int, end: int) -> Hit:
+        """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped right behind one."""
+        if (extension := EXTENSION(data, end)) and not continues(data, extension.end()):
+            end = extension.end()
         if data.startswith(UNITS, end) or data[start - 3 : start].endswith(MONEY_LEFT):
             return start, end, T.PHONE, 1, "mobile_prefix"
         if not data[start - 9 : start].endswith(_PHONE_TAILS):
@@ -227,6 +229,10 @@ class Reader:
             return _NOTHING, end
         return [(first, end, T.IMAGE, 2, "image_file")], end
 
+    def _spelt(self, data: bytes, start: int, end: int, floor: int) -> Taken:
+        hit = spelt_address(data, start, floor)
+        return ([hit], hit[1]) if hit is not None else (_NOTHING, end)
+
     def _passport(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         if touches_alnum(data, start, end):
             return _NOTHING, _after_alnum(data, start)
@@ -247,6 +253,7 @@ _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
     "age": Reader._age,
     "code_before": Reader._code,
     "image_file": Reader._image,
+    "spelt": Reader._spelt,
     "passport": Reader._passport,
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from typing import Any, Literal
 
 from fedward.common.desensitize.detectors.labels import (
@@ -139,6 +140,7 @@ _SHAPES = (
     ("token", TOKEN),
     ("number", NUMBER),
     ("image_file", IMAGE_FILE),
+    ("spelt", "(?:\\(|\\[)(?:at|AT|@)(?:\\)|\\])"),
 )
 
 
@@ -170,6 +172,31 @@ def has_re2() -> bool:
     except ImportError:
         return False
     return True
+
+
+def finder(pattern: bytes, engine: Engine | None) -> Callable[[bytes, int], tuple[int, int] | None]:
+    """The span of the first hit from an offset on.
+
+    With google-re2 its extension type is asked directly: the match objects of the wrapper cost as much again.
+    """
+    compiled: Any = compiler(engine)(pattern)
+    inner = getattr(compiled, "_regexp", None)
+    anchor = getattr(getattr(type(inner), "Anchor", None), "UNANCHORED", None)
+    if inner is None or anchor is None:
+        search = compiled.search
+
+        def find(data: bytes, at: int) -> tuple[int, int] | None:
+            match = search(data, at)
+            return None if match is None else match.span()
+
+        return find
+    match = inner.Match
+
+    def find_fast(data: bytes, at: int) -> tuple[int, int] | None:
+        span: tuple[int, int] = match(anchor, data, at, len(data))[0]
+        return span if span[0] >= 0 else None
+
+    return find_fast
 
 
 def compiler(engine: Engine | None) -> Compile:
