@@ -7,25 +7,21 @@ bytes of a format (``rows``, ``tables``), processes (``pool``).
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from fedward.client.scrub import fields as paths
+from fedward.client.scrub.column_actions import ColumnActions, as_text, as_value
 from fedward.client.scrub.refusals import RefusalError
 from fedward.client.scrub.settings import MAX_RECORD_BYTES, Setup
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import Desensitizer, Result
-from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy
+from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.surrogates import Surrogates
 from fedward.common.desensitize.tally import Tally, audit_handle
 
-_MIN_NUMBER = 10**6
-"""Shorter numbers identify nobody by themselves."""
-_PATIENT_BYTES = 8
 _MAX_NAMES = 10_000
 """Names of fields whose judgement is remembered."""
 
@@ -52,6 +48,8 @@ class _Task:
     refusal: RefusalError | None = None
     leaves: list[tuple[paths.Leaf, int, int]] = field(default_factory=list)
     """Each with its first text in the batch and the number of texts, more than one if it was split."""
+    columns: list[tuple[str, Action]] = field(default_factory=list)
+    """What was done to values of whole columns."""
 
 
 class RecordScrubber:
@@ -107,7 +105,10 @@ class RecordScrubber:
             found = list(paths.leaves(record))
             context = self._context(found, document_id, task.place)
             for leaf in found:
-                if not self._columns.replaced(leaf, context, task.place):
+                action = self._columns.replaced(leaf, context, task.place)
+                if action is not None:
+                    task.columns.append((leaf.path, action))
+                else:
                     self._add_texts(task, leaf, context, batch)
         except RefusalError as error:
             task.refusal = RefusalError(error.code, task.place, error.detail)
@@ -135,17 +136,15 @@ class RecordScrubber:
             if patient is not None and leaf.path == patient and leaf.value not in (None, ""):
                 patient_id = str(leaf.value).strip()
                 known[EntityType.MRN] = (*known.get(EntityType.MRN, ()), patient_id)
-            rule = self._columns.rule(leaf.path)
-            if rule is None or rule.kind is not ColumnClass.DIRECT or rule.type is None:
-                continue
-            if isinstance(leaf.value, str | int) and not isinstance(leaf.value, bool) and leaf.value != "":
-                known[rule.type] = (*known.get(rule.type, ()), str(leaf.value))
+            type_ = self._columns.known(leaf)
+            if type_ is not None:
+                known[type_] = (*known.get(type_, ()), str(leaf.value))
         if patient is not None and not patient_id:
             raise RefusalError("patient_missing", place)
         return Context(document_id=document_id, patient_id=patient_id, known=known)
 
     def _add_texts(self, task: _Task, leaf: paths.Leaf, context: Context, batch: list[tuple[str, Context]]) -> None:
-        text = _as_text(leaf, task.place)
+        text = as_text(leaf, task.place)
         if text is None:
             return
         if not _is_whole(text):
@@ -190,21 +189,19 @@ class RecordScrubber:
             if not any(result.issued for result in found):
                 continue
             try:
-                leaf.put(_as_value(leaf, "".join(result.text or "" for result in found)))
+                leaf.put(as_value(leaf, "".join(result.text or "" for result in found)))
             except ValueError:
                 code = "number_is_identifier" if isinstance(leaf.value, int | float) else "date_is_identifier"
                 return RefusalError(code, task.place, leaf.path)
         return None
 
     def _count_columns(self, task: _Task, tally: Tally) -> None:
+        tally.columns.update((path, action.value) for path, action in task.columns)
         quasi = []
         for leaf in paths.leaves(task.record or {}):
-            rule = self._columns.rule(leaf.path)
-            if rule is None:
-                continue
-            tally.columns[leaf.path, rule.action.value] += 1
-            if rule.kind is ColumnClass.QUASI:
+            if self._columns.is_quasi(leaf.path):
                 quasi.append(f"{leaf.path}={leaf.value}")
+                tally.quasi[leaf.path] += 1
         if quasi:
             tally.add_class(audit_handle(self._keys, "QUASI", "\x1f".join(sorted(quasi))))
 
@@ -217,105 +214,6 @@ class RecordScrubber:
             handle=audit_handle(self._keys, "RECORD", raw),
             text=raw if self._setup.quarantine_text else None,
         )
-
-
-class ColumnActions:
-    """What is done to whole columns, by the policy.
-
-    Args:
-        setup: with the policy and the key.
-    """
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup = setup
-        self._keys = setup.keys
-        self._rules: dict[str, ColumnPolicy | None] = {}
-        self._surrogates: dict[tuple[EntityType, Action], Surrogates] = {}
-
-    def rule(self, path: str) -> ColumnPolicy | None:
-        """The rule of a column; None: it is read as free text."""
-        if path not in self._rules:
-            columns: Mapping[str, ColumnPolicy] = self._setup.policy.columns
-            rule = columns.get(path) or columns.get(paths.column_of(path))
-            self._rules[path] = rule
-        rule = self._rules[path]
-        return None if rule is None or rule.kind is ColumnClass.TEXT else rule
-
-    def replaced(self, leaf: paths.Leaf, context: Context, place: str) -> bool:
-        """Carry the column's action out; False: the value is to be read as free text."""
-        if leaf.path == self._setup.fields.patient:
-            leaf.put(self._token(leaf.value))
-            return True
-        rule = self.rule(leaf.path)
-        if rule is None:
-            return False
-        if leaf.value in (None, "") or rule.action is Action.KEEP:
-            return True
-        if rule.action is Action.DROP:
-            leaf.put("" if isinstance(leaf.value, str) else None)
-            return True
-        if rule.type is None:
-            raise RefusalError("surrogates", place, leaf.path)
-        self._replace(leaf, rule.type, rule.action, context, place)
-        return True
-
-    def _replace(self, leaf: paths.Leaf, type_: EntityType, action: Action, context: Context, place: str) -> None:
-        text = _as_text(leaf, place, every_number=True)
-        if text is None:
-            return
-        try:
-            leaf.put(_as_value(leaf, self._of(type_, action).for_document(context).replace(type_, text).text))
-        except ValueError:
-            raise RefusalError("number_is_identifier", place, leaf.path) from None
-
-    def _of(self, type_: EntityType, action: Action) -> Surrogates:
-        if (type_, action) not in self._surrogates:
-            policy = self._setup.policy
-            changed = policy.model_copy(update={"actions": {**policy.actions, type_: action}})
-            self._surrogates[type_, action] = Surrogates(changed, self._keys, descriptor=self._setup.key_descriptor)
-        return self._surrogates[type_, action]
-
-    def _token(self, value: object) -> object:
-        """A keyed stand-in for a patient's id: the same in every file of this key, and of no use without it."""
-        draw = self._keys.draw("PATIENT", "site", "", str(value).strip())
-        if isinstance(value, int) and not isinstance(value, bool):
-            return int.from_bytes(draw[:6], "big")
-        return f"p{draw[:_PATIENT_BYTES].hex()}"
-
-
-def _as_text(leaf: paths.Leaf, place: str, *, every_number: bool = False) -> str | None:
-    """A value as the detectors read it; None: nothing that could be an identifier."""
-    value = leaf.value
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, bool) or value is None:
-        return None
-    if isinstance(value, int):
-        return str(value) if every_number or abs(value) >= _MIN_NUMBER else None
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and (every_number or abs(value) >= _MIN_NUMBER) else None
-    if isinstance(value, datetime.date):
-        return value.isoformat()
-    if isinstance(value, bytes):
-        raise RefusalError("binary", place, leaf.path)
-    return None
-
-
-def _as_value(leaf: paths.Leaf, text: str) -> object:
-    """A text in the type of the value it replaces.
-
-    Raises:
-        ValueError: it cannot be one.
-    """
-    value = leaf.value
-    if isinstance(value, bool | str):
-        return text
-    if isinstance(value, int | float):
-        number = int(text)
-        if str(number) != text:
-            raise ValueError
-        return type(value)(number)
-    return type(value).fromisoformat(text)
 
 
 def _is_whole(text: str) -> bool:
@@ -344,4 +242,4 @@ def _pieces(text: str) -> list[str]:
     return [*pieces, text]
 
 
-__all__ = ["ColumnActions", "Quarantined", "RecordScrubber"]
+__all__ = ["Quarantined", "RecordScrubber"]

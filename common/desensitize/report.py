@@ -175,14 +175,14 @@ def _k_anonymity(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
     if not tally.classes:
         return {
             "measured": False,
-            "reason": 'no column of the class "quasi" is named in the policy; identifiers in prose cannot be counted',
+            "reason": 'there is no column of the class "quasi"; identifiers in prose cannot be counted',
         }
     if len(tally.classes) >= MAX_CLASSES:
         return {"measured": False, "reason": f"more than {MAX_CLASSES:,} combinations"}
     sizes = list(tally.classes.values())
     records = sum(sizes)
     risky = sum(size for size in sizes if size < K_THRESHOLD)
-    quasi = sorted(name for name, column in policy.columns.items() if column.kind.value == "quasi")
+    quasi = sorted(tally.quasi)
     return {
         "measured": True,
         "columns": quasi,
@@ -199,7 +199,7 @@ def _suggestions(policy: DesensitizePolicy, quasi: Sequence[str]) -> list[str]:
     found = [
         f'columns."{name}": action = "generalise" or "drop"'
         for name in quasi
-        if policy.columns[name].action is Action.KEEP
+        if name not in policy.columns or policy.columns[name].action is Action.KEEP
     ]
     if policy.dates != "year_only":
         found.append('dates = "year_only"')

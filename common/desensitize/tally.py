@@ -47,6 +47,8 @@ class Tally:
     leaks: Counter[str] = field(default_factory=Counter)
     columns: Counter[tuple[str, str]] = field(default_factory=Counter)
     """Values of columns, by column and action."""
+    quasi: Counter[str] = field(default_factory=Counter)
+    """Values of columns that k-anonymity counts, by column."""
     low: Counter[str] = field(default_factory=Counter)
     """Handles of hits at the lowest level, for a review that has the key."""
     classes: Counter[str] = field(default_factory=Counter)
@@ -81,7 +83,7 @@ class Tally:
         """Add the counts of ``other``."""
         for name in ("records", "failed", "refused", "texts", "characters", "changed", "unseen"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("hits", "issues", "leaks", "columns", "classes"):
+        for name in ("hits", "issues", "leaks", "columns", "quasi", "classes"):
             getattr(self, name).update(getattr(other, name))
         # Smallest first: which handles are named must not depend on the order of the chunks.
         both = self.low + other.low
@@ -123,7 +125,7 @@ class Tally:
 
 
 _PLAIN = ("records", "failed", "refused", "texts", "characters", "changed", "unseen")
-_COUNTERS = ("hits", "issues", "leaks", "columns", "low", "classes")
+_COUNTERS = ("hits", "issues", "leaks", "columns", "quasi", "low", "classes")
 
 
 def audit_handle(keys: ScrubKeys, type_name: str, value: str) -> str:

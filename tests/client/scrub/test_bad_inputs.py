@@ -155,7 +155,7 @@ def test_column_of_bytes_is_refused_unless_the_policy_names_it(tmp_path: Path) -
     pa = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    parquet.write_table(pa.table({"photo": [b"\xff\xd8"], "text": [NOTE]}), tmp_path / "a.parquet")
+    parquet.write_table(pa.table({"blob": [b"\xff\xd8"], "text": [NOTE]}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match="row 1: a column of bytes"):
         run(tmp_path / "a.parquet", tmp_path / "b.parquet")
 

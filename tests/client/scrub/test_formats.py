@@ -173,3 +173,23 @@ def test_dry_run_counts_and_writes_nothing(tmp_path: Path) -> None:
     assert summary.tally.records == 4
     assert summary.tally.by_type["PHONE"] == 4
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl"]
+
+
+def test_columns_that_are_named_like_identifiers_are_replaced_without_a_policy(tmp_path: Path) -> None:
+    source = tmp_path / "a.csv"
+    rows = [["姓名", "手机号", "性别", "account_status", "备注"], ["张伟", PHONE, "男", "active", f"电话{PHONE}，张伟"]]
+    source.write_text("".join(",".join(row) + "\n" for row in rows), "utf-8")
+    summary = run(source, tmp_path / "b.csv")
+    header, row = csv.reader((tmp_path / "b.csv").read_text("utf-8").splitlines())
+    assert header == rows[0]
+    assert row[0] != "张伟"
+    assert row[1] != PHONE
+    assert row[2:4] == ["男", "active"]
+    assert row[4] == f"电话{row[1]}，{row[0]}"
+    assert summary.tally.quasi == {"性别": 1}
+
+
+def test_age_column_of_numbers_stays_a_number(tmp_path: Path) -> None:
+    records = [{"age": 40, "text": "无"}, {"age": 95, "text": "无"}]
+    run(write_jsonl(tmp_path / "a.jsonl", records), tmp_path / "b.jsonl")
+    assert [record["age"] for record in read_jsonl(tmp_path / "b.jsonl")] == [40, 90]
