@@ -126,8 +126,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "HANDLE": (
         "微信号|微信|QQ号码|QQ号|QQ|企鹅号|微博|抖音号|抖音|快手号|小红书号|小红书|支付宝账号|支付宝|钉钉号|钉钉|飞书|"
         "推特|脸书|淘宝账号|旺旺|京东账号|用户名|昵称|网名|登录名|登录账号|陌陌|知乎|贴吧|哔哩哔哩|领英",
-        "wechat id|wechat|weixin|wxid|wx|qq|weibo|line id|skype id|skype|telegram|twitter|instagram|insta|ig|facebook|"
-        "tiktok|douyin|snapchat|linkedin|handle|username|user name|screen name|nickname|login|signal|kakaotalk|"
+        "wechat id|wechat|weixin|wxid|wx|qq|weibo|line id|skype id|skype|telegram|twitter|instagram|facebook|"
+        "tiktok|douyin|snapchat|linkedin|username|user name|screen name|nickname|kakaotalk|"
         "kakao|viber|zalo|alipay|discord|github",
     ),
     "ORG_ID": (

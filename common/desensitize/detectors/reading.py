@@ -36,7 +36,7 @@ _NOTHING: list[Hit] = []
 _ODD_ON_PLATES = b"abcdefghijklmnopqrstuvwxyzIO"
 _NEW = "新".encode()
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
-_VERSION = re.compile(rb"(?:version|ver|v|section|chapter|release|rev|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$", re.I)
+_VERSION = re.compile(rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$", re.I)
 
 
 class Reader:

@@ -33,6 +33,7 @@ _IS_DATE = re.compile(rb"(?:19|20)[0-9]{2}[-/.]?(?:0?[1-9]|1[0-2])[-/.]?(?:[0-2]
 _AFTER_QUANTITY = re.compile(
     " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|patients)".encode()
 ).match
+_BARE_ID = re.compile(rb"[Ii][Dd][^A-Za-z]*$").match
 _STRONG = re.compile(rb"[:#=]|\xef\xbc\x9a|[Nn][Oo]|[Ii][Dd]|umber").search
 CODE_TYPES = {
     "MRN": T.MRN,
@@ -99,7 +100,7 @@ def _number(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
         return _account(kind, data, start, label)
     if kind == "PHONE" and hit is None:
         return read_phone(data, first)
-    if kind == "ID" and hit is None:
+    if kind == "ID" and hit is None and not _BARE_ID(label):
         return _national(kind, data, start, label)
     return hit
 
