@@ -9,7 +9,9 @@ depend on the order or the number of workers. Not handled here: where identifier
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 from fedward.common.desensitize import checksums
@@ -218,7 +220,7 @@ class DocumentSurrogates:
             text = self._text(type_, original)
         else:
             return self._placeholder(type_, original, "no_surrogate")
-        if text is None or _same(type_, text, original):
+        if text is None or text == original:
             return self._placeholder(type_, original, "unreadable")
         return Replacement(text, Action.SURROGATE)
 
@@ -266,22 +268,26 @@ class DocumentSurrogates:
             mode = self._run.policy.date_mode
             if mode == "year_only":
                 return lambda draw: datetime.date(born.year, 1, 1) + datetime.timedelta(number(draw[16:], 365))
-            shifted = born if mode == "keep" else born + datetime.timedelta(self._run.shift_of(self._context))
+            shifted = born if mode == "keep" else born + self._shift
         except (ValueError, OverflowError):
             raise ImpossibleDateError from None
         if not 1800 <= shifted.year <= 2199 or (len(value) == 15 and not 1900 <= shifted.year <= 1999):
             raise ImpossibleDateError
         return lambda draw: shifted
 
+    @cached_property
+    def _shift(self) -> datetime.timedelta:
+        return datetime.timedelta(self._run.shift_of(self._context))
+
     def _phone(self, original: str) -> str | None:
-        key = phones.canonical_phone(original)
+        phone = phones.read_phone(original)
+        if phone is None:
+            return None
+        key = phone.key
         for counter in range(MAX_DRAWS):
-            fresh = phones.phone(original, self._draws.draw(EntityType.PHONE.value, key, counter))
-            if fresh is None:
-                return None
-            number_ = phones.canonical_phone(fresh)
-            if number_ != key and number_ not in self._originals:
-                return fresh
+            fresh = phones.surrogate_phone(phone, self._draws.draw(EntityType.PHONE.value, key, counter))
+            if fresh.key != key and fresh.key not in self._originals:
+                return refill(original, phone.digits, fresh.digits)
             self.num_redraws += 1
         return None
 
@@ -342,8 +348,7 @@ class DocumentSurrogates:
                 return Replacement(original, Action.KEEP)
             if mode == "year_only":
                 return self._year(written, original)
-            moved = written.day + datetime.timedelta(self._run.shift_of(self._context))
-            text = write_date(original, written, moved)
+            text = write_date(original, written, written.day + self._shift)
         except (ImpossibleDateError, OverflowError):
             return self._placeholder(EntityType.DATE, original, "impossible_date")
         if plain(text) == plain(original):
@@ -392,8 +397,14 @@ class DocumentSurrogates:
         return Replacement(text, Action.FPE)
 
     def _placeholder(self, type_: EntityType, original: str, issue: str | None) -> Replacement:
-        key = original[:MAX_LENGTH]
-        key = self._people.key_of(key) if type_ is EntityType.PERSON else canonical(type_, key) + str(len(original))
+        if len(original) > MAX_LENGTH:
+            key = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()
+        elif type_ is EntityType.PERSON:
+            key = self._people.key_of(original)
+        else:
+            key = phones.canonical_phone(original) if type_ is EntityType.PHONE else canonical(type_, original)
+        # What is nothing but signs (****) has no canonical form of its own.
+        key = key or original
         language = self._language or ("zh" if is_chinese(original) else "en")
         return Replacement(self._placeholders.of(type_, key, language), Action.PLACEHOLDER, issue)
 
@@ -429,11 +440,11 @@ def _fpe_value(type_: EntityType, original: str) -> tuple[str, str]:
         return plain(original), ""
     if type_ is not EntityType.PHONE:
         return compact(original).upper(), ""
-    parts = phones.core_of(plain(original))
-    if parts is None or parts[0].lstrip("0") not in ("", "86") or parts[2]:
+    phone = phones.read_phone(original)
+    if phone is None or phone.country.lstrip("0") not in ("", "86") or phone.extension:
         return "", ""
-    _, national, _ = parts
-    return national, "" if national.startswith(("0", "1")) else "0"
+    mobile = len(phone.national) == 11 and phone.national.startswith("1")
+    return phone.national, "" if mobile or phone.national.startswith("0") else "0"
 
 
 __all__ = ["DocumentSurrogates", "MAX_DRAWS", "Replacement", "Surrogates"]
