@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from fedward.common.desensitize.tables import to_simplified
 
-SEPARATORS: Final = " \t\n\r\u3000-‐‑–—._,'’`·•・‧∙/()（）"
+SEPARATORS: Final = " \t\n\r\u3000-\u2010\u2011\u2013\u2014._,'\u2019`·•・‧∙/()（）"
 """What may stand between the characters of a value without changing it."""
 _MAX_GAP: Final = 3
 MAX_FIND: Final = 50
@@ -29,13 +29,15 @@ MAX_FIND: Final = 50
 @cache
 def _table() -> dict[int, int | None]:
     """Character by character, never one to many: places in the squeezed text stay places in the text."""
-    table: dict[int, int | None] = dict(to_simplified())
+    table: dict[int, int | None] = {**to_simplified()}
     for code in (*range(0x41, 0x5B), *range(0xC0, 0x530), *range(0x1E00, 0x2000)):
         base = unicodedata.normalize("NFD", chr(code))[0].lower()
         if len(base) == 1:
             table[code] = ord(base)
-    return table | {ord(c): ord(s) for c, s in zip("ØøŁłĐđıþÞ", "oollddipp", strict=True)} | dict.fromkeys(
-        map(ord, SEPARATORS)
+    return (
+        table
+        | {ord(c): ord(s) for c, s in zip("ØøŁłĐđıþÞ", "oollddipp", strict=True)}
+        | dict.fromkeys(map(ord, SEPARATORS))
     )
 
 
@@ -61,7 +63,8 @@ class Squeezed:
         places = self._places
         first, last = places[start], places[end - 1]
         if last - first >= end - start and any(
-            after - before > _MAX_GAP + 1 for before, after in zip(places[start:end], places[start + 1 : end], strict=False)
+            after - before > _MAX_GAP + 1
+            for before, after in zip(places[start:end], places[start + 1 : end], strict=False)
         ):
             return None
         return first, last + 1
