@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from fedward.common.desensitize.detectors.lexicon_en import english_lexicon, name_key
+from fedward.common.desensitize.detectors.names_en_grammar import UP
 from fedward.common.desensitize.spans import EntityType, Level
 
 
@@ -28,16 +29,11 @@ class Found(NamedTuple):
     method: str
 
 
-def _capitals() -> str:
-    wide = (*range(0xC0, 0x250), *range(0x370, 0x530), *range(0x1E00, 0x2000))
-    return "A-Z" + "".join(chr(code) for code in wide if chr(code).isupper())
-
-
 def _alternatives(words: str) -> str:
     return "|".join(sorted((re.escape(word) for word in words.split()), key=len, reverse=True))
 
 
-_UP = f"[{_capitals()}]"
+_UP = UP
 _NUMBER = r"\d{1,6}(?:[A-Za-z](?![A-Za-z]))?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _LINK = _alternatives("""de da do das dos del della dei degli delle di du des la le les el los las et van von der den
 ten ter op aan af av zur zum und og och na nad pod of the d' l'""")
@@ -45,7 +41,7 @@ _LOWER_TYPE = _alternatives("""utca út útja u. tér tere kapu köz krt. körú
 veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. straat street road""")
 _LOWER_LEAD = _alternatives("""rue avenue chemin via ul. al. os. pl. calle rua str. r. trg""")
 _UNIT_WORD = "(?:[Aa]pt|[Aa]partment|[Ss]uite|Ste|[Uu]nit|[Ff]lat|[Rr]oom|Rm|[Ff]loor|Bldg|Building|[Bb]ox)(?!\\w)"
-_NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'’]*\.?(?:-[\w'’]+)*|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
+_NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]*\.?(?:-[\w'\u2019]+)*|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
 _PART = rf"(?:(?:{_LINK})[ ]?){{0,3}}{_NAME}|(?:{_LOWER_TYPE})(?=[ ,\n?]|$)"
 _NAMES = rf"(?:(?:{_LOWER_LEAD})[ ](?:(?:{_LINK})[ ]){{0,2}})?{_NAME}(?:[ -](?:{_PART})){{0,6}}"
 _CANDIDATE = re.compile(
@@ -90,7 +86,9 @@ _BOX = re.compile(
     r"|(?i:Unit \d{1,5},? Box \d{1,6})|(?:US(?:S|NS|NV|CGC|NV)) [A-Z]\w+(?=,?\s{1,2}(?:[AFD]PO))"
     r"|(?i:(?<![a-z])[AFD]PO,? A[AEP],? \d{5}))"
 )
-_CITY_STATE_ZIP = re.compile(rf"{_UP}[\w'’-]+\.?(?: {_UP}[\w'’-]+){{0,3}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)")
+_CITY_STATE_ZIP = re.compile(
+    rf"{_UP}[\w'\u2019-]+\.?(?: {_UP}[\w'\u2019-]+){{0,3}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)"
+)
 _ZIP_LABEL = re.compile(
     rf"(?i:\b(?:zip(?: ?code)?|post ?code|postal code|plz)(?: is)?\s{{0,2}}[:#]?\s{{0,2}})({_POSTCODE})(?!\w)"
 )
@@ -114,12 +112,14 @@ _TAIL_BASE = re.compile(r"(?i:[AFD]PO,? A[AEP],? \d{5}(?!\w)|(?:unit|psc) \d{1,5
 _TAIL_UNIT = re.compile(rf"(?i:{_UNIT})(?!\w)")
 _TAIL_POSTCODE = re.compile(rf"(?:{_POSTCODE})(?![\w-]|[.,/:]\d)")
 _TAIL_REGION = re.compile(rf"(?:(?:{_STATES})(?!\w)|[A-Za-z0-9]{{1,4}}(?=,?\s{{1,3}}\d{{4,6}}(?!\w)))")
+_PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.])*(?:-[^\W\d_]+)*(?!\w)"
 _TAIL_TOWN = re.compile(
-    rf"{_UP}[\w'’.]*(?:-[\w'’]+)*(?:[ -](?:(?:{_LINK})[ ])?{_UP}[\w'’.]*(?:-[\w'’]+)*){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?"
+    rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?"
 )
 _TOWN_END = re.compile(rf"[ \t]*(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
 _HAS_CAPITAL = re.compile(_UP).search
 _LOWER_WORD = re.compile(r"(?<![\w@.])[^\W\d_]{2,}")
+_SENTENCE_END = re.compile(r"[^\W\d_]{5}\.$")
 _FIELD = re.compile(r"[^\W\d_][^\n:\d]{0,20}:")
 
 
@@ -129,7 +129,7 @@ def street_addresses(text: str) -> Iterator[Found]:
         text = _capitalised(text)
     yield from _boxes(text)
     for match in _CORNER.finditer(text):
-        yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.corner")
+        yield Found(match.start(), _without_stop(text, match.end()), EntityType.ADDRESS, Level.CHECKED, "en.corner")
     for match in _LOWER.finditer(text):
         yield Found(match.start(), _tail(text, match.end())[0], EntityType.ADDRESS, Level.CHECKED, "en.street")
     for match in _CITY_STATE_ZIP.finditer(text):
@@ -186,7 +186,12 @@ def _street(text: str, match: re.Match[str]) -> Found | None:
         level = Level.WITNESS
     else:
         return None
-    return Found(start, tail_end, EntityType.ADDRESS, level, "en.street")
+    return Found(start, _without_stop(text, tail_end), EntityType.ADDRESS, level, "en.street")
+
+
+def _without_stop(text: str, end: int) -> int:
+    """``end`` without the full stop of the sentence; that of "15." or "St." stays."""
+    return end - 1 if _SENTENCE_END.search(text, max(0, end - 6), end) else end
 
 
 def _is_typed(words: list[str], match: re.Match[str]) -> bool:
@@ -204,7 +209,7 @@ def _is_typed(words: list[str], match: re.Match[str]) -> bool:
 def _ordinary(words: list[str]) -> bool:
     """Whether the candidate is "Figure 3" or "12 Patients": words, and no name among them."""
     lexicon = english_lexicon()
-    keys = [name_key(word.strip(".'’")) for word in words]
+    keys = [name_key(word.strip(".'\u2019")) for word in words]
     return any(key in lexicon.words and not lexicon.is_name(key) for key in keys) or all(
         len(key) < 3 or key in lexicon.words for key in keys
     )
@@ -250,7 +255,7 @@ def _town(text: str, at: int, *, free: bool) -> re.Match[str] | None:
         return None
     lexicon = english_lexicon()
     keys = [name_key(word) for word in re.findall(r"[^\W\d_]+", match[0])]
-    if all(key in lexicon.words for key in keys):
+    if all(key in lexicon.words and key not in lexicon.places for key in keys):
         return None
     known = all(key in lexicon.places or key in lexicon.words for key in keys)
     return match if free or known or _TOWN_END.match(text, match.end()) else None

@@ -23,7 +23,7 @@ from fedward.common.desensitize.tables import read_table, to_simplified
 
 _CUE_CHARS: Final = 16
 _CLAUSE_STARTS: Final = "\n。；，！？;!? \t：:"
-_MASK = re.compile(r"(?:某某?|[*＊×]{1,3})")
+_MASK = re.compile(r"(?:某某?|[*\uff0a×]{1,3})")
 _COUNTRY = re.compile(r"(?:\(?(?:\+|00)?(?:86|1)\)?[ -]?|\+)$")
 _ZH_ROLES: Final = (
     "姓名|名字|患者|病人|病员|家属|联系人|监护人|户名|客户|用户|户主|持卡人|账户|收款人|付款人|经办人|申请人|借款人|担保人|委托人|受托人|签名|签字"
@@ -193,7 +193,7 @@ def _is_term(text: str, start: int, end: int, spelling: Spelling) -> bool:
     if spelling.cjk:
         first = max(0, start - MAX_TERM)
         return _is_chinese_term(text[first : end + MAX_TERM].translate(to_simplified()), start - first, end - first)
-    after = re.match(r"(?:['’]s?)?[ -]([A-Za-z]+)", text[end : end + 24])
+    after = re.match(r"(?:['\u2019]s?)?[ -]([A-Za-z]+)", text[end : end + 24])
     eponym = spelling.literal in EPONYMS or spelling.condition is Condition.PROPER
     return eponym and after is not None and after[1].lower() in TERM_HEADS
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from fedward.common.desensitize.tables import to_simplified
 
-SEPARATORS: Final = " \t\n\r\u3000-‐‑–—._,'’`·•・‧∙/()（）"
+SEPARATORS: Final = " \t\n\r\u3000-\u2010\u2011\u2013\u2014._,'\u2019`·•・‧∙/()（）"
 """What may stand between the characters of a value without changing it."""
 _MAX_GAP: Final = 3
 MAX_FIND: Final = 50
@@ -29,7 +29,7 @@ MAX_FIND: Final = 50
 @cache
 def _table() -> dict[int, int | None]:
     """Character by character, never one to many: places in the squeezed text stay places in the text."""
-    table: dict[int, int | None] = dict(to_simplified())
+    table: dict[int, int | None] = {**to_simplified()}
     for code in (*range(0x41, 0x5B), *range(0xC0, 0x530), *range(0x1E00, 0x2000)):
         base = unicodedata.normalize("NFD", chr(code))[0].lower()
         if len(base) == 1:

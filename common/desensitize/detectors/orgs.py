@@ -43,7 +43,7 @@ _ZH_SOFT = re.compile(
     "|(?<!华)为|(?<![协仁永祥泰人谐太义颐])和(?![平谐睦美佑康])|有(?!限)|无(?!锡)"
 )
 """Words between a name and what leads to it; a few of them are part of names (协和, 华为, 无锡)."""
-_ZH_HARD: Final = "，。、；：！？「」“”\"'（）()《》【】:;,.!?/|=+*<>~"
+_ZH_HARD: Final = "，。、；：！？「」\u201c\u201d\"'（）()《》【】:;,.!?/|=+*<>~"
 _ZH_VERBS = re.compile(
     r"(?:就诊|住院|转诊|转院|入院|收治|转入|转至|转往|转到|送至|送往|送到|送入|前往|赶往|来到|来我|去过|去了|就职|任职|工作|供职|就读|毕业|考入|考取|来自|隶属|位于|建议|曾经|曾|现于|目前|已经|经过|通过|委托|联系"
     r"|收款人|付款人|开户行|开户|户名|汇款|转账|存入|办理|单位名称|工作单位|单位|名称|患者|病人|上级|外|当地|附近|某些|一些|许多|很多|哪家|哪个|哪些|哪里|哪儿|什么|几个|一次|一位|一所|一名|最近|今年|去年|明年|上个月|决定|治疗|复诊|复查|配合|权威|较好|定期|应当|省级|市级|以上|知道|几家|多家|两家|一家|这家|那家|所有|正规|大型|专业|专科|公立|私立|民营|综合性?|三甲|二甲|三级甲?等?|二级"
@@ -63,14 +63,16 @@ _EN_HEADS: Final = (
     "|Foundation|Association|Society|Laboratories|Laboratory|Corporation|Company|Industries|Enterprises|Holdings"
     "|Technologies|Systems|Solutions|Consulting|Associates|Partners|Group|Agency|Orchestra"
 )
-_EN_LEGAL: Final = r"Inc\.?|LLC|L\.L\.C\.|Ltd\.?|LLP|PLC|plc|Corp\.?|Co\.|GmbH|AG|S\.A\.|N\.V\.|B\.V\.|Pty|Incorporated|Limited"
-_EN_WORD = r"(?:St\. |Mt\. |Ft\. )?[A-Z][\w'’&-]*"
+_EN_LEGAL: Final = (
+    r"Inc\.?|LLC|L\.L\.C\.|Ltd\.?|LLP|PLC|plc|Corp\.?|Co\.|GmbH|AG|S\.A\.|N\.V\.|B\.V\.|Pty|Incorporated|Limited"
+)
+_EN_WORD = r"(?:St\. |Mt\. |Ft\. )?[A-Z][\w'\u2019&-]*"
 _EN_BEFORE = re.compile(
     rf"(?<![\w.])(?:{_EN_WORD}[ ]){{1,5}}(?:{_EN_HEADS})(?![\w])"
     rf"(?: (?:of|for|at) (?:the )?{_EN_WORD}(?: {_EN_WORD}){{0,2}})?(?:,? (?:{_EN_LEGAL})(?!\w))?"
 )
 _EN_LEGAL_FORM = re.compile(
-    rf"(?<![\w.])[A-Z][\w'’&.-]*(?:(?:,? and|,? &|,)? [A-Z][\w'’&.-]*){{0,4}},? (?:{_EN_LEGAL})(?!\w)"
+    rf"(?<![\w.])[A-Z][\w'\u2019&.-]*(?:(?:,? and|,? &|,)? [A-Z][\w'\u2019&.-]*){{0,4}},? (?:{_EN_LEGAL})(?!\w)"
 )
 _EN_OF = re.compile(
     rf"(?<!\w)(?:University|College|Bank|Institute|Hospital|Ministry|Department|School|Church|Academy)"

