@@ -8,9 +8,8 @@ what stands in an issued span.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
@@ -32,6 +31,9 @@ _QUASI = frozenset({EntityType.AGE, EntityType.POSTCODE, EntityType.LOC})
 """Too short, or rightly kept elsewhere in the text."""
 _NO_RUNS = _QUASI | {EntityType.DATE, EntityType.ADDRESS, EntityType.ORG, EntityType.PERSON, EntityType.IMAGE}
 _ENOUGH_DIGITS = re.compile(f"{DIGIT}(?:[ \\t\\-./()（）_·—–]{{0,2}}{DIGIT}){{5}}")
+_COUNTING = "0123456789 9876543210"
+_FEW_DIGITS = 2000
+"""In so many digits of originals a search is faster than a table of their runs."""
 _DATE_LIKE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])?")
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _SPACED = re.compile(r"[\u3400-\u9fff][ \u3000]+[\u3400-\u9fff]")
@@ -128,19 +130,18 @@ class Traces:
     def _numbers_found(self, kept: Normalised) -> Iterator[Found]:
         digits = [(digits_of(value), type_) for value, type_ in self.numbers]
         whole = {value: type_ for value, type_ in digits if len(value) >= _MIN_DIGITS}
-        runs = {run: type_ for value, type_ in digits for run in _telling_runs(value)}
+        shared = _Shared(digits)
         for stream in kept.streams():
             span = kept.span(stream.start, stream.end)
             for value, start in _places(stream.digits, whole):
                 # Eight digits or less meet inside a long serial; by themselves they count.
                 if len(value) > _LONG_RUN or {start, start + len(value)} <= stream.edges:
                     yield ("original", whole[value], *span)
-            for run in _shared(stream.digits, _LONG_RUN, runs):
-                yield ("shared_run", runs[run], *span)
-        for kept_run, start in kept.runs():
-            size = _RUN if len(kept_run) <= _MANY else _LONG_RUN
-            for run in _shared(kept_run, size, runs):
-                yield ("shared_run", runs[run], *kept.span(start, start + len(kept_run)))
+            for type_ in shared.find(stream.digits, _LONG_RUN):
+                yield ("shared_run", type_, *span)
+        for run, start in kept.runs():
+            for type_ in shared.find(run, _RUN if len(run) <= _MANY else _LONG_RUN):
+                yield ("shared_run", type_, *kept.span(start, start + len(run)))
 
     def _names_found(self, kept: Normalised) -> Iterator[Found]:
         for text, names in ((kept.text, self.names), (kept.cased, self.cased_names)):
@@ -186,20 +187,29 @@ def _min_length(type_: EntityType, short: str) -> int:
     return 6 if short.isdigit() else 5
 
 
-def _telling_runs(digits: str) -> Iterator[str]:
-    """Windows of 6 and 8 digits but for calendar dates and for runs that amounts and counters are made of."""
-    for part in _DATE_LIKE.sub(" ", digits).split():
-        for size in (_RUN, _LONG_RUN):
-            for start in range(len(part) - size + 1):
-                run = part[start : start + size]
-                if len(set(run)) > 2 and run.count("0") < size - 2 and run not in "0123456789 9876543210":
-                    yield run
+class _Shared:
+    """Runs of digits that a text shares with a value: calendar dates and what amounts are made of do not count."""
 
+    def __init__(self, digits: Sequence[tuple[str, EntityType]]) -> None:
+        self._parts = [(_DATE_LIKE.sub(" ", value), type_) for value, type_ in digits if len(value) >= _RUN]
+        self._joined = " ".join(value for value, _ in self._parts)
+        self._runs: dict[int, set[str]] = {}
 
-def _shared(digits: str, size: int, runs: Mapping[str, EntityType]) -> Iterable[str]:
-    """The first window of ``digits`` that is one of ``runs``: one is enough to hold a record back."""
-    windows = (digits[start : start + size] for start in range(len(digits) - size + 1))
-    return itertools.islice((window for window in windows if window in runs), 1)
+    def find(self, kept: str, size: int) -> Iterator[EntityType]:
+        """The type of the first shared run: one is enough to hold a record back."""
+        for start in range(len(kept) - size + 1):
+            run = kept[start : start + size]
+            if self._has(run) and len(set(run)) > 2 and run.count("0") < size - 2 and run not in _COUNTING:
+                yield next(type_ for value, type_ in self._parts if run in value)
+                return
+
+    def _has(self, run: str) -> bool:
+        if len(self._joined) <= _FEW_DIGITS:
+            return run in self._joined
+        size = len(run)
+        if size not in self._runs:
+            self._runs[size] = {self._joined[i : i + size] for i in range(len(self._joined) - size + 1)}
+        return run in self._runs[size]
 
 
 def _places(text: str, values: Mapping[str, EntityType]) -> Iterator[tuple[str, int]]:
