@@ -8,14 +8,13 @@ what stands in an issued span.
 
 from __future__ import annotations
 
-import itertools
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-from fedward.common.desensitize.normalise import Normalised, digits_of, normal_form
+from fedward.common.desensitize.normalise import DIGIT, Normalised, Spelt, digits_of
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.wordlists import word_list
 
@@ -31,6 +30,10 @@ by chance."""
 _QUASI = frozenset({EntityType.AGE, EntityType.POSTCODE, EntityType.LOC})
 """Too short, or rightly kept elsewhere in the text."""
 _NO_RUNS = _QUASI | {EntityType.DATE, EntityType.ADDRESS, EntityType.ORG, EntityType.PERSON, EntityType.IMAGE}
+_ENOUGH_DIGITS = re.compile(f"{DIGIT}(?:[ \\t\\-./()（）_·—–]{{0,2}}{DIGIT}){{5}}")
+_COUNTING = "0123456789 9876543210"
+_FEW_DIGITS = 2000
+"""In so many digits of originals a search is faster than a table of their runs."""
 _DATE_LIKE = re.compile(r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])?")
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _SPACED = re.compile(r"[\u3400-\u9fff][ \u3000]+[\u3400-\u9fff]")
@@ -45,12 +48,8 @@ class Traces:
 
     literals: dict[str, EntityType] = field(repr=False)
     """In lower case; stand alone where they begin or end with a letter or digit of ASCII."""
-    compact: dict[str, EntityType] = field(repr=False)
-    """Letters and digits, searched in the text without separators."""
-    numbers: dict[str, EntityType] = field(repr=False)
-    """Digits alone, searched in streams of digits."""
-    runs: dict[str, EntityType] = field(repr=False)
-    """Runs of 6 and of 8 digits."""
+    numbers: list[tuple[str, EntityType]] = field(repr=False)
+    """Values without separators, of types whose digits tell who it is."""
     names: dict[str, EntityType] = field(repr=False)
     """In lower case."""
     cased_names: dict[str, EntityType] = field(repr=False)
@@ -58,22 +57,20 @@ class Traces:
     terms: Collection[str] = field(repr=False)
 
     @classmethod
-    def of(
-        cls,
-        values: Mapping[EntityType, Collection[str]],
-        *,
-        terms: Collection[str] | None = None,
-    ) -> Traces:
-        """Traces of ``values``."""
-        traces = cls(
-            literals={}, compact={}, numbers={}, runs={}, names={}, cased_names={},
-            terms=_own_terms() if terms is None else terms,
-        )  # fmt: skip
+    def of(cls, values: Mapping[EntityType, Iterable[Spelt]], terms: Collection[str] | None = None) -> Traces:
+        """Traces of ``values``.
+
+        Args:
+            terms: words that hold a name without being one; None: those of the word lists.
+        """
+        own = _own_terms() if terms is None else terms
+        traces = cls(literals={}, numbers=[], names={}, cased_names={}, terms=own)
         for type_, some in values.items():
-            for value in some:
-                if type_ is EntityType.PERSON:
+            if type_ is EntityType.PERSON:
+                for value in some:
                     traces._add_name(value)
-                elif type_ not in _QUASI:
+            elif type_ not in _QUASI:
+                for value in some:
                     traces._add_value(type_, value)
         return traces
 
@@ -82,36 +79,27 @@ class Traces:
         for value, start in _places(kept.text, self.literals):
             if _stands_alone(kept.text, start, start + len(value)):
                 yield ("original", self.literals[value], *kept.span(start, start + len(value)))
-        yield from self._compact_found(kept)
-        yield from self._numbers_found(kept)
         yield from self._names_found(kept)
+        # Most texts keep no number of six digits once the identifiers are out.
+        if self.numbers and _ENOUGH_DIGITS.search(kept.text):
+            yield from self._compact_found(kept)
+            yield from self._numbers_found(kept)
 
     # ------------------------------------------------------------------------------------------------ building
 
-    def _add_value(self, type_: EntityType, value: str) -> None:
-        literal = Normalised.of(value).text.strip()
-        short = normal_form(value)
-        digits = digits_of(short)
-        if len(short) >= _min_length(type_, short):
-            self.literals[literal] = type_
-        if type_ in _NO_RUNS:
-            return
-        if len(digits) >= _MIN_DIGITS:
-            self.numbers[digits] = type_
-        # E-mail addresses and links are words: without separators, prose would spell them.
-        if short != digits and short.isascii() and short.isalnum() and len(short) >= _RUN and len(digits) > 2:
-            self.compact[short] = type_
-        for run in _telling_runs(digits):
-            self.runs[run] = type_
+    def _add_value(self, type_: EntityType, value: Spelt) -> None:
+        if len(value.short) >= _min_length(type_, value.short):
+            self.literals[value.text.strip()] = type_
+        if type_ not in _NO_RUNS:
+            self.numbers.append((value.short, type_))
 
-    def _add_name(self, value: str) -> None:
-        text = Normalised.of(value)
-        if _CJK.search(text.text):
-            name = _NAME_GAPS.sub("", text.text)
+    def _add_name(self, value: Spelt) -> None:
+        if _CJK.search(value.text):
+            name = _NAME_GAPS.sub("", value.text)
             spellings = [name] if len(name) > 1 else [name + title for title in _cues("titles_zh")]
             self.names.update(dict.fromkeys(spellings, EntityType.PERSON))
             return
-        words = _LATIN_WORD.findall(text.cased)
+        words = _LATIN_WORD.findall(value.cased)
         full = [word.lower() for word in words]
         if len(full) > 1:
             forms = (" ".join(full), f"{full[-1]}, {' '.join(full[:-1])}", f"{full[-1]} {' '.join(full[:-1])}")
@@ -131,28 +119,29 @@ class Traces:
     # ------------------------------------------------------------------------------------------------ searching
 
     def _compact_found(self, kept: Normalised) -> Iterator[Found]:
-        if self.compact:
+        """Codes of letters and digits, across separators. Words without digits would be found all over prose."""
+        codes = {v: t for v, t in self.numbers if not v.isdigit() and v.isascii() and v.isalnum() and len(v) >= _RUN}
+        if codes:
             squeezed, places = _squeezed(kept.text, " \t-./·_—–")
-            for value, start in _places(squeezed, self.compact):
+            for value, start in _places(squeezed, codes):
                 if _stands_alone(squeezed, start, start + len(value)):
-                    span = kept.span(places[start], places[start + len(value) - 1] + 1)
-                    yield ("original", self.compact[value], *span)
+                    yield ("original", codes[value], *kept.span(places[start], places[start + len(value) - 1] + 1))
 
     def _numbers_found(self, kept: Normalised) -> Iterator[Found]:
-        if self.numbers:
-            for stream in kept.streams():
-                span = kept.span(stream.start, stream.end)
-                for value, start in _places(stream.digits, self.numbers):
-                    # Eight digits or less meet inside a long serial; by themselves they count.
-                    if len(value) > _LONG_RUN or {start, start + len(value)} <= stream.edges:
-                        yield ("original", self.numbers[value], *span)
-                for run in _shared(stream.digits, _LONG_RUN, self.runs):
-                    yield ("shared_run", self.runs[run], *span)
-        if self.runs:
-            for digits, start in kept.runs():
-                size = _RUN if len(digits) <= _MANY else _LONG_RUN
-                for run in _shared(digits, size, self.runs):
-                    yield ("shared_run", self.runs[run], *kept.span(start, start + len(digits)))
+        digits = [(digits_of(value), type_) for value, type_ in self.numbers]
+        whole = {value: type_ for value, type_ in digits if len(value) >= _MIN_DIGITS}
+        shared = _Shared(digits)
+        for stream in kept.streams():
+            span = kept.span(stream.start, stream.end)
+            for value, start in _places(stream.digits, whole):
+                # Eight digits or less meet inside a long serial; by themselves they count.
+                if len(value) > _LONG_RUN or {start, start + len(value)} <= stream.edges:
+                    yield ("original", whole[value], *span)
+            for type_ in shared.find(stream.digits, _LONG_RUN):
+                yield ("shared_run", type_, *span)
+        for run, start in kept.runs():
+            for type_ in shared.find(run, _RUN if len(run) <= _MANY else _LONG_RUN):
+                yield ("shared_run", type_, *kept.span(start, start + len(run)))
 
     def _names_found(self, kept: Normalised) -> Iterator[Found]:
         for text, names in ((kept.text, self.names), (kept.cased, self.cased_names)):
@@ -184,15 +173,6 @@ class Traces:
         )
 
 
-def traces_of(
-    values: Mapping[EntityType, Collection[str]],
-    *,
-    terms: Collection[str] | None = None,
-) -> Traces:
-    """What would show that some of ``values`` stayed."""
-    return Traces.of(values, terms=terms)
-
-
 def _squeezed(text: str, drop: str) -> tuple[str, list[int]]:
     """``text`` without the characters of ``drop``, and where each of the others stood."""
     places = [place for place, character in enumerate(text) if character not in drop]
@@ -207,20 +187,29 @@ def _min_length(type_: EntityType, short: str) -> int:
     return 6 if short.isdigit() else 5
 
 
-def _telling_runs(digits: str) -> Iterator[str]:
-    """Windows of 6 and 8 digits but for calendar dates and for runs that amounts and counters are made of."""
-    for part in _DATE_LIKE.sub(" ", digits).split():
-        for size in (_RUN, _LONG_RUN):
-            for start in range(len(part) - size + 1):
-                run = part[start : start + size]
-                if len(set(run)) > 2 and run.count("0") < size - 2 and run not in "0123456789 9876543210":
-                    yield run
+class _Shared:
+    """Runs of digits that a text shares with a value: calendar dates and what amounts are made of do not count."""
 
+    def __init__(self, digits: Sequence[tuple[str, EntityType]]) -> None:
+        self._parts = [(_DATE_LIKE.sub(" ", value), type_) for value, type_ in digits if len(value) >= _RUN]
+        self._joined = " ".join(value for value, _ in self._parts)
+        self._runs: dict[int, set[str]] = {}
 
-def _shared(digits: str, size: int, runs: Mapping[str, EntityType]) -> Iterable[str]:
-    """The first window of ``digits`` that is one of ``runs``: one is enough to hold a record back."""
-    windows = (digits[start : start + size] for start in range(len(digits) - size + 1))
-    return itertools.islice((window for window in windows if window in runs), 1)
+    def find(self, kept: str, size: int) -> Iterator[EntityType]:
+        """The type of the first shared run: one is enough to hold a record back."""
+        for start in range(len(kept) - size + 1):
+            run = kept[start : start + size]
+            if self._has(run) and len(set(run)) > 2 and run.count("0") < size - 2 and run not in _COUNTING:
+                yield next(type_ for value, type_ in self._parts if run in value)
+                return
+
+    def _has(self, run: str) -> bool:
+        if len(self._joined) <= _FEW_DIGITS:
+            return run in self._joined
+        size = len(run)
+        if size not in self._runs:
+            self._runs[size] = {self._joined[i : i + size] for i in range(len(self._joined) - size + 1)}
+        return run in self._runs[size]
 
 
 def _places(text: str, values: Mapping[str, EntityType]) -> Iterator[tuple[str, int]]:
@@ -269,4 +258,4 @@ def _own_terms() -> tuple[str, ...]:
     return tuple(term.lower() for key in sorted(lists) for term in lists[key])
 
 
-__all__ = ["Found", "TraceKind", "Traces", "traces_of"]
+__all__ = ["Found", "TraceKind", "Traces"]

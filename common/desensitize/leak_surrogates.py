@@ -8,11 +8,10 @@ Not handled here: coincidences with other people's values, which are counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.normalise import digits_of, normal_form
+from fedward.common.desensitize.normalise import Spelt, digits_of
 from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.validity import is_valid
@@ -32,50 +31,54 @@ _MIN_CONTAINED = 6
 
 
 def surrogate_leaks(
-    source: str, text: str, issued: Sequence[IssuedSpan], values: Mapping[EntityType, Collection[str]]
+    source: str, text: str, issued: Sequence[IssuedSpan], values: Mapping[EntityType, Mapping[str, Spelt]]
 ) -> Iterator[Found]:
-    """(e) Every issued span that is no proper surrogate."""
-    scope = {type_: {normal_form(value) for value in some} for type_, some in values.items()}
+    """(e) Every issued span that is no proper surrogate.
+
+    Args:
+        values: by type, every original of the scope as it stands in a source, those of ``issued`` among them.
+    """
+    scope: dict[EntityType, set[str]] = {}
     seen: dict[tuple[EntityType, str], str] = {}
     for item in issued:
         type_ = item.span.type
         original, surrogate = source[item.span.start : item.span.end], text[item.start : item.end]
-        if item.action is Action.KEEP or not _is_proper(type_, original, surrogate, item.action):
+        old, new = values[type_][original], Spelt.of(surrogate)
+        if item.action is Action.KEEP or not _is_proper(type_, old, new, surrogate, item.action):
             yield "surrogate", type_, item.start, item.end
-        elif item.action in _KEYED:
-            plain, fresh = normal_form(original), normal_form(surrogate)
-            if _telling(type_, surrogate) and fresh in scope.get(type_, ()):
+        elif item.action in _KEYED and type_ not in _MAY_COINCIDE:
+            if type_ not in scope:
+                scope[type_] = {value.short for value in values[type_].values()}
+            if new.short in scope[type_] and _is_telling(type_, new):
                 yield "surrogate", type_, item.start, item.end
-            if type_ not in _MAY_COINCIDE and seen.setdefault((type_, plain), fresh) != fresh:
+            if seen.setdefault((type_, old.short), new.short) != new.short:
                 yield "inconsistent", type_, item.start, item.end
 
 
-def _is_proper(type_: EntityType, original: str, surrogate: str, action: Action) -> bool:
+def _is_proper(type_: EntityType, old: Spelt, new: Spelt, surrogate: str, action: Action) -> bool:
     if action is Action.DROP:
         return surrogate == ""
-    plain, fresh = normal_form(original), normal_form(surrogate)
-    if fresh == plain:
+    if new.short == old.short:
         # An address that is only a city stays one, and a month stays when days are added; nothing with a number does.
-        coarse = type_ is EntityType.DATE and _COARSE_DATE.fullmatch(Document.of(original).text.strip())
-        return bool(coarse) or (action is Action.GENERALISE and not digits_of(plain))
-    if _telling(type_, original) and len(plain) >= _MIN_CONTAINED and plain in fresh:
+        coarse = type_ is EntityType.DATE and _COARSE_DATE.fullmatch(old.cased.strip())
+        return bool(coarse) or (action is Action.GENERALISE and not digits_of(old.short))
+    if old.short in new.short and len(old.short) >= _MIN_CONTAINED and _is_telling(type_, old):
         return False
     if action is Action.GENERALISE and type_ is EntityType.ADDRESS:
-        return not re.search("[0-9]", fresh)
+        return not re.search("[0-9]", new.short)
     if action not in _KEYED:
         return True
-    folded = Document.of(original).text.strip()
-    return not (is_valid(type_, folded) and is_valid(type_, Document.of(surrogate).text.strip()) is False)
+    # A surrogate must be valid where the original was.
+    return is_valid(type_, new.cased.strip()) is not False or not is_valid(type_, old.cased.strip())
 
 
-def _telling(type_: EntityType, value: str) -> bool:
+def _is_telling(type_: EntityType, value: Spelt) -> bool:
     """Long enough that two of them are not equal by chance."""
     if type_ in _MAY_COINCIDE:
         return False
-    short = normal_form(value)
     if type_ is EntityType.PERSON:
-        return len(short) > 2 if not short.isascii() else " " in value.strip()
-    return len(short) >= _MIN_CONTAINED
+        return len(value.short) > 2 if not value.short.isascii() else " " in value.text.strip()
+    return len(value.short) >= _MIN_CONTAINED
 
 
 __all__ = ["surrogate_leaks"]

@@ -14,9 +14,9 @@ from typing import Literal, NamedTuple, Protocol
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.leak_patterns import Traces, traces_of
+from fedward.common.desensitize.leak_patterns import Traces
 from fedward.common.desensitize.leak_surrogates import surrogate_leaks
-from fedward.common.desensitize.normalise import Normalised
+from fedward.common.desensitize.normalise import Normalised, Spelt
 from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType, Span
 
@@ -90,7 +90,7 @@ def check(
     leaks = list(_seen_again(text, found, issued, levels))
     values = _values(source, issued, context, originals, levels, known_names)
     kept = Normalised.of(_masked(text, issued))
-    traces = traces_of(values, terms=terms)
+    traces = Traces.of({type_: some.values() for type_, some in values.items()}, terms)
     leaks += [Leak(kind, type_, start, end) for kind, type_, start, end in traces.search(kept)]
     leaks += _canaries(text, canaries)
     leaks += [
@@ -136,17 +136,19 @@ def _values(
     originals: Mapping[EntityType, Collection[str]],
     levels: Mapping[EntityType, int],
     known_names: Collection[str],
-) -> dict[EntityType, set[str]]:
+) -> dict[EntityType, dict[str, Spelt]]:
     """Every plaintext value that must not stay, by type. Types that the policy keeps are left out."""
-    values: dict[EntityType, set[str]] = {}
+    values: dict[EntityType, dict[str, Spelt]] = {}
     for table in (originals, context.known):
         for type_, some in table.items():
             if type_ in levels:
-                values.setdefault(type_, set()).update(some)
+                values.setdefault(type_, {}).update((value, Spelt.of(value)) for value in some)
     for item in issued:
-        values.setdefault(item.span.type, set()).add(source[item.span.start : item.span.end])
+        original, spelt = source[item.span.start : item.span.end], values.setdefault(item.span.type, {})
+        if original not in spelt:
+            spelt[original] = Spelt.of(original)
     if known_names:
-        values.setdefault(EntityType.PERSON, set()).update(known_names)
+        values.setdefault(EntityType.PERSON, {}).update((name, Spelt.of(name)) for name in known_names)
     return values
 
 
@@ -164,7 +166,7 @@ def _canaries(text: str, canaries: Collection[str]) -> Iterator[Leak]:
     """(d) A planted value anywhere, surrogates included: nothing may give it back."""
     if not canaries:
         return
-    planted = Traces.of({EntityType.MASKED: set(canaries)}, terms=())
+    planted = Traces.of({EntityType.MASKED: map(Spelt.of, canaries)}, ())
     for _, type_, start, end in planted.search(Normalised.of(text)):
         yield Leak("canary", type_, start, end)
 

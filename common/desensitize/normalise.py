@@ -17,9 +17,10 @@ from fedward.common.desensitize.term_finder import lower
 
 _NUMERALS = dict(zip("〇零○一二三四五六七八九壹贰叁肆伍陆柒捌玖两幺", "000123456789123456789" + "21", strict=True))
 _DIGIT_OF = {ord(numeral): digit for numeral, digit in _NUMERALS.items()}
-_DIGIT = "[0-9" + "".join(_NUMERALS) + "]"
-_RUN = re.compile(f"{_DIGIT}{{6,}}")
-_STREAM = re.compile(rf"{_DIGIT}+(?:[ \-./()（）_·—–]{{1,2}}{_DIGIT}+)*")
+DIGIT = "[0-9" + "".join(_NUMERALS) + "]"
+"""A pattern for one digit, Chinese numerals included."""
+_RUN = re.compile(f"{DIGIT}{{6,}}")
+_STREAM = re.compile(rf"{DIGIT}+(?:[ \-./()（）_·—–]{{1,2}}{DIGIT}+)*")
 _DIGITS = re.compile("[0-9]+")
 _SEPARATORS = re.compile(r"[\s\-./()（）_·—–,，]+")
 
@@ -82,12 +83,35 @@ def to_simplified(text: str) -> str:
 
 def digits_of(text: str) -> str:
     """The digits of ``text``, Chinese numerals among them, and nothing else."""
+    if text.isascii():
+        return text if text.isdigit() else "".join(_DIGITS.findall(text))
     return "".join(_DIGITS.findall(text.translate(_DIGIT_OF)))
 
 
+class Spelt(NamedTuple):
+    """A value for comparison. Plaintext: for memory alone."""
+
+    cased: str
+    """Folded and Simplified."""
+    text: str
+    """The same in lower case: as ``Normalised.text``."""
+    short: str
+    """Without separators."""
+
+    @classmethod
+    def of(cls, value: str) -> Spelt:
+        """Normalise ``value``."""
+        if value.isascii():  # most numbers: nothing to fold, and this runs several times a hit
+            small = value.lower()
+            return cls(value, small, small if value.isalnum() else _SEPARATORS.sub("", small))
+        cased = to_simplified(Document.of(value).text)
+        small = lower(cased)
+        return cls(cased, small, _SEPARATORS.sub("", small))
+
+
 def normal_form(value: str) -> str:
-    """A value for comparison: as ``Normalised.text``, without separators."""
-    return _SEPARATORS.sub("", Normalised.of(value).text)
+    """A value without case, width, script and separators."""
+    return Spelt.of(value).short
 
 
-__all__ = ["digits_of", "normal_form", "Normalised", "Stream", "to_simplified"]
+__all__ = ["DIGIT", "digits_of", "normal_form", "Normalised", "Spelt", "Stream", "to_simplified"]

@@ -258,6 +258,14 @@ def test_spans_that_overlap_are_a_leak() -> None:
     assert {leak.kind for leak in NOTE_ZH._replace(issued=(first, first)).leaks()} == {"spans"}
 
 
+@pytest.mark.parametrize("num_others", [0, 400])
+def test_many_originals_find_what_few_find(num_others: int) -> None:
+    originals = {E.PHONE: {f"139{n * 7919 % 10**8:08d}" for n in range(num_others)}, E.PERSON: {"王小芳"}}
+    originals[E.PERSON] |= {chr(0x4E00 + n) + "丅丄" for n in range(num_others)}
+    leaks = NOTE_ZH.leaks(NOTE_ZH.text + "备用*138000，王小芳，13800138000。", originals=originals)
+    assert kinds(leaks) == {("shared_run", "PHONE"), ("original", "PHONE"), ("name", "PERSON"), ("detector", "PHONE")}
+
+
 # ------------------------------------------------------------------------------------------ normalisation
 
 
