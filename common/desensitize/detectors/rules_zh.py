@@ -84,9 +84,7 @@ def _rules() -> tuple[re.Pattern[str], ...]:
     roles = "|".join(sorted(_ROLES.split("|"), key=len, reverse=True))
     return (
         # The name may have a blank inside (张 三), and a label may be followed by several names.
-        re.compile(
-            f"(?:{longest_first})[ \u3000]{{0,2}}(?:[:：=]|[为是叫][:：]?|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"
-        ),
+        re.compile(f"(?:{longest_first})[ \u3000]{{0,2}}(?:[:：=]|[为是叫][:：]?|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
         re.compile(f"(?:{roles}|{_KIN})[ \u3000]{{0,1}}(?={surname})"),
         re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
         re.compile(f"[{HAN}]{{1,8}}(?:·[{HAN}A-Za-z]{{1,12}}){{1,4}}"),
@@ -146,10 +144,8 @@ class Rules:
         if self._text[start] in "不无未待同见其他本已请暂或和与是否":
             return True
         length, kind = divmod(int(self._begin[start]), 16)
-        return (
-            length + 1 == end - start
-            and kind not in (Kind.PERSON, Kind.FOREIGN, 0)
-            and not surname_length(self._text, start)
+        return length + 1 == end - start and kind not in (Kind.PERSON, Kind.FOREIGN, 0) and not surname_length(
+            self._text, start
         )
 
     def _name(self, start: int, method: str, *, strict: bool) -> Iterator[RuleHit]:
@@ -238,10 +234,7 @@ class Rules:
             yield RuleHit(left, right, "dotted", False)
 
 
-_SOUNDS: Final = frozenset(
-    TRANSLITERATION
-    + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
-)
+_SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆")
 
 
 def _names(code: int) -> bool:
