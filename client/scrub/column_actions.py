@@ -109,6 +109,8 @@ class ColumnActions:
         rule = self.rule(leaf.path)
         if rule is None or rule.policy.kind is not ColumnClass.DIRECT or rule.policy.type not in KNOWN_TYPES:
             return None
+        if rule.is_guess and not _has_form(leaf.value, rule.policy.type):
+            return None
         value = leaf.value
         is_value = isinstance(value, str | int) and not isinstance(value, bool) and value != ""
         return rule.policy.type if is_value and len(str(value)) <= _MAX_VALUE_CHARS else None
