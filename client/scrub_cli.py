@@ -136,6 +136,7 @@ def scrub(
         split=split,
         again=again,
         quarantine_text=quarantine_text,
+        measure=report is not None,
     )
     found = prepare(job)
     _announce(job, console)

@@ -18,6 +18,7 @@ from fedward import __version__
 from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.inputs import Input, check_target, open_input
 from fedward.client.scrub.journal import Journal
+from fedward.client.scrub.measure import Estimates, estimate
 from fedward.client.scrub.output import MARK_SCHEMA, write_output
 from fedward.client.scrub.pool import open_pool
 from fedward.client.scrub.progress import Progress, Silent
@@ -59,6 +60,8 @@ class Job:
     split: bool = False
     again: bool = False
     quarantine_text: bool = False
+    measure: bool = False
+    """Estimate recall and over-scrub on a sample first; always where the policy enforces its canaries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,10 +107,12 @@ def scrub_files(job: Job, found: Input, progress: Progress | None = None) -> Sum
 
     Raises:
         DataError: a bad record.
-        DesensitizationError: more records fail the leak check than the policy allows.
+        DesensitizationError: more records fail the leak check than the policy allows, or canaries miss a target that
+            the policy enforces.
         RunError: a worker died, or the disk is full; a run with a key of the site can be resumed.
     """
-    start_s, progress = time.monotonic(), progress or Silent()
+    progress, estimates = progress or Silent(), _estimated(job, found)
+    start_s = time.monotonic()
     setup = _setup(job, found)
     run = _Run(job, found, setup, progress)
     journal = None if job.dry_run else Journal(job.target, _identity(job, found, setup))
@@ -126,7 +131,26 @@ def scrub_files(job: Job, found: Input, progress: Progress | None = None) -> Sum
         workers=run.workers,
         seconds=time.monotonic() - start_s,
         started_anew=run.started_anew,
+        canaries=estimates.canaries,
+        over_scrub=estimates.over_scrub,
     )
+
+
+def _estimated(job: Job, found: Input) -> Estimates:
+    """Recall and over-scrub on a sample, if asked for; refuse what misses an enforced target.
+
+    Raises:
+        DesensitizationError: the canaries of some type miss their target.
+    """
+    if not (job.measure or job.policy.canaries.enforce):
+        return Estimates(over_scrub={})
+    estimates = estimate(found, job.policy, job.keys, job.descriptor)
+    if job.policy.canaries.enforce and estimates.missed:
+        raise DesensitizationError(
+            f"injected canaries are missed more often than the policy allows: {', '.join(estimates.missed)}",
+            hint="Lower the least level of these types, or the target; --dry-run --report shows the table.",
+        )
+    return estimates
 
 
 def _durably(job: Job, found: Input, run: _Run, journal: Journal) -> str:

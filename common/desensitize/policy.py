@@ -87,6 +87,8 @@ class CanaryTargets(Settings):
     """Bound for the lower end of Wilson's 95 % interval."""
     min_recall_names: Fraction = 0.0
     """The same for names; 0 reports and does not refuse."""
+    enforce: bool = False
+    """End a run whose canaries miss a target; otherwise its report warns."""
 
 
 class DesensitizePolicy(Settings):

