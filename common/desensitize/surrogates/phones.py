@@ -17,7 +17,9 @@ from fedward.common.desensitize.ranking import InvalidValueError, LandlineRankin
 from fedward.common.desensitize.surrogates.canonical import plain
 from fedward.common.desensitize.surrogates.draws import Stream, digits, number
 
-_EXTENSION = re.compile(r"(?:转|轉|分机|分機|ext\.?|extension|#|\bx)\s{0,2}(?:[0-9]{1,6})$", re.IGNORECASE).search
+_EXTENSION = re.compile(
+    r"(?:转|轉|分机|分機|ext\.?|extension|#|(?<![a-z])x)\s{0,2}(?:[0-9]{1,6})$", re.IGNORECASE
+).search
 _ALLOWED = re.compile(r"[+(（]?[0-9](?:[0-9 .,()（）/_–—+-]{0,30})\)?").fullmatch
 _MAX_DIGITS = 17
 """E.164 has 15; two more for 00."""
@@ -104,7 +106,7 @@ def _national(country: str, national: str, draw: bytes) -> str:
             return landline
         if kept := _area_of(national):
             return _first_kept(kept + "2345678"[draw[0] % 7], len(national), draw)
-    if code in ("", "1") and len(national) == 10 and national[0] in "23456789" and national[3] in "23456789":
+    if code == "1" and len(national) == 10 or (not code and _is_nanp(national)):
         if code == "" and national[:3] in ("400", "800"):
             return national[:3] + _first_kept("2", 7, draw)
         stream = Stream(draw)
@@ -121,6 +123,10 @@ def _landline(national: str, draw: bytes, *, with_zero: bool) -> str | None:
         return None
     kept = national[: len(national) - len(local)]
     return kept + LandlineRanking(area=area, length=len(local)).unrank(number(draw, 7 * 10 ** (len(local) - 1)))
+
+
+def _is_nanp(national: str) -> bool:
+    return len(national) == 10 and national[0] in "23456789" and national[3] in "23456789"
 
 
 def _area_of(national: str) -> str:
