@@ -22,7 +22,7 @@ from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.ranking import InvalidValueError
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.surrogates import ages, networks, numbers, organisations, persons, phones, places
+from fedward.common.desensitize.surrogates import ages, numbers, persons, phones, places
 from fedward.common.desensitize.surrogates.canonical import canonical, compact, plain, refill, simplified
 from fedward.common.desensitize.surrogates.dates import (
     ImpossibleDateError,
@@ -32,6 +32,7 @@ from fedward.common.desensitize.surrogates.dates import (
     write_date,
 )
 from fedward.common.desensitize.surrogates.draws import Draws, number
+from fedward.common.desensitize.surrogates.makers import MAY_BE_ID, NUMBERS, TEXTS, encrypted_part, is_resident_id
 from fedward.common.desensitize.surrogates.names_zh import GIVEN, SURNAME
 from fedward.common.desensitize.surrogates.placeholders import Language, Placeholders, is_chinese
 from fedward.common.desensitize.surrogates.validity import bin_is_known
@@ -42,42 +43,13 @@ MAX_LENGTH = 2048
 """A longer original is no identifier but a merged span: it becomes a placeholder."""
 _OLD_AGE = 90
 
-_NUMBERS: dict[EntityType, numbers.Maker] = {
-    EntityType.SSN: numbers.ssn,
-    EntityType.NATIONAL_ID: numbers.record_number,
-    EntityType.PASSPORT: numbers.record_number,
-    EntityType.LICENCE: numbers.licence,
-    EntityType.MRN: numbers.record_number,
-    EntityType.HEALTH_PLAN: numbers.record_number,
-    EntityType.CARD: numbers.card,
-    EntityType.ACCOUNT: numbers.account,
-    EntityType.IBAN: numbers.iban,
-    EntityType.TXN: numbers.record_number,
-    EntityType.SECRET: numbers.record_number,
-    EntityType.PLATE: numbers.plate,
-    EntityType.VIN: numbers.vin,
-    EntityType.DEVICE: numbers.device,
-    EntityType.ORG_ID: numbers.organisation_id,
-}
-_TEXTS: dict[EntityType, Callable[[str, bytes], str | None]] = {
-    EntityType.EMAIL: networks.email,
-    EntityType.URL: networks.url,
-    EntityType.IP: networks.ip,
-    EntityType.HANDLE: networks.handle,
-    EntityType.ORG: organisations.organisation,
-    EntityType.LOC: places.surrogate_place,
-    EntityType.ADDRESS: places.surrogate_address,
-    EntityType.POSTCODE: places.surrogate_postcode,
-}
-_MAY_BE_ID = (EntityType.LICENCE, EntityType.NATIONAL_ID, EntityType.HEALTH_PLAN)
-
 
 class Replacement(NamedTuple):
     """What to write. A tuple and no dataclass: dense text has fourteen of them in a kilobyte."""
 
     text: str
     action: Action
-    """What was done, which may be less than the policy's action: ``keep`` where nothing had to change."""
+    """What was done. ``generalise`` may leave a year, an age or a city as it is: it is general enough."""
     issue: str | None = None
     """Why it is a placeholder although the policy asks for more; from a closed list, never text of the record."""
 
@@ -209,14 +181,14 @@ class DocumentSurrogates:
         return self._surrogate(type_, original)
 
     def _surrogate(self, type_: EntityType, original: str) -> Replacement:
-        maker = _NUMBERS.get(type_)
+        maker = NUMBERS.get(type_)
         if type_ is EntityType.PERSON:
             text = self._person(original)
         elif type_ is EntityType.PHONE:
             text = self._phone(original)
         elif maker is not None or type_ is EntityType.ID_CN:
             return self._number(type_, original, maker)
-        elif type_ in _TEXTS:
+        elif type_ in TEXTS:
             text = self._text(type_, original)
         else:
             return self._placeholder(type_, original, "no_surrogate")
@@ -227,7 +199,7 @@ class DocumentSurrogates:
     def _number(self, type_: EntityType, original: str, maker: numbers.Maker | None) -> Replacement:
         value = compact(original).upper()
         name = type_.value
-        if type_ is EntityType.ID_CN or (type_ in _MAY_BE_ID and _is_resident_id(value)):
+        if type_ is EntityType.ID_CN or (type_ in MAY_BE_ID and is_resident_id(value)):
             name = EntityType.ID_CN.value
             try:
                 born = self._birth(value)
@@ -293,7 +265,7 @@ class DocumentSurrogates:
 
     def _text(self, type_: EntityType, original: str) -> str | None:
         key = canonical(type_, original)
-        maker = _TEXTS[type_]
+        maker = TEXTS[type_]
         for counter in range(MAX_DRAWS):
             fresh = maker(original, self._draws.draw(type_.value, key, counter))
             if fresh is None:
@@ -345,7 +317,7 @@ class DocumentSurrogates:
             ):
                 return self._placeholder(EntityType.DATE, original, "age_over_89")
             if written.only_year:
-                return Replacement(original, Action.KEEP)
+                return Replacement(original, Action.GENERALISE)
             if mode == "year_only":
                 return self._year(written, original)
             text = write_date(original, written, written.day + self._shift)
@@ -377,12 +349,12 @@ class DocumentSurrogates:
             return self._placeholder(type_, original, "no_generalisation")
         if text is None:
             return self._placeholder(type_, original, "unreadable")
-        return Replacement(text, Action.KEEP if text == original else Action.GENERALISE)
+        return Replacement(text, Action.GENERALISE)
 
     def _encrypted(self, type_: EntityType, original: str) -> Replacement:
         """FF1 of the value within its written form; what is invalid takes ``on_invalid``."""
         column = self._run.columns[type_]
-        value, prefix = _fpe_value(type_, original)
+        value, prefix = encrypted_part(type_, original)
         try:
             (fresh,) = column.encrypt([prefix + value])
         except (InvalidValueError, FpeDomainError):
@@ -421,30 +393,12 @@ def _same(type_: EntityType, text: str, original: str) -> bool:
     return canonical(type_, text) == canonical(type_, original)
 
 
-def _is_resident_id(value: str) -> bool:
-    body = value[:17]
-    return len(value) == 18 and body.isascii() and body.isdigit() and checksums.id_cn_digit(body) == value[17]
-
-
 def _implies_old_age(written: WrittenDate, recorded: datetime.date | None) -> bool:
     """Whether somebody born then would be over 89 at the record's date."""
     if recorded is None:
         return False
     day = written.day
     return recorded.year - day.year - ((recorded.month, recorded.day) < (day.month, day.day)) >= _OLD_AGE
-
-
-def _fpe_value(type_: EntityType, original: str) -> tuple[str, str]:
-    """The characters that are encrypted, and what the rank order wants before them (the 0 of an area code)."""
-    if type_ is EntityType.MRN:
-        return plain(original), ""
-    if type_ is not EntityType.PHONE:
-        return compact(original).upper(), ""
-    phone = phones.read_phone(original)
-    if phone is None or phone.country.lstrip("0") not in ("", "86") or phone.extension:
-        return "", ""
-    mobile = len(phone.national) == 11 and phone.national.startswith("1")
-    return phone.national, "" if mobile or phone.national.startswith("0") else "0"
 
 
 __all__ = ["DocumentSurrogates", "MAX_DRAWS", "Replacement", "Surrogates"]

@@ -106,7 +106,7 @@ def _national(country: str, national: str, draw: bytes) -> str:
             return landline
         if kept := _area_of(national):
             return _first_kept(kept + "2345678"[draw[0] % 7], len(national), draw)
-    if code == "1" and len(national) == 10 or (not code and _is_nanp(national)):
+    if (code == "1" and len(national) == 10) or (not code and _is_nanp(national)):
         if code == "" and national[:3] in ("400", "800"):
             return national[:3] + _first_kept("2", 7, draw)
         stream = Stream(draw)
@@ -144,7 +144,11 @@ def _is_landline(number_: str) -> bool:
 
 
 def _first_kept(first: str, length: int, draw: bytes) -> str:
-    return first + digits(draw, length - len(first))
+    """A number of a plan that we do not know; one with a 0 in front never looks like a broken landline of China."""
+    fresh = first + digits(draw, length - len(first))
+    if len(first) == 1 and first == "0" and length > 4:
+        fresh = fresh[:3] + "".join("2345678"[int(c) % 7] for c in fresh[3:5]) + fresh[5:]
+    return fresh
 
 
 def _is_mobile(number_: str) -> bool:

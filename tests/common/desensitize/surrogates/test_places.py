@@ -81,8 +81,14 @@ def test_other_postcode_becomes_a_placeholder(original: str) -> None:
     assert document().replace(POSTCODE, original).action == "placeholder"
 
 
-def test_postcode_that_is_general_already_stays() -> None:
-    assert document().replace(POSTCODE, "518000") == ("518000", "keep", None)
+def test_postcode_that_is_general_already_becomes_a_coarser_one_or_a_placeholder() -> None:
+    assert document().replace(POSTCODE, "518000").text == "510000"
+    assert document().replace(POSTCODE, "510000").action == "placeholder"
+    assert document().replace(POSTCODE, "62700").action == "placeholder"
+
+
+def test_address_that_is_a_city_already_stays() -> None:
+    assert document().replace(ADDRESS, "广东省深圳市") == ("广东省深圳市", "generalise", None)
 
 
 def test_place_is_kept_unless_the_policy_says_otherwise() -> None:
