@@ -113,10 +113,10 @@ _TAIL_UNIT = re.compile(rf"(?i:{_UNIT})(?!\w)")
 _TAIL_POSTCODE = re.compile(rf"(?:{_POSTCODE})(?![\w-]|[.,/:]\d)")
 _TAIL_REGION = re.compile(rf"(?:(?:{_STATES})(?!\w)|[A-Za-z0-9]{{1,4}}(?=,?\s{{1,3}}\d{{4,6}}(?!\w)))")
 _PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.])*(?:-[^\W\d_]+)*(?!\w)"
-_TAIL_TOWN = re.compile(
-    rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?"
-)
+_TAIL_TOWN = re.compile(rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?")
 _TOWN_END = re.compile(rf"[ \t]*(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
+_HAS_DIGIT = re.compile("[0-9]").search
+_HAS_CORNER = re.compile("(?:orner|ntersection) of |(?:ORNER|NTERSECTION) OF ").search
 _HAS_CAPITAL = re.compile(_UP).search
 _LOWER_WORD = re.compile(r"(?<![\w@.])[^\W\d_]{2,}")
 _SENTENCE_END = re.compile(r"[^\W\d_]{5}\.$")
@@ -127,15 +127,20 @@ def street_addresses(text: str) -> Iterator[Found]:
     """Every address of ``text``; overlapping ones are united later."""
     if not _HAS_CAPITAL(text):
         text = _capitalised(text)
-    yield from _boxes(text)
-    for match in _CORNER.finditer(text):
+    for match in _CORNER.finditer(text) if _HAS_CORNER(text) else ():
         yield Found(match.start(), _without_stop(text, match.end()), EntityType.ADDRESS, Level.CHECKED, "en.corner")
+    for match in _NO_NUMBER.finditer(text):
+        yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.WITNESS, "en.street-name")
+    if _HAS_DIGIT(text):
+        yield from _numbered(text)
+
+
+def _numbered(text: str) -> Iterator[Found]:
+    yield from _boxes(text)
     for match in _LOWER.finditer(text):
         yield Found(match.start(), _tail(text, match.end())[0], EntityType.ADDRESS, Level.CHECKED, "en.street")
     for match in _CITY_STATE_ZIP.finditer(text):
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.city-zip")
-    for match in _NO_NUMBER.finditer(text):
-        yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.WITNESS, "en.street-name")
     for match in _ZIP_LABEL.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
     for match in _CANDIDATE.finditer(text):

@@ -46,7 +46,12 @@ class Weights:
         self._first, self._last, self._places = lexicon.first, lexicon.last, lexicon.places
         self._names = self._first | self._last
         self._everyday = self.words | self._places
+        self._plain = self._everyday - self._names - TITLES
         self._dates = MONTHS_AND_DAYS - self._first
+
+    def is_plain(self, sequence: str) -> bool:
+        """Whether a capitalised sequence is one ordinary word, as at the start of most sentences."""
+        return sequence.lower() in self._plain
 
     def is_name(self, key: str) -> bool:
         """Whether a list of names holds ``key``."""
