@@ -38,7 +38,7 @@ _NUMBER = r"\d{1,6}(?:[A-Za-z](?![A-Za-z]))?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _LINK = _alternatives("""de da do das dos del della dei degli delle di du des la le les el los las et van von der den
 ten ter op aan af av zur zum und og och na nad pod of the d' l'""")
 _LOWER_TYPE = _alternatives("""utca út útja u. tér tere kapu köz krt. körút sétány sor terrasse allé alle plads vej gade
-veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. straat street road""")
+veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. str straat street road""")
 _LOWER_LEAD = _alternatives("""rue avenue chemin via ul. al. os. pl. calle rua str. r. trg""")
 _UNIT_WORD = "(?:[Aa]pt|[Aa]partment|[Ss]uite|Ste|[Uu]nit|[Ff]lat|[Rr]oom|Rm|[Ff]loor|Bldg|Building|[Bb]ox)(?!\\w)"
 _NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]*\.?(?:-[\w'\u2019]+)*|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
@@ -106,7 +106,7 @@ _CUE = re.compile(
     r"|ship\w*|mail\w*|deliver\w*|drop\w*|taxi|cab|ride|office|house|home|restaurant|shop|store|clinic|enter|side|moved?"
     r"|stay\w*|park\w*|came|went|go|visit)\b[^.?!\n]{0,24}?\b(?:at|on|to|in|of|near|from|off))[:,]?\s{0,3})$"
 )
-_GAP = re.compile(r"[ \t]{0,3},?[ \t]{0,3}(?:\n[ \t]{0,3}){0,2}(?:(?<=\n)[>|?*]{1,3}[ \t]{1,3})?(?:,[ \t]{0,3})?")
+_GAP = re.compile(r"[ \t]{0,3},?[ \t]{0,3}(?:\n[ \t]{0,3}){0,2}(?:(?<=\n)[>|?*]{1,3}[ \t]{0,3})?(?:,[ \t]{0,3})?")
 """Between the parts of an address: a comma, a line break or two, the mark of a quoted line."""
 _TAIL_BASE = re.compile(r"(?i:[AFD]PO,? A[AEP],? \d{5}(?!\w)|(?:unit|psc) \d{1,5},? box \d{1,6})")
 _TAIL_UNIT = re.compile(rf"(?i:{_UNIT})(?!\w)")

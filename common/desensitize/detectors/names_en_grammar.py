@@ -42,7 +42,7 @@ _ROLES = (
     "|payee|payer|customer|client|borrower|applicant|employee|sender|recipient|consultant|interviewer|author|user|agent"
 )
 _VALUE = rf"{_SHORT_NAME}(?:[ ,]{{1,2}}{_SHORT_NAME}){{0,4}}"
-FIELD = re.compile(rf"[ \t]{{0,3}}[:\uff1a=][ \t]{{0,3}}(?=({_VALUE}))")
+FIELD = re.compile(rf"[ \t]{{0,3}}[:\uff1a=][ \t]{{0,12}}(?=({_VALUE}))")
 """The end of a label and what may be its value; the label is read backwards from here, for fields are few."""
 LABELLED = re.compile(rf"(?i:\b{_LABEL}(?: is)?)$")
 ROLE = re.compile(rf"(?i:\b(?:{_ROLES}))$")
@@ -74,14 +74,14 @@ BEFORE = re.compile(
 AFTER = re.compile(
     r"(?:\s{1,2}|, )(?:said|says|told|asked|writes|wrote|lives|lived|works|worked|was born|is a|was a|who|has been|had"
     r"|has|his|her|reports|reported|denies|denied|complains|states|stated|presents|presented|sings|sang|played|plays"
-    r"|is from|reviewed|examined|performed|ordered|noted|discussed|recommended|agreed|arrived|wants|was admitted|was seen|is seen|returns|returned|called|married|died|speaks?|points out|spent|thinks|as my"
+    r"|is from|(?:will|would) (?:be|have|see|need|like|come|speak|talk)|reviewed|examined|performed|ordered|noted|discussed|recommended|agreed|arrived|wants|was admitted|was seen|is seen|returns|returned|called|married|died|speaks?|points out|spent|thinks|as my"
     r"|as guardian|so (?:much|sad|happy))\b"
     r"|, (?:can|could|would|will|please|thank|how|what|why|do|did|are|is|have|let|i|you|I|we) "
     r"|['\u2019]s (?:wife|husband|mother|father|son|daughter|brother|sister|mom|dad|parents?|family|friend|house|home|room"
     r"|address|account|name|phone|birthday|car|chart|condition|pain|boss|doctor|symptoms|mood|appetite|attorney)\b"
 )
 NOT_A_PERSON_BEFORE = re.compile(
-    r"\b(?:[Tt]he|works? for|working for|worked for|work at|works at|employed by|band|album|song|film|movie|game|show"
+    r"\b(?:works? for|working for|worked for|work at|works at|employed by|band|album|song|film|movie|game|show"
     r"|company|town of|city of|village of|county of|Battle of|University of)[ ]{1,2}[\"\u201c]? ?$"
 )
 NOT_A_PERSON_AFTER = re.compile(
@@ -130,7 +130,7 @@ def is_title(match: re.Match[str]) -> bool:
 
 def fills_line(text: str, start: int, end: int) -> bool:
     """Whether the characters are a line of their own, as under a letter."""
-    return text[max(0, start - 1) : start] in "\n" and text[end : end + 1] in "\n," and "\n" in text
+    return text[max(0, start - 1) : start] in "\n>" and text[end : end + 1] in "\n," and "\n" in text
 
 
 def trimmed(run: list[Word]) -> list[Word]:
