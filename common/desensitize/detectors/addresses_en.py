@@ -38,7 +38,7 @@ _NUMBER = r"\d{1,6}(?:[A-Za-z](?![A-Za-z]))?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _LINK = _alternatives("""de da do das dos del della dei degli delle di du des la le les el los las et van von der den
 ten ter op aan af av zur zum und og och na nad pod of the d' l'""")
 _LOWER_TYPE = _alternatives("""utca út útja u. tér tere kapu köz krt. körút sétány sor terrasse allé alle plads vej gade
-veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. straat street road""")
+veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. str straat street road""")
 _LOWER_LEAD = _alternatives("""rue avenue chemin via ul. al. os. pl. calle rua str. r. trg""")
 _UNIT_WORD = "(?:[Aa]pt|[Aa]partment|[Ss]uite|Ste|[Uu]nit|[Ff]lat|[Rr]oom|Rm|[Ff]loor|Bldg|Building|[Bb]ox)(?!\\w)"
 _NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]*\.?(?:-[\w'\u2019]+)*|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
@@ -106,17 +106,17 @@ _CUE = re.compile(
     r"|ship\w*|mail\w*|deliver\w*|drop\w*|taxi|cab|ride|office|house|home|restaurant|shop|store|clinic|enter|side|moved?"
     r"|stay\w*|park\w*|came|went|go|visit)\b[^.?!\n]{0,24}?\b(?:at|on|to|in|of|near|from|off))[:,]?\s{0,3})$"
 )
-_GAP = re.compile(r"[ \t]{0,3},?[ \t]{0,3}(?:\n[ \t]{0,3}){0,2}(?:(?<=\n)[>|?*]{1,3}[ \t]{1,3})?(?:,[ \t]{0,3})?")
+_GAP = re.compile(r"[ \t]{0,3},?[ \t]{0,3}(?:\n[ \t]{0,3}){0,2}(?:(?<=\n)[>|?*]{1,3}[ \t]{0,3})?(?:,[ \t]{0,3})?")
 """Between the parts of an address: a comma, a line break or two, the mark of a quoted line."""
 _TAIL_BASE = re.compile(r"(?i:[AFD]PO,? A[AEP],? \d{5}(?!\w)|(?:unit|psc) \d{1,5},? box \d{1,6})")
 _TAIL_UNIT = re.compile(rf"(?i:{_UNIT})(?!\w)")
 _TAIL_POSTCODE = re.compile(rf"(?:{_POSTCODE})(?![\w-]|[.,/:]\d)")
 _TAIL_REGION = re.compile(rf"(?:(?:{_STATES})(?!\w)|[A-Za-z0-9]{{1,4}}(?=,?\s{{1,3}}\d{{4,6}}(?!\w)))")
 _PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.])*(?:-[^\W\d_]+)*(?!\w)"
-_TAIL_TOWN = re.compile(
-    rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?"
-)
+_TAIL_TOWN = re.compile(rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?")
 _TOWN_END = re.compile(rf"[ \t]*(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
+_HAS_DIGIT = re.compile("[0-9]").search
+_HAS_CORNER = re.compile("(?:orner|ntersection) of |(?:ORNER|NTERSECTION) OF ").search
 _HAS_CAPITAL = re.compile(_UP).search
 _LOWER_WORD = re.compile(r"(?<![\w@.])[^\W\d_]{2,}")
 _SENTENCE_END = re.compile(r"[^\W\d_]{5}\.$")
@@ -127,15 +127,20 @@ def street_addresses(text: str) -> Iterator[Found]:
     """Every address of ``text``; overlapping ones are united later."""
     if not _HAS_CAPITAL(text):
         text = _capitalised(text)
-    yield from _boxes(text)
-    for match in _CORNER.finditer(text):
+    for match in _CORNER.finditer(text) if _HAS_CORNER(text) else ():
         yield Found(match.start(), _without_stop(text, match.end()), EntityType.ADDRESS, Level.CHECKED, "en.corner")
+    for match in _NO_NUMBER.finditer(text):
+        yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.WITNESS, "en.street-name")
+    if _HAS_DIGIT(text):
+        yield from _numbered(text)
+
+
+def _numbered(text: str) -> Iterator[Found]:
+    yield from _boxes(text)
     for match in _LOWER.finditer(text):
         yield Found(match.start(), _tail(text, match.end())[0], EntityType.ADDRESS, Level.CHECKED, "en.street")
     for match in _CITY_STATE_ZIP.finditer(text):
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.city-zip")
-    for match in _NO_NUMBER.finditer(text):
-        yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.WITNESS, "en.street-name")
     for match in _ZIP_LABEL.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
     for match in _CANDIDATE.finditer(text):

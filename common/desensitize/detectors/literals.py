@@ -29,7 +29,7 @@ MAX_FIND: Final = 50
 @cache
 def _table() -> dict[int, int | None]:
     """Character by character, never one to many: places in the squeezed text stay places in the text."""
-    table: dict[int, int | None] = {**to_simplified()}
+    table: dict[int, int | None] = {code: ord(character) for code, character in to_simplified().items()}
     for code in (*range(0x41, 0x5B), *range(0xC0, 0x530), *range(0x1E00, 0x2000)):
         base = unicodedata.normalize("NFD", chr(code))[0].lower()
         if len(base) == 1:

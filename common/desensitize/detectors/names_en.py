@@ -18,14 +18,17 @@ from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.lexicon_en import PARTICLES, SUFFIXES, TITLES, name_key
 from fedward.common.desensitize.detectors.names_en_grammar import (
     COMMA_NAME,
+    FIELD,
     GAP,
     HAS_CAPITAL,
+    LABEL_CHARS,
     LABELLED,
     LOWER_WORD,
     NO_TITLES,
     PHRASE,
+    PHRASE_WORDS,
     POSSESSIVE,
-    ROLE_FIELD,
+    ROLE,
     SEQUENCE,
     TITLED,
     TOKEN,
@@ -42,13 +45,6 @@ Profile = Literal["structured", "fast", "max-recall"]
 Entity = tuple[int, int, str]
 _Hit = tuple[int, int, EntityType, int, str]
 
-_FREE, _NAME, _TITLE = "free", "name", "title"
-_CUES = (
-    (LABELLED, "en.label", _FREE),
-    (ROLE_FIELD, "en.role", _NAME),
-    (PHRASE, "en.phrase", _NAME),
-    (TITLED, "en.title", _TITLE),
-)
 _NO_VALUE = frozenset(
     ("unknown", "none", "na", "not", "nil", "same", "see", "redacted", "withheld", "pending", "yes", "no")
 )
@@ -131,13 +127,10 @@ class EnglishNameDetector:
 
     def _cued(self, text: str, *, uncased: bool) -> Iterator[_Hit]:
         """Labelled fields, phrases and titles; the one place where a name may be in lower case."""
-        for pattern, method, kind in _CUES:
-            for match in pattern.finditer(text):
-                if kind == _TITLE and not is_title(match):
-                    continue
-                end = self._name_end(text, match.span(1), free=kind == _FREE, uncased=uncased)
-                if end > match.start(1):
-                    yield match.start(1), end, EntityType.PERSON, Level.CHECKED, method
+        for span, method in _announced(text):
+            end = self._name_end(text, span, free=method == "en.label", uncased=uncased)
+            if end > span[0]:
+                yield span[0], end, EntityType.PERSON, Level.CHECKED, method
         for match in COMMA_NAME.finditer(text):
             first = any(self._weights.is_first(name_key(word)) for word in match[2].split())
             if first and self._weights.may_be_name(name_key(match[1])):
@@ -175,6 +168,8 @@ class EnglishNameDetector:
         """Runs of capitalised words. Where a tagger reads too, one witness is enough unless it says otherwise."""
         others = [(start, end) for start, end, label in entities or () if label != "PERSON"]
         for match in SEQUENCE.finditer(text):
+            if self._weights.is_plain(match[0]):
+                continue
             for run, titled in self._runs(text, match.start(), match.end()):
                 weight = self._weights.weigh(text, run) + 3 * titled
                 start, end = run[0].start, run[-1].end
@@ -226,6 +221,23 @@ class EnglishNameDetector:
                 yield start, end, EntityType.PERSON, Level.WITNESS, "en.spacy-list"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"
+
+
+def _announced(text: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """Where a label, a phrase or a title says that a name begins, and how far it may go."""
+    for match in FIELD.finditer(text):
+        label = text[max(0, match.start() - LABEL_CHARS) : match.start()]
+        if LABELLED.search(label):
+            yield match.span(1), "en.label"
+        elif ROLE.search(label) and "=" not in match[0]:
+            yield match.span(1), "en.role"
+    lower = text.lower()
+    if any(word in lower for word in PHRASE_WORDS):
+        for match in PHRASE.finditer(text):
+            yield match.span(1), "en.phrase"
+    for match in TITLED.finditer(text):
+        if is_title(match):
+            yield match.span(1), "en.title"
 
 
 def _spacy() -> Tagger:

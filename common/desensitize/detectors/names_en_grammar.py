@@ -42,15 +42,22 @@ _ROLES = (
     "|payee|payer|customer|client|borrower|applicant|employee|sender|recipient|consultant|interviewer|author|user|agent"
 )
 _VALUE = rf"{_SHORT_NAME}(?:[ ,]{{1,2}}{_SHORT_NAME}){{0,4}}"
-LABELLED = re.compile(rf"(?i:\b{_LABEL}(?: is)?[ \t]{{0,3}}[:：=][ \t]{{0,3}})({_VALUE})")
-ROLE_FIELD = re.compile(rf"(?i:\b(?:{_ROLES})[ \t]{{0,3}}[:：][ \t]{{0,3}})({_VALUE})")
+FIELD = re.compile(rf"[ \t]{{0,3}}[:\uff1a=][ \t]{{0,12}}(?=({_VALUE}))")
+"""The end of a label and what may be its value; the label is read backwards from here, for fields are few."""
+LABELLED = re.compile(rf"(?i:\b{_LABEL}(?: is)?)$")
+ROLE = re.compile(rf"(?i:\b(?:{_ROLES}))$")
+LABEL_CHARS = 32
 PHRASE = re.compile(
     r"(?i:\b(?:(?:my|her|his|their|maiden|whose|the|first|last|partner's|husband's|wife's|son's|daughter's) "
     r"(?:full |first |last |maiden |middle )?name is|name's|calls? (?:me|him|her)|named (?:him|her|them)"
     r"|speaking to|speaking with|go(?:es)? by|i am called|is called)[ :]{1,2})"
     rf"({_SHORT_NAME}(?: {_SHORT_NAME}){{0,3}})"
 )
-TITLED = re.compile(rf"(?i:\b(?:mr|mrs|ms|mx|dr|prof)(?:\.[ ]?|[ ]))({_SHORT_NAME}(?: {_SHORT_NAME}){{0,3}})")
+PHRASE_WORDS = ("name", "call", "speaking", "go by", "goes by")
+"""One of these is in every phrase; looking for them costs next to nothing."""
+TITLED = re.compile(
+    rf"\b(?:[Mm](?:[Rr]?[Ss]|[RrXx])|[Dd][Rr]|[Pp][Rr][Oo][Ff])(?:\.[ ]?|[ ])({_SHORT_NAME}(?: {_SHORT_NAME}){{0,3}})"
+)
 COMMA_NAME = re.compile(
     rf"(?<!\w)({WORD}), ({WORD}(?: (?:{UP}\.|{WORD})){{0,2}})(?=\s*(?:$|[\n;()|]|,? ?(?:{CREDENTIALS})\b))"
 )
@@ -67,19 +74,19 @@ BEFORE = re.compile(
 AFTER = re.compile(
     r"(?:\s{1,2}|, )(?:said|says|told|asked|writes|wrote|lives|lived|works|worked|was born|is a|was a|who|has been|had"
     r"|has|his|her|reports|reported|denies|denied|complains|states|stated|presents|presented|sings|sang|played|plays"
-    r"|is from|reviewed|examined|performed|ordered|noted|discussed|recommended|agreed|arrived|wants|was admitted|was seen|is seen|returns|returned|called|married|died|speaks?|points out|spent|thinks|as my"
+    r"|is from|(?:will|would) (?:be|have|see|need|like|come|speak|talk)|reviewed|examined|performed|ordered|noted|discussed|recommended|agreed|arrived|wants|was admitted|was seen|is seen|returns|returned|called|married|died|speaks?|points out|spent|thinks|as my"
     r"|as guardian|so (?:much|sad|happy))\b"
     r"|, (?:can|could|would|will|please|thank|how|what|why|do|did|are|is|have|let|i|you|I|we) "
     r"|['\u2019]s (?:wife|husband|mother|father|son|daughter|brother|sister|mom|dad|parents?|family|friend|house|home|room"
     r"|address|account|name|phone|birthday|car|chart|condition|pain|boss|doctor|symptoms|mood|appetite|attorney)\b"
 )
 NOT_A_PERSON_BEFORE = re.compile(
-    r"\b(?:[Tt]he|works? for|working for|worked for|work at|works at|employed by|band|album|song|film|movie|game|show"
+    r"\b(?:works? for|working for|worked for|work at|works at|employed by|band|album|song|film|movie|game|show"
     r"|company|town of|city of|village of|county of|Battle of|University of)[ ]{1,2}[\"\u201c]? ?$"
 )
 NOT_A_PERSON_AFTER = re.compile(
-    r"(?:['\u2019]s)?[ ]{1,2}(?:(?:is|was|are|were) an? (?:[\w-]{1,20} ){0,3}(?:agency|company|band|village|town|city|firm|film"
-    r"|movie|album|song|comedy|startup|municipality|commune|river|genus|species|drug|medication|brand|team|club)\b"
+    r"(?:['\u2019]s)?[ ]{1,2}(?:(?:is|was|are|were) an? (?:[\w-]{1,20} ){0,3}(?:agency|company|band|village|town|city|firm"
+    r"|film|movie|album|song|comedy|startup|municipality|commune|river|genus|species|drug|medication|brand|team|club)\b"
     r"|(?:office|orchestra|team|band|products?|software|album|tour|brand|campus|stores?|website|app|logo)\b)"
     r"|, (?:[A-Z][a-z]+ ?){1,2}, (?:USA|UK|Canada|Germany|France|England|Italy|Spain)\b"
 )
@@ -108,6 +115,7 @@ class Word(NamedTuple):
 
 
 def word_of(match: re.Match[str]) -> Word:
+    """The word of a match of ``TOKEN``, without possessive and closing marks."""
     word = POSSESSIVE.sub("", match[1]).rstrip("'\u2019`-")
     dotted = bool(match[2]) and len(word) == len(match[1])
     end = match.start() + len(word)
@@ -121,10 +129,12 @@ def is_title(match: re.Match[str]) -> bool:
 
 
 def fills_line(text: str, start: int, end: int) -> bool:
-    return text[max(0, start - 1) : start] in "\n" and text[end : end + 1] in "\n," and "\n" in text
+    """Whether the characters are a line of their own, as under a letter."""
+    return text[max(0, start - 1) : start] in "\n>" and text[end : end + 1] in "\n," and "\n" in text
 
 
 def trimmed(run: list[Word]) -> list[Word]:
+    """``run`` without particles at its end."""
     while len(run) > 1 and run[-1].key in PARTICLES and run[-1].text[0].islower():
         run = run[:-1]
     return run
@@ -146,20 +156,24 @@ __all__ = [
     "COMMA_NAME",
     "CONTEXT_CHARS",
     "CREDENTIAL",
+    "FIELD",
     "fills_line",
     "GAP",
     "HAS_CAPITAL",
     "is_title",
+    "LABEL_CHARS",
     "LABELLED",
     "LETTERS",
     "LOWER_WORD",
+    "NO_TITLES",
     "NOT_A_PERSON_AFTER",
-    "NO_TITLES", "NOT_A_PERSON_BEFORE",
+    "NOT_A_PERSON_BEFORE",
     "PHRASE",
+    "PHRASE_WORDS",
     "PLACE_BEFORE",
     "POSSESSIVE",
     "REGION_AFTER",
-    "ROLE_FIELD",
+    "ROLE",
     "SEQUENCE",
     "TERM_AFTER",
     "TITLED",

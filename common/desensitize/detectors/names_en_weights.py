@@ -37,6 +37,9 @@ _ONE_WORD_AFTER = (" a ", " an ", " in ", " at ", "In ", " the ", "The ", "A ", 
 """Before a single word these speak for a thing or a place."""
 
 
+_ARTICLES = ("the ", "The ", "THE ")
+
+
 class Weights:
     """The lists of names and words, asked about words and runs of words."""
 
@@ -46,7 +49,12 @@ class Weights:
         self._first, self._last, self._places = lexicon.first, lexicon.last, lexicon.places
         self._names = self._first | self._last
         self._everyday = self.words | self._places
+        self._plain = self._everyday - self._names - TITLES
         self._dates = MONTHS_AND_DAYS - self._first
+
+    def is_plain(self, sequence: str) -> bool:
+        """Whether a capitalised sequence is one ordinary word, as at the start of most sentences."""
+        return sequence.lower() in self._plain
 
     def is_name(self, key: str) -> bool:
         """Whether a list of names holds ``key``."""
@@ -79,7 +87,7 @@ class Weights:
             return 0
         weight = min(2, self.lists(names, initials=sum(len(w.key) == 1 for w in run)))
         before = text[max(0, start - CONTEXT_CHARS) : start]
-        if NOT_A_PERSON_BEFORE.search(before) or NOT_A_PERSON_AFTER.match(text, end):
+        if self._is_a_thing(text, names, before, end):
             return weight - 2
         weight += BEFORE.search(before) is not None
         weight += AFTER.match(text, end) is not None or CREDENTIAL.match(text, end) is not None
@@ -87,6 +95,12 @@ class Weights:
         weight -= all(word.text.isupper() for word in names)
         weight -= len(names) == 1 and before.endswith(_ONE_WORD_AFTER)
         return weight
+
+    def _is_a_thing(self, text: str, names: list[Word], before: str, end: int) -> bool:
+        """Whether the neighbours speak of a company, a work or a place: "works for", "the … office"."""
+        if before.endswith(_ARTICLES) and not (len(names) > 1 and names[0].key in self._first):
+            return True
+        return NOT_A_PERSON_BEFORE.search(before) is not None or NOT_A_PERSON_AFTER.match(text, end) is not None
 
     def lists(self, names: list[Word], *, initials: int) -> int:
         """What the lists alone say of words that fit; initials beside them are a witness."""
@@ -128,7 +142,7 @@ class Weights:
     def refutes(self, text: str, names: list[Word], start: int, end: int) -> bool:
         """Whether lists and neighbours know better than a tagger that says person."""
         before = text[max(0, start - CONTEXT_CHARS) : start]
-        if NOT_A_PERSON_AFTER.match(text, end) or NOT_A_PERSON_BEFORE.search(before):
+        if self._is_a_thing(text, names, before, end):
             return True
         if len(names) == 1 and not self.is_name(names[0].key) and PLACE_BEFORE.search(before):
             return True

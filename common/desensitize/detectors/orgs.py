@@ -57,8 +57,8 @@ _ZH_GENERIC = re.compile(
 _ZH_MAX: Final = 18
 
 _EN_HEADS: Final = (
-    "Hospital|Hospitals|Clinic|Clinics|Medical Center|Medical Centre|Health Center|Health Centre|Health System|Medical Group"
-    "|Infirmary|Hospice|Nursing Home|Pharmacy|University|College|Institute|Academy|High School|Elementary School"
+    "Hospital|Hospitals|Clinic|Clinics|Medical Center|Medical Centre|Health Center|Health Centre|Health System"
+    "|Medical Group|Infirmary|Hospice|Nursing Home|Pharmacy|University|College|Institute|Academy|High School|Elementary School"
     "|Middle School|Primary School|Grammar School|School|Bank|Credit Union|Trust|Insurance|Assurance|Securities"
     "|Foundation|Association|Society|Laboratories|Laboratory|Corporation|Company|Industries|Enterprises|Holdings"
     "|Technologies|Systems|Solutions|Consulting|Associates|Partners|Group|Agency|Orchestra"
@@ -82,7 +82,9 @@ _EN_FIRM = re.compile(
     r"(?<![\w,])[A-Z]\w+, [A-Z]\w+,? (?:and|&) [A-Z]\w+"
     r"(?= (?:Orchestra|LLP|LLC|Inc|Ltd|Group|Associates|Partners|is an? (?:\w+ ){0,2}(?:agency|firm|company|practice)))"
 )
-_EN_ARTICLES = frozenset("the a an this that our your his her their my its in at of for from to by with".split())
+_EN_ARTICLES: Final = frozenset(
+    ("the", "a", "an", "this", "that", "our", "your", "his", "her", "their", "my", "its", "in", "at", "of", "for", "from")
+)
 _HAS_CAPITAL = re.compile("[A-Z]").search
 
 

@@ -11,6 +11,7 @@ from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.spans import EntityType, merge
 
+_WIDE = {code: code + 0xFEE0 for code in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B))}
 SHARED = Path(__file__).parents[5] / "shared" / "data"
 
 
@@ -18,6 +19,11 @@ def found(detector: Detector, text: str, *types: EntityType, level: int = 2) -> 
     """The texts that count at ``level``, united and in order; of ``types``, or all."""
     spans = [span for span in detector.detect(Document.of(text)) if span.level >= level]
     return [text[s.start : s.end] for s in merge(s for s in spans if not types or s.type in types)]
+
+
+def wide(text: str) -> str:
+    """``text`` with its digits and letters in full width."""
+    return text.translate(_WIDE)
 
 
 def shared_rows(path: str) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from fedward.common.desensitize.detectors import names_en
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.names_en import EnglishNameDetector, Entity
 from fedward.common.desensitize.spans import EntityType
-from tests.common.desensitize.detectors.found import found, shared_rows
+from tests.common.desensitize.detectors.found import found, shared_rows, wide
 
 FAST = EnglishNameDetector("fast")
 STRUCTURED = EnglishNameDetector("structured")
@@ -30,7 +30,7 @@ FOUND = [
     ("Doe, Jane, RN", ["Doe, Jane"]),
     ("Thanks,\nKatarzyna", ["Katarzyna"]),
     ("Jennifer's mother called.", ["Jennifer"]),
-    ("ＪＯＨＮ ＳＭＩＴＨ lives alone", ["ＪＯＨＮ ＳＭＩＴＨ"]),
+    (wide("JOHN SMITH") + " lives alone", [wide("JOHN SMITH")]),
     ("Mr. Graves has Graves' disease", ["Graves"]),
 ]
 NOT_FOUND = [
