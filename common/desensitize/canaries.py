@@ -25,10 +25,16 @@ from fedward.common.errors import EmptyDataError
 
 CANARY_TYPES = tuple(sorted({type_ for type_, _ in VALUES}))
 """The types that canaries are made of."""
-_SENTENCE_END = {"zh": re.compile(r"[。！？\n]+"), "en": re.compile(r"[.!?]+(?=\s)|\n+")}
+_SENTENCE_END = {
+    "zh": re.compile(r"[。！？\n]+"),
+    "en": re.compile(r"(?<=[a-z0-9)%][a-z0-9)%][a-z0-9)%])[.!?](?=\s+[A-Z])|\n+"),
+}
+"""In English not after abbreviations (``Lot no. 17``), whose number a canary would become."""
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _MAX_HOST_CHARS = 4000
 _PER_TEXT = 6
+_ONLY_LABELLED = frozenset({(EntityType.SSN, "separated")})
+"""Nine digits in three groups between blanks are anything, unless a label stands there."""
 
 
 class Planted(NamedTuple):
@@ -193,14 +199,27 @@ def _planted(host: str, kinds: Sequence[EntityType], language: str, draw: KeyedS
     for gap, type_ in zip(chosen, kinds, strict=True):
         label, sentence = _sentence(type_, language, draw)
         value = VALUES[type_, language](draw)
+        while label == "absent" and (type_, value.spelling) in _ONLY_LABELLED:
+            value = VALUES[type_, language](draw)
         before, after = sentence.split("{}")
-        lead = " " if language == "en" and gap and not host[:gap].endswith(("\n", " ")) else ""
+        lead = _lead(host[max(0, gap - 2) : gap], language)
         parts += (host[place:gap], lead, before, value.text, after, " " if language == "en" else "")
         start = length + gap - place + len(lead) + len(before)
         planted.append(Planted(type_, start, start + len(value.text), language, label, value.spelling))
         length = sum(map(len, parts[-6:])) + length
         place = gap
     return Injected(text="".join([*parts, host[place : gaps[-1]]]), planted=tuple(planted))
+
+
+def _lead(before: str, language: str) -> str:
+    """Ends a sentence that the host leaves open: else its last word would be the canary's label."""
+    if not before.strip() or before.endswith("\n"):
+        return ""
+    if language == "zh":
+        return "" if before[-1] in "。！？" else "。"
+    if before.rstrip()[-1] in ".!?":
+        return "" if before.endswith(" ") else " "
+    return ". "
 
 
 def _gaps(host: str, language: str) -> list[int]:

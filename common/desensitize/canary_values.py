@@ -93,7 +93,8 @@ def _plate(draw: KeyedStream) -> Spelt:
     if draw.below(4) == 0:
         number = draw.choice("DF") + draw.choice(letters) + draw.digits(4)
     else:
-        number = "".join(draw.choice("0123456789" + letters) for _ in range(4)) + draw.digits(1)
+        places = draw.sample(5, draw.below(3))  # GA 36: two letters at most
+        number = "".join(draw.choice(letters) if place in places else draw.digits(1) for place in range(5))
     dotted = draw.below(3) == 0
     return Spelt(place + ("·" if dotted else "") + number, "separated" if dotted else "plain")
 
@@ -115,7 +116,8 @@ def _iban(draw: KeyedStream) -> Spelt:
 
 
 def _ip(draw: KeyedStream) -> Spelt:
-    return Spelt(".".join(str(1 + draw.below(254)) for _ in range(4)), "plain")
+    first = draw.choice([n for n in range(1, 224) if n != 127])  # no multicast, no loopback
+    return Spelt(".".join(map(str, (first, *(draw.below(256) for _ in range(2)), 1 + draw.below(254)))), "plain")
 
 
 def _mrn(draw: KeyedStream) -> Spelt:

@@ -24,9 +24,10 @@ Found = tuple[TraceKind, EntityType, int, int]
 _FEW = 200
 """Up to so many literals, ``str.find`` for each is faster than windows over the text (measured)."""
 _MAX_WINDOW = 32
-_MIN_DIGITS, _RUN, _LONG_RUN, _MANY = 7, 6, 8, 12
-"""A whole number counts from 7 digits, a shared run from 6; from 8 inside a run of more than 12, where six digits meet
-by chance."""
+_MIN_DIGITS, _RUN, _LONG_RUN = 7, 6, 8
+"""A whole number counts from 7 digits, a shared run from 6; inside longer numbers from 8."""
+MASK = "\0"
+"""Stands for every character that was issued."""
 _QUASI = frozenset({EntityType.AGE, EntityType.POSTCODE, EntityType.LOC})
 """Too short, or rightly kept elsewhere in the text."""
 _NO_RUNS = _QUASI | {EntityType.DATE, EntityType.ADDRESS, EntityType.ORG, EntityType.PERSON, EntityType.IMAGE}
@@ -140,7 +141,7 @@ class Traces:
             for type_ in shared.find(stream.digits, _LONG_RUN):
                 yield ("shared_run", type_, *span)
         for run, start in kept.runs():
-            for type_ in shared.find(run, _RUN if len(run) <= _MANY else _LONG_RUN):
+            for type_ in shared.find(run, _least_shared(kept.text, start, start + len(run))):
                 yield ("shared_run", type_, *kept.span(start, start + len(run)))
 
     def _names_found(self, kept: Normalised) -> Iterator[Found]:
@@ -187,20 +188,29 @@ def _min_length(type_: EntityType, short: str) -> int:
     return 6 if short.isdigit() else 5
 
 
+def _least_shared(text: str, start: int, end: int) -> int:
+    """Six digits where they are all there is or touch what was issued; inside other numbers six meet by chance."""
+    if MASK in text[max(0, start - 2) : start] or MASK in text[end : end + 2]:
+        return _RUN
+    is_fraction = start > 1 and text[start - 1] == "." and text[start - 2].isdigit()
+    return _LONG_RUN if end - start > _RUN + 1 or is_fraction else _RUN
+
+
 class _Shared:
     """Runs of digits that a text shares with a value: calendar dates and what amounts are made of do not count."""
 
     def __init__(self, digits: Sequence[tuple[str, EntityType]]) -> None:
-        self._parts = [(_DATE_LIKE.sub(" ", value), type_) for value, type_ in digits if len(value) >= _RUN]
-        self._joined = " ".join(value for value, _ in self._parts)
+        self._values = [(value, type_) for value, type_ in digits if len(value) >= _RUN]
+        self._joined = " ".join(value for value, _ in self._values)
+        self._dates = " ".join(found[0] for value, _ in self._values for found in _DATE_LIKE.finditer(value))
         self._runs: dict[int, set[str]] = {}
 
     def find(self, kept: str, size: int) -> Iterator[EntityType]:
         """The type of the first shared run: one is enough to hold a record back."""
         for start in range(len(kept) - size + 1):
             run = kept[start : start + size]
-            if self._has(run) and len(set(run)) > 2 and run.count("0") < size - 2 and run not in _COUNTING:
-                yield next(type_ for value, type_ in self._parts if run in value)
+            if self._has(run) and self._is_telling(run):
+                yield next(type_ for value, type_ in self._values if run in value)
                 return
 
     def _has(self, run: str) -> bool:
@@ -210,6 +220,10 @@ class _Shared:
         if size not in self._runs:
             self._runs[size] = {self._joined[i : i + size] for i in range(len(self._joined) - size + 1)}
         return run in self._runs[size]
+
+    def _is_telling(self, run: str) -> bool:
+        is_round = len(set(run)) <= 2 or run.count("0") >= len(run) - 2
+        return not is_round and run not in _COUNTING and run not in self._dates
 
 
 def _places(text: str, values: Mapping[str, EntityType]) -> Iterator[tuple[str, int]]:
@@ -258,4 +272,4 @@ def _own_terms() -> tuple[str, ...]:
     return tuple(term.lower() for key in sorted(lists) for term in lists[key])
 
 
-__all__ = ["Found", "TraceKind", "Traces"]
+__all__ = ["Found", "MASK", "TraceKind", "Traces"]

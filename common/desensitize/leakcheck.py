@@ -14,14 +14,13 @@ from typing import Literal, NamedTuple, Protocol
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.leak_patterns import Traces
+from fedward.common.desensitize.leak_patterns import MASK, Traces
 from fedward.common.desensitize.leak_surrogates import surrogate_leaks
 from fedward.common.desensitize.normalise import Normalised, Spelt
 from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType, Span
 
 LeakKind = Literal["detector", "original", "shared_run", "name", "canary", "surrogate", "inconsistent", "spans"]
-_MASK = "\0"
 
 
 class Leak(NamedTuple):
@@ -157,7 +156,7 @@ def _masked(text: str, issued: Sequence[IssuedSpan]) -> str:
     parts: list[str] = []
     place = 0
     for item in issued:
-        parts += (text[place : item.start], _MASK * (item.end - item.start))
+        parts += (text[place : item.start], MASK * (item.end - item.start))
         place = item.end
     return "".join([*parts, text[place:]])
 

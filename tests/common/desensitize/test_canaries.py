@@ -51,6 +51,15 @@ def test_no_canary_stands_inside_a_sentence_of_the_host() -> None:
     host = Injected(text=TEXTS[0], planted=())
     assert canaries._gaps(host.text, "zh") == [0, 8, 13, 18]
     assert canaries._gaps(TEXTS[1], "en") == [0, 22, 32, 33, 42]
+    assert canaries._gaps("Lot no. 17 is here. It is.", "en") == [0, 19, 26]
+
+
+@pytest.mark.parametrize(
+    ("host", "lead"),
+    [("货号", "。"), ("完。", ""), ("行\n", ""), ("", ""), ("Lot no", ". "), ("Done.", " "), ("Done. ", "")],
+)
+def test_a_sentence_that_the_host_leaves_open_is_closed_first(host: str, lead: str) -> None:
+    assert canaries._lead(host[-2:], "en" if host.isascii() and host else "zh") == lead
 
 
 def test_labels_near_far_and_absent_and_every_spelling_occur() -> None:

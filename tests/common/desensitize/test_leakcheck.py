@@ -22,6 +22,11 @@ def test_a_clean_record_has_no_leak(note: Scrubbed) -> None:
     assert note.leaks() == ()
 
 
+def test_six_digits_that_touch_a_surrogate_are_a_leak_even_in_a_longer_number() -> None:
+    note = scrub("电话13800138000。", [("13800138000", E.PHONE, "[PHONE1]")], {E.PHONE: Action.PLACEHOLDER})
+    assert kinds(note.leaks(note.text.replace("[PHONE1]", "[PHONE1]5138001385"))) == {("shared_run", "PHONE")}
+
+
 def test_an_empty_record_has_no_leak() -> None:
     assert scrub("", []).leaks() == ()
 
@@ -44,7 +49,8 @@ STAYS = [
     Stays("the phone in Chinese numerals", NOTE_ZH, "备用一三八零零一三八零零零。", ("original", "PHONE")),
     Stays("the phone with zero-width characters", NOTE_ZH, "备用138\u200b00138000。", ("original", "PHONE")),
     Stays("the tail of the phone", NOTE_ZH, "备用*138000。", ("shared_run", "PHONE")),
-    Stays("a piece of the card", NOTE_EN, "x 11482913 y", ("shared_run", "MRN")),
+    Stays("a piece of the record number", NOTE_EN, " x 482913 y", ("shared_run", "MRN")),
+    Stays("eight digits of the id in a longer number", NOTE_ZH, "，9900110119900129。", ("shared_run", "ID_CN")),
     Stays("the record number with a blank", NOTE_ZH, "另 ZY 1234567。", ("original", "MRN")),
     Stays("the record number in lower case", NOTE_ZH, "另 zy1234567。", ("original", "MRN")),
     Stays("the name", NOTE_ZH, "家属称王芳昨日不适。", ("name", "PERSON")),
@@ -65,6 +71,7 @@ def test_what_stays_is_found(case: Stays) -> None:
 
 HARMLESS = [
     "批号3013912345678901234567。",
+    "坐标116.138001，批号73800138，另73138001。",
     "血压142/91mmHg，体温36.5℃，白细胞6.2×10^9/L。",
     "余额1000000.00元，利率3.65%，期限360个月。",
     "流水20240305000017，记账日20240305。",
