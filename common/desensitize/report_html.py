@@ -169,7 +169,7 @@ class _Page:
             style = ' class="bad"' if row["status"] == "not handled" else ""
             lines.append(
                 f"<tr{style}><td>{escape(row['row'])}</td><td>{escape(what)}</td><td>{escape(types)}</td>"
-                f"<td class=n>{row['found']:,}</td><td>{self._word(row['status'])}</td>"
+                f"<td class=n>{row['found']:,}</td><td class=s>{self._word(row['status'])}</td>"
                 f"<td>{escape(self._coded(note, ROW_NOTES_ZH))}</td></tr>"
             )
         closing = SAFE_HARBOR_NOTE_ZH if self._language == "zh" else table["note"]
