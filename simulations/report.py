@@ -119,7 +119,7 @@ def warnings(outcome: Outcome) -> list[str]:
     plan = outcome.job.plan
     found = [
         *secagg_report.warning(plan),
-        *scrub_report.warnings(outcome.sites),
+        *scrub_report.warnings([data for data in outcome.sites if data.site_id not in outcome.result.refusals]),
     ]
     found += _of_the_run(outcome)
     found += plan_warnings(plan)
