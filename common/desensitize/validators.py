@@ -64,34 +64,48 @@ CALLING_CODES = frozenset(
 )
 """ITU-T E.164 country calling codes."""
 
+_MAESTRO = (5018, 5020, 5038, 5893, 6304, 6759, 6761, 6762, 6763)
 CARD_RANGES: tuple[tuple[bytes, tuple[int, ...]], ...] = (
     (b"62", (16, 17, 18, 19)),
-    (b"4", (13, 16, 19)),
+    (b"4", (13, 16)),
+    (b"43674", (19,)),
     *((b"%d" % p, (16,)) for p in range(51, 56)),
     *((b"%d" % p, (16,)) for p in chain(range(2221, 2230), range(223, 230), range(23, 27), range(270, 272), (2720,))),
-    (b"34", (15,)),
-    (b"37", (15,)),
-    *((b"%d" % p, (16, 17, 18, 19)) for p in chain((3528, 3529), range(353, 359))),
-    *((b"%d" % p, (14, 16, 17, 18, 19)) for p in (300, 301, 302, 303, 304, 305, 36, 38, 39)),
-    *((b"%d" % p, (16, 17, 18, 19)) for p in (60, 644, 645, 646, 647, 648, 649, 65, 81)),
-    *((b"%d" % p, (16, 17, 18, 19)) for p in (955, 95599, 9400, 9111)),
+    *((b"%d" % p, (15,)) for p in (34, 37, 1800, 2131)),
+    *((b"%d" % p, (16,)) for p in chain((3528, 3529), range(353, 359))),
+    *((b"%d" % p, (14, 16)) for p in (300, 301, 302, 303, 304, 305, 36, 38, 39)),
+    *((b"%d" % p, (16,)) for p in (644, 645, 646, 647, 648, 649, 65)),
+    *((b"%d" % p, (16, 19)) for p in chain((60, 955, 9400, 9111), range(810, 817), (8170, 8171))),
+    *((b"%d" % p, (12, 13, 14, 15, 16, 17, 19)) for p in _MAESTRO),
 )
-"""Leading digits and lengths of ISO/IEC 7812 cards: UnionPay (62, 81, and 60, 955, 94 of older mainland debit cards),
-Visa, Mastercard, American Express, JCB, Diners, Discover."""
+"""Leading digits and lengths of ISO/IEC 7812 cards: UnionPay (62, 81, and 43674, 60, 955, 94, 91 of older debit cards
+of the mainland), Visa, Mastercard, American Express, JCB, Diners, Discover, Maestro. With 18 and 19 digits those of
+the mainland, which are in use: one random number in ten has Luhn."""
 _CARD_BY_LENGTH: dict[int, tuple[bytes, ...]] = {
-    n: tuple(prefix for prefix, lengths in CARD_RANGES if n in lengths) for n in range(13, 20)
+    n: tuple(prefix for prefix, lengths in CARD_RANGES if n in lengths) for n in range(12, 20)
 }
 
-IBAN_LENGTHS = {
-    line[:2].encode(): int(line[2:])
-    for line in (
-        "AD24 AE23 AL28 AT20 AZ28 BA20 BE16 BG22 BH22 BI27 BR29 BY28 CH21 CR22 CY28 CZ24 DE22 DJ27 DK18 DO28 EE20 "
-        "EG29 ES24 FI18 FK18 FO18 FR27 GB22 GE22 GI23 GL18 GR27 GT28 HN28 HR21 HU28 IE22 IL23 IQ23 IS26 IT27 JO30 "
-        "KW30 KZ20 LB28 LC32 LI21 LT20 LU20 LV21 LY25 MC27 MD24 ME22 MK19 MN20 MR27 MT31 MU30 NI28 NL18 NO15 OM23 "
-        "PK24 PL28 PS29 PT25 QA29 RO24 RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SO23 ST25 SV28 TL23 TN24 TR26 "
-        "UA29 VA22 VG24 XK20 YE30"
-    ).split()
+_IBAN_COUNTRIES = {
+    15: "NO",
+    16: "BE",
+    18: "DK FI FK FO GL NL SD",
+    19: "MK SI",
+    20: "AT BA EE KZ LT LU MN XK",
+    21: "CH HR LI LV",
+    22: "BG BH CR DE GB GE IE ME RS VA",
+    23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ ES MD PK RO SA SE SK TN VG",
+    25: "LY PT ST",
+    26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM",
+    28: "AL AZ BY CY DO GT HN HU LB NI PL SV",
+    29: "BR EG PS QA UA",
+    30: "JO KW MU YE",
+    31: "MT SC",
+    32: "LC",
+    33: "RU",
 }
+IBAN_LENGTHS = {c.encode(): length for length, countries in _IBAN_COUNTRIES.items() for c in countries.split()}
 """Length by country, from the IBAN registry (ISO 13616)."""
 
 _ORG_ALPHABET = b"0123456789ABCDEFGHJKLMNPQRTUWXY"
@@ -214,9 +228,11 @@ def is_org_id(value: bytes) -> bool:
 
     Digits alone must begin with a common registrar and kind: one random number in 31 has the check.
     """
-    if len(value) != 18 or any(c not in _ORG_VALUE for c in value) or not value[2:8].isdigit():
+    if len(value) != 18 or any(c not in _ORG_VALUE for c in value) or not value[1:8].isdigit():
         return False
     if value.isdigit() and not value.startswith((b"51", b"52", b"91", b"92", b"93")):
+        return False
+    if value[0] not in b"123456789ANY" or int(value[2:4]) not in PROVINCES | {10}:
         return False
     total = sum(_ORG_VALUE[c] * w for c, w in zip(value[:17], _ORG_WEIGHTS, strict=True))
     return _ORG_ALPHABET[(31 - total % 31) % 31] == value[17]
@@ -224,12 +240,12 @@ def is_org_id(value: bytes) -> bool:
 
 def is_imei(digits: bytes) -> bool:
     """3GPP TS 23.003: 15 digits with Luhn."""
-    return len(digits) == 15 and has_luhn(digits)
+    return len(digits) == 15 and digits.isdigit() and has_luhn(digits)
 
 
 def is_npi(digits: bytes) -> bool:
     """45 CFR 162.406: ten digits from 1 or 2, Luhn behind the prefix 80840."""
-    return len(digits) == 10 and digits[0] in b"12" and has_luhn(b"80840" + digits)
+    return len(digits) == 10 and digits.isdigit() and digits[0] in b"12" and has_luhn(b"80840" + digits)
 
 
 def is_dea(value: bytes) -> bool:

@@ -23,9 +23,11 @@ _DATA = re.compile(rb"data:[a-z]{2,16}/[A-Za-z0-9.+-]{1,64}[;,][A-Za-z0-9+/=_%;,
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]{1,15}$").search
 _IMAGE = re.compile(rb"(?i)\.(?:jpe?g|png|gif|bmp|webp|tiff?|heic|dcm)(?:[?#!@]|$)").search
 _AT_WORD = re.compile(
-    rb" ?(?:\((?:at|AT|@)\)|\[(?:at|AT|@)\]) ?([A-Za-z0-9-]{1,63}(?: ?(?:\.|\((?:dot|DOT)\)|\[(?:dot|DOT)\]) ?[A-Za-z0-9-]{1,63}){1,4})"
+    rb" ?[(\[](?:at|AT|@)[)\]] ?([A-Za-z0-9-]{1,63}(?: ?(?:\.|[(\[](?:dot|DOT)[)\]]) ?[A-Za-z0-9-]{1,63}){1,4})"
 ).match
 _TRAILING = b".,;:!?'*_"
+_PARTNER = {b")": b"(", b"]": b"["}
+_MAX_TRAILING = 8
 
 
 def _positions(data: bytes, mark: bytes) -> Iterator[int]:
@@ -35,16 +37,17 @@ def _positions(data: bytes, mark: bytes) -> Iterator[int]:
         at = data.find(mark, at + 1)
 
 
-def _link(data: bytes, start: int, floor: int) -> Hit | None:
+def _link(data: bytes, start: int) -> Hit | None:
     """The link from ``start``: printable ASCII without quotes and angle brackets, trailing punctuation left out."""
     match = _LINK(data, start)
     if match is None:
         return None
-    value = match.group()
-    while value and (value[-1] in _TRAILING or (value[-1] in b")]" and value.count(b"(") < value.count(b")"))):
-        value = value[:-1]
-    if value.endswith(b"]") and b"[" not in value:
-        value = value[:-1]
+    value = match.group().rstrip(_TRAILING)
+    for _ in range(_MAX_TRAILING):  # a closing bracket without its partner is the sentence's
+        close = value[-1:]
+        if close not in _PARTNER or value.count(close) <= value.count(_PARTNER[close]):
+            break
+        value = value[:-1].rstrip(_TRAILING)
     if len(value) < 6:
         return None
     is_image = _IMAGE(value) is not None
@@ -53,25 +56,22 @@ def _link(data: bytes, start: int, floor: int) -> Hit | None:
 
 def find_links(data: bytes) -> list[Hit]:
     """Links and ``data:`` URIs, disjoint, in order."""
-    starts = []
+    starts = [(at, False) for at in _positions(data, b"www.") if not at or data[at - 1] not in ALNUM]
+    starts += [(at, True) for at in _positions(data, b"data:")]
     for at in _positions(data, b"://"):
-        scheme = _SCHEME(data[max(0, at - 16) : at])
-        if scheme:
-            starts.append((at - len(scheme.group()), at + 3))
-    for at in _positions(data, b"www."):
-        if not at or data[at - 1] not in ALNUM:
-            starts.append((at, at))
+        if scheme := _SCHEME(data[max(0, at - 16) : at]):
+            starts.append((at - len(scheme.group()), False))
     hits: list[Hit] = []
-    for match in (m for at in _positions(data, b"data:") if (m := _DATA(data, at))):
-        starts.append((match.start(), -match.end()))
-    floor = 0
-    for start, end in sorted(starts):
-        if start < floor:
+    for start, is_data in sorted(starts):
+        if hits and start < hits[-1][1]:
             continue
-        hit = (start, -end, T.IMAGE, 3, "data_uri") if end < 0 else _link(data, start, floor)
+        if not is_data:
+            hit = _link(data, start)
+        else:
+            match = _DATA(data, start)
+            hit = (start, match.end(), T.IMAGE, 3, "data_uri") if match else None
         if hit is not None:
             hits.append(hit)
-            floor = hit[1]
     return hits
 
 

@@ -31,7 +31,7 @@ def is_decimal_left(data: bytes, start: int) -> bool:
 
 
 def is_decimal_right(data: bytes, end: int) -> bool:
-    """Whether one or two digits follow a full stop, as in an amount: ``13800138000.00``; a list number does not count."""
+    """Whether a full stop and one or two digits follow, as in ``13800138000.00``; a list number does not count."""
     tail = data[end : end + 4]
     if len(tail) < 2 or tail[0] != 46 or tail[1] not in DIGITS:
         return False

@@ -8,6 +8,8 @@ Invariants: patterns are bytes with ASCII classes and alternations only, so both
 Latin letters never counts inside a longer word. Not handled here: the values (``values``).
 """
 
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
 from __future__ import annotations
 
 import re
@@ -158,6 +160,7 @@ MAX_LABEL_BYTES = 32
 _FORCES = "(?:军|政|后|装|参|南|北|东|西|中|海|空|火|武|兰|沈|广|济|成|消)"
 _LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 _LETTERS = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_ALNUM = _LETTERS | frozenset(b"0123456789")
 
 
 def _latin(word: str) -> str:
@@ -193,12 +196,13 @@ def latin_pattern(kinds: tuple[str, ...]) -> str:
     return f"(?:{words})(?:[ _-]{{0,2}}(?:{_alternation(_NUMBER_WORDS, _latin)}))?"
 
 
+_REMARK = "(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)"
 SEPARATOR = (
-    "(?:(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)|[ \t:=#.\"'*|>\\[(_-]|：|＝|【|】|（|）|“|”|‘|’|「|「|是|为|為|\\]|\\)|号码|号|號|码|编号|证号|卡号|如下|→|—|"
-    "[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|"
-    "[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
+    "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|号|號|码|编号|"
+    "证号|卡号|如下|→|—|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
+    "using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
 )
-"""What may stand between a label and its value, up to ``MAX_SEPARATORS`` times; bracketed remarks without digits, too."""
+"""What may stand between label and value, up to ``MAX_SEPARATORS`` times: bracketed remarks without digits, too."""
 MAX_SEPARATORS = 8
 
 FIELD_ENDS = tuple(mark.encode() for mark in "，。；,;\n")
@@ -220,7 +224,7 @@ def kind_of(label: bytes) -> str:
 def stands_alone(data: bytes, start: int, end: int) -> bool:
     """Whether a label is no part of a longer Latin word: ``tel`` in hotel, ``card`` in discard. camelCase is."""
     first, last = data[start], data[end - 1]
-    if first < 0x80 and start and data[start - 1] in _LETTERS and not (data[start - 1] > 96 and first < 97):
+    if first < 0x80 and start and data[start - 1] in _ALNUM and not (data[start - 1] > 96 and first < 97):
         return False
     return not (last in _LETTERS and end < len(data) and data[end] in _LOWER)
 

@@ -5,6 +5,8 @@ group are tried, longest first, and if none fits the scan goes on after that gro
 item. Not handled here: bare runs that need no label (``runs``) and values with letters (``values``).
 """
 
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
 from __future__ import annotations
 
 import re
@@ -19,6 +21,7 @@ from fedward.common.desensitize.detectors.hits import (
     is_decimal_left,
     is_decimal_right,
 )
+from fedward.common.desensitize.detectors.rules import NUMBER_SEPARATOR
 from fedward.common.desensitize.spans import EntityType as T
 
 Kind = Callable[[], str | None]
@@ -26,19 +29,23 @@ Kind = Callable[[], str | None]
 Lengths = tuple[int, ...]
 Reading = tuple[T, int, str]
 
-_SEPARATOR = "(?:[ ().-]|\u2013|\u2011|（|）){1,2}".encode()
-_GROUPS = re.compile(rb"[0-9]+(?:" + _SEPARATOR.replace(b"(?:", b"(?:", 1) + rb"[0-9]+){0,6}").match
+_GROUPS = re.compile(f"[0-9]+(?:{NUMBER_SEPARATOR}{{1,2}}[0-9]+){{0,6}}".encode()).match
 _GROUP = re.compile(rb"[0-9]+").finditer
-EXTENSION = re.compile("(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
+EXTENSION = re.compile(
+    "(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()
+).match
 MONEY_LEFT = tuple(mark.encode() for mark in ("¥", "￥", "$", "€", "£"))
-UNITS = tuple(unit.encode() for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10"))
+UNITS = tuple(
+    unit.encode()
+    for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10")
+)
 
 _ID: set[Lengths] = {
-    (18,), (6, 8, 4), (6, 4, 4, 4), (4, 4, 4, 4, 2), (3, 3, 4, 4, 4), (3, 3, 8, 4), (6, 12), (14, 4), (10, 8), (6, 4, 8),
-    (6, 4, 2, 2, 4), (8, 10), (3, 4, 4, 4, 3), (6, 6, 6), (2, 4, 8, 4), (10, 4, 4),
+    (18,), (6, 8, 4), (6, 4, 4, 4), (4, 4, 4, 4, 2), (3, 3, 4, 4, 4), (3, 3, 8, 4), (6, 12), (14, 4), (10, 8),
+    (6, 4, 8), (6, 4, 2, 2, 4), (8, 10), (3, 4, 4, 4, 3), (6, 6, 6), (2, 4, 8, 4), (10, 4, 4),
 }  # fmt: skip
 _OLD_ID: set[Lengths] = {(15,), (6, 6, 3)}
-_CARD: set[Lengths] = {(n,) for n in range(13, 20)} | {(4, 4, 4, n) for n in range(1, 8)} | {(4, 6, 5), (4, 6, 4)}
+_CARD: set[Lengths] = {(n,) for n in range(12, 20)} | {(4, 4, 4, n) for n in range(1, 8)} | {(4, 6, 5), (4, 6, 4)}
 _CARD |= {(4, 4, 4, 4, n) for n in (1, 2, 3)} | {(6, 10), (6, 13), (8, 8), (4, 12), (4, 15), (4, 4, 8), (5, 5, 5, 4)}
 _CARD |= {(8, 11), (6, 4, 6), (6, 4, 4, 2), (6, 6, 7), (6, 6, 4)}
 _MOBILE: set[Lengths] = {
@@ -48,7 +55,7 @@ _MOBILE: set[Lengths] = {
 _MOBILE |= {(2, *s) for s in _MOBILE} | {(4, *s) for s in _MOBILE} | {(12,), (13,), (15,), (5, 4, 4), (7, 8)}
 _LANDLINE: set[Lengths] = {(3, 8), (3, 4, 4), (4, 7), (4, 8), (4, 4, 4), (4, 3, 4), (11,), (12,), (4, 4, 3), (3, 2, 6)}
 _INTERNATIONAL_LANDLINE: set[Lengths] = {
-    (2, 2, 8), (2, 2, 4, 4), (2, 3, 8), (2, 3, 7), (2, 3, 4, 4), (2, 3, 3, 4), (12,), (4, 8), (2, 10), (2, 3, 8), (5, 8),
+    (2, 2, 8), (2, 2, 4, 4), (2, 3, 8), (2, 3, 7), (2, 3, 4, 4), (2, 3, 3, 4), (12,), (4, 8), (2, 10), (5, 8),
     (4, 2, 8), (4, 3, 8), (4, 3, 7), (4, 2, 4, 4),
 }  # fmt: skip
 _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
@@ -74,14 +81,14 @@ def _resident_id(value: bytes, kind: Kind) -> Reading | None:
 
 def _card(digits: bytes, kind: Kind) -> Reading | None:
     luhn, known = check.has_luhn(digits), check.has_card_range(digits)
-    if luhn and known:
-        return T.CARD, 3, "card_luhn_bin"
+    if luhn and known:  # thirteen digits are article numbers, too
+        return T.CARD, 3 if len(digits) > 13 else 2, "card_luhn_bin"
     label = kind()
     if label == "ACCOUNT":
         return T.ACCOUNT, 2, "account_labelled"
     if label in ("CARD", "TAIL"):
         return T.CARD, 2, "card_labelled"
-    return (T.CARD, 1, "card_luhn") if luhn else None
+    return (T.CARD, 1, "card_luhn") if luhn and len(digits) > 12 else None
 
 
 def _mobile(digits: bytes, shape: Lengths, kind: Kind) -> Reading | None:
@@ -92,17 +99,19 @@ def _mobile(digits: bytes, shape: Lengths, kind: Kind) -> Reading | None:
         return None
     if check.is_mobile(digits):
         return T.PHONE, 2, "mobile_prefix"
-    if 50 < digits[1] and kind() == "PHONE":
+    if digits[1] > 50 and kind() == "PHONE":
         return T.PHONE, 2, "phone_labelled"
     return (T.PHONE, 1, "mobile_shape") if digits[1] > 50 and len(shape) == 1 else None
 
 
-def _landline(digits: bytes) -> Reading | None:
+def _landline(digits: bytes, shape: Lengths, kind: Kind) -> Reading | None:
     if digits.startswith(b"0086"):
         digits = digits[2:]
     if digits.startswith(b"86"):
         digits = digits[2:] if digits[2] == 48 else b"0" + digits[2:]
-    return (T.PHONE, 2, "area_code") if check.is_landline(digits) else None
+    if not check.is_landline(digits):
+        return None
+    return T.PHONE, 2 if len(shape) > 1 or kind() == "PHONE" else 1, "area_code"
 
 
 def _american(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Reading | None:
@@ -126,7 +135,7 @@ def _read(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Readin
         if digits[17] < 58 and check.is_org_id(digits) and not check.id_has_date(digits):
             return T.ORG_ID, 3, "org_checked"
         reading = _resident_id(digits, kind)
-        if reading is not None and (reading[1] > 1 or digits[17] > 57 or not check.is_card(digits)):
+        if reading is not None and (reading[1] > 1 or digits[17] > 57 or check.id_has_meaning(digits)):
             return reading
     if digits[-1] > 57:
         return None
@@ -141,7 +150,7 @@ def _read(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Readin
         if reading is not None:
             return reading
     if shape in _LANDLINE or shape in _INTERNATIONAL_LANDLINE:
-        reading = _landline(digits)
+        reading = _landline(digits, shape, kind)
         if reading is not None:
             return reading
     return _short(digits, shape, kind, separator)
@@ -243,7 +252,7 @@ def continues(data: bytes, end: int) -> bool:
 
 def _is_list_number(data: bytes, start: int) -> bool:
     """Whether the digit before the full stop is a list number, 1 to 9 and alone."""
-    return data[start - 2] != 48 and (start < 3 or data[start - 3] not in ALNUM and data[start - 3] != 46)
+    return data[start - 2] != 48 and (start < 3 or data[start - 3] not in ALNUM | {46})
 
 
 def _with_opening(data: bytes, start: int, end: int, type_: T) -> int:
@@ -308,8 +317,10 @@ def read_phone(data: bytes, start: int) -> Hit | None:
 
 def _is_date(text: bytes) -> bool:
     digits = bytes(c for c in text if c in DIGITS)
-    return len(digits) == 8 and digits[:2] in (b"19", b"20") and check.is_real_date(
-        int(digits[:4]), int(digits[4:6]), int(digits[6:])
+    return (
+        len(digits) == 8
+        and digits[:2] in (b"19", b"20")
+        and check.is_real_date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     )
 
 

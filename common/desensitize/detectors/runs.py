@@ -34,8 +34,9 @@ def _flags(members: bytes) -> Flags:
 _STICKY = _flags(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_*")
 _DIGIT = _flags(b"0123456789")
 _SEPARATOR = _flags(b" ().-")
-_WIDE_LEAD, _WIDE_LAST = _flags(b"\xe2\xef"), _flags(b"\x91\x93\x88\x89")
-"""First and last byte of the separators ‑ – （ ）."""
+WIDE_LEAD, WIDE_LAST = b"\xe2\xe3\xef", b"\x80\x88\x89\x90\x91\x92\x93\x94\xaf"
+"""First and last bytes of separators outside ASCII: hyphens, dashes, minus, blanks, brackets; and of some others."""
+_WIDE_LEAD, _WIDE_LAST = _flags(WIDE_LEAD), _flags(WIDE_LAST)
 _BETWEEN = _flags(b" .-")
 _WEIGHTS = np.array(check.ID_WEIGHTS, np.int64)
 _CHECKS = np.frombuffer(check.ID_CHECKS, np.uint8)
@@ -61,7 +62,7 @@ _AREA = _prefix_table(tuple(check.AREA_CODES))
 
 def _matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
     """(N, width): the digits from each start, as numbers."""
-    return block[starts[:, None] + np.arange(width)].astype(np.int64) - 48
+    return np.asarray(block[starts[:, None] + np.arange(width)], np.int64) - 48
 
 
 def _has_luhn(digits: Offsets) -> Flags:
@@ -121,7 +122,9 @@ class Groups:
     def followed_by(self, rows: Offsets, character: Bytes) -> Flags:
         """Whether a three-byte character stands right behind each group."""
         at, block = self.ends[rows], self.block
-        return (block[at] == character[0]) & (block[at + 1] == character[1]) & (block[at + 2] == character[2])
+        return np.asarray(
+            (block[at] == character[0]) & (block[at + 1] == character[1]) & (block[at + 2] == character[2])
+        )
 
 
 def _bare(groups: Groups, length: Offsets) -> Typed:
@@ -138,11 +141,12 @@ def _bare(groups: Groups, length: Offsets) -> Typed:
         if n == 11:
             kinds[at[_MOBILE[lead]]] = MOBILE
             continue
+        if n == 13:
+            continue
         if n == 18:
             is_id = _is_id(block, starts[at])
             kinds[at[is_id]] = ID_CN
-            rest = ~is_id & _DIGIT[block[starts[at] + 17]]
-            at, lead = at[rest], lead[rest]
+            continue
         at = at[_CARD[n][lead]]
         kinds[at[_has_luhn(_matrix(block, starts[at], n))]] = CARD
     return _typed(groups, starts, ends, kinds)
@@ -170,7 +174,10 @@ def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     a, b = length[:-1], length[1:]
     rows = np.flatnonzero((joint == 45) & ((a == 3) & (b == 8) | (a == 4) & ((b == 7) | (b == 8))))
     four = length[rows] == 4
-    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    lead = (
+        _matrix(block, starts[rows], 3) @ (10000, 1000, 100)
+        + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    )
     subscriber = block[starts[rows + 1]]
     rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
     return mobiles + _typed(groups, starts[rows], ends[rows + 1], LANDLINE)
@@ -188,8 +195,11 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     if not len(rows):
         return []
     after = np.minimum(rows + 4, len(length) - 1)
-    long = (after == rows + 4) & (length[after] == 3) & (starts[after] - ends[rows + 3] == 1) & (
-        block[ends[rows + 3]] == joint[rows]
+    long = (
+        (after == rows + 4)
+        & (length[after] == 3)
+        & (starts[after] - ends[rows + 3] == 1)
+        & (block[ends[rows + 3]] == joint[rows])
     )
     hits: Typed = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
@@ -224,7 +234,12 @@ def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     free &= zh | ~((after >= 45) & (after <= 47) & _DIGIT[block[last + 1]])
     rows = np.flatnonzero(free)
     return list(
-        zip(first[rows].tolist(), (last + 3 * zh)[rows].tolist(), np.where(zh, DATE_ZH, DATE)[rows].tolist(), strict=True)
+        zip(
+            first[rows].tolist(),
+            (last + 3 * zh)[rows].tolist(),
+            np.where(zh, DATE_ZH, DATE)[rows].tolist(),
+            strict=True,
+        )
     )
 
 
@@ -241,4 +256,17 @@ def typed_runs(block: Bytes) -> Typed:
     return hits
 
 
-__all__ = ["CARD", "DATE", "DATE_ZH", "Groups", "ID_CN", "LANDLINE", "MOBILE", "PAD_BYTES", "Typed", "typed_runs"]
+__all__ = [
+    "CARD",
+    "DATE",
+    "DATE_ZH",
+    "Groups",
+    "ID_CN",
+    "LANDLINE",
+    "MOBILE",
+    "PAD_BYTES",
+    "Typed",
+    "typed_runs",
+    "WIDE_LAST",
+    "WIDE_LEAD",
+]

@@ -5,11 +5,22 @@ Invariant: the same hits as ``runs.typed_runs``, which a test holds. Not handled
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS
-from fedward.common.desensitize.detectors.runs import CARD, DATE, DATE_ZH, ID_CN, LANDLINE, MOBILE, Typed
+from fedward.common.desensitize.detectors.runs import (
+    CARD,
+    DATE,
+    DATE_ZH,
+    ID_CN,
+    LANDLINE,
+    MOBILE,
+    WIDE_LAST,
+    WIDE_LEAD,
+    Typed,
+)
 
 MAX_BYTES = 6000
 """Where numpy begins to pay (measured)."""
@@ -17,7 +28,6 @@ MAX_BYTES = 6000
 _GROUP = re.compile(rb"[0-9]+").finditer
 _STICKY = ALNUM | frozenset(b"+@_*")
 _SEPARATOR = frozenset(b" ().-")
-_WIDE = tuple(c.encode() for c in "\u2011\u2013（）")
 _YEAR, _MONTH = "年".encode(), "月".encode()
 _DAY = ("日".encode(), "号".encode())
 _DATE_MARKS = (b"-", b".", b"/")
@@ -29,13 +39,15 @@ def _is_free(data: bytes, start: int, end: int) -> bool:
     left, right = data[start - 1], data[end]
     if left in _STICKY or right in _STICKY:
         return False
-    if left in _SEPARATOR and (data[start - 2] in DIGITS or (data[start - 2] in _SEPARATOR and data[start - 3] in DIGITS)):
+    if left in _SEPARATOR and (
+        data[start - 2] in DIGITS or (data[start - 2] in _SEPARATOR and data[start - 3] in DIGITS)
+    ):
         return False
     if right in _SEPARATOR and (data[end + 1] in DIGITS or (data[end + 1] in _SEPARATOR and data[end + 2] in DIGITS)):
         return False
-    if data[start - 3 : start] in _WIDE and data[start - 4] in DIGITS:
+    if data[start - 3] in WIDE_LEAD and left in WIDE_LAST and data[start - 4] in DIGITS:
         return False
-    return not (data[end : end + 3] in _WIDE and data[end + 3] in DIGITS)
+    return not (right in WIDE_LEAD and data[end + 2] in WIDE_LAST and data[end + 3] in DIGITS)
 
 
 def _bare(data: bytes, start: int, end: int) -> tuple[int, int]:
@@ -45,9 +57,9 @@ def _bare(data: bytes, start: int, end: int) -> tuple[int, int]:
         return (MOBILE if check.is_mobile(value) else 0), end
     if n == 17 and data[end] in b"Xx" and data[end + 1] not in _STICKY:
         value, n, end = data[start : end + 1], 18, end + 1
-    if n == 18 and check.id_has_check(value) and check.id_has_meaning(value):
-        return ID_CN, end
-    return (CARD if value.isdigit() and check.is_card(value) else 0), end
+    if n == 18:
+        return (ID_CN if check.id_has_check(value) and check.id_has_meaning(value) else 0), end
+    return (CARD if check.is_card(value) else 0), end
 
 
 def _date_free(data: bytes, start: int, end: int, chinese: bool) -> bool:
@@ -80,7 +92,7 @@ def _three(data: bytes, a: Group, b: Group, c: Group) -> tuple[int, int]:
 def _fours(data: bytes, groups: list[Group]) -> tuple[int, int]:
     """Type and end of a card in four groups of four, and perhaps three digits more."""
     gap = data[groups[0][1] : groups[1][0]]
-    gaps = [data[x[1] : y[0]] for x, y in zip(groups, groups[1:], strict=False)]
+    gaps = [data[x[1] : y[0]] for x, y in itertools.pairwise(groups)]
     if gap not in (b" ", b"-") or gaps[:3] != [gap] * 3 or any(b - a != 4 for a, b in groups[:4]):
         return 0, 0
     num = 5 if len(groups) > 4 and gaps[3] == gap and groups[4][1] - groups[4][0] == 3 else 4
@@ -97,7 +109,7 @@ def typed_runs(data: bytes) -> Typed:
         n = end - start
         kind, stop = 0, end
         if n >= 11:
-            if n <= 19 and n != 12:
+            if n <= 19 and n not in (12, 13):
                 kind, stop = _bare(data, start, end)
                 kind = kind if kind and _is_free(data, start, stop) else 0
         elif n in (3, 4) and i + 1 < len(groups):
