@@ -63,6 +63,7 @@ _MAX_LENGTH = 64
 _REFERENCE_YEAR = 2023
 """For days without a year: no leap year, so that a shift never crosses a 29 February."""
 _LEAP_REFERENCE = 2024
+_OLD_AGE = 90
 _PIVOT = 50
 """Two-digit years below are 20xx."""
 
@@ -239,6 +240,14 @@ def write_date(original: str, written: WrittenDate, new: datetime.date) -> str:
     return widened(original, "".join([*out, text[at:]]))
 
 
+def implies_old_age(written: WrittenDate, recorded: datetime.date | None) -> bool:
+    """Whether somebody born then would be over 89 at the record's date."""
+    if recorded is None:
+        return False
+    day = written.day
+    return recorded.year - day.year - ((recorded.month, recorded.day) < (day.month, day.day)) >= _OLD_AGE
+
+
 def _padded(written: WrittenDate) -> bool:
     """Whether one-digit days and months are written with a 0."""
     parts = [written.text[slice(*written.spans[name])] for name in ("m", "d") if name in written.spans]
@@ -303,4 +312,4 @@ def _like(old: str, new: str) -> str:
     return new.upper() if old.isupper() and len(old) > 1 else new.capitalize() if old[:1].isupper() else new
 
 
-__all__ = ["ImpossibleDateError", "read_date", "shift_days", "write_date", "WrittenDate"]
+__all__ = ["implies_old_age", "ImpossibleDateError", "read_date", "shift_days", "write_date", "WrittenDate"]

@@ -27,6 +27,7 @@ from fedward.common.desensitize.surrogates.canonical import canonical, compact, 
 from fedward.common.desensitize.surrogates.dates import (
     ImpossibleDateError,
     WrittenDate,
+    implies_old_age,
     read_date,
     shift_days,
     write_date,
@@ -41,7 +42,6 @@ from fedward.common.errors import ConfigError, FpeDomainError
 MAX_DRAWS = 64
 MAX_LENGTH = 2048
 """A longer original is no identifier but a merged span: it becomes a placeholder."""
-_OLD_AGE = 90
 
 
 class Replacement(NamedTuple):
@@ -198,9 +198,9 @@ class DocumentSurrogates:
 
     def _number(self, type_: EntityType, original: str, maker: numbers.Maker | None) -> Replacement:
         value = compact(original).upper()
-        name = type_.value
+        name, key = type_.value, value
         if type_ is EntityType.ID_CN or (type_ in MAY_BE_ID and is_resident_id(value)):
-            name = EntityType.ID_CN.value
+            name, key = EntityType.ID_CN.value, numbers.id_key(value)
             try:
                 born = self._birth(value)
             except ImpossibleDateError:
@@ -212,7 +212,7 @@ class DocumentSurrogates:
             maker = numbers.mac
         if maker is None:
             return self._placeholder(type_, original, "no_surrogate")
-        fresh = self._drawn(name, value, value, maker)
+        fresh = self._drawn(name, key, value, maker)
         text = None if fresh is None else refill(original, value, fresh)
         if text is None:
             return self._placeholder(type_, original, "unreadable")
@@ -313,7 +313,7 @@ class DocumentSurrogates:
             if (
                 written.has_year
                 and (mode == "year_only" or not written.only_year)
-                and _implies_old_age(written, recorded)
+                and implies_old_age(written, recorded)
             ):
                 return self._placeholder(EntityType.DATE, original, "age_over_89")
             if written.only_year:
@@ -391,14 +391,6 @@ def _action(policy: DesensitizePolicy, type_: EntityType) -> Action:
 
 def _same(type_: EntityType, text: str, original: str) -> bool:
     return canonical(type_, text) == canonical(type_, original)
-
-
-def _implies_old_age(written: WrittenDate, recorded: datetime.date | None) -> bool:
-    """Whether somebody born then would be over 89 at the record's date."""
-    if recorded is None:
-        return False
-    day = written.day
-    return recorded.year - day.year - ((recorded.month, recorded.day) < (day.month, day.day)) >= _OLD_AGE
 
 
 __all__ = ["DocumentSurrogates", "MAX_DRAWS", "Replacement", "Surrogates"]

@@ -20,6 +20,7 @@ Maker = Callable[[str, bytes], str | None]
 _CONSONANTS = "BCDFGHJKLMNPRSTVWXYZ"
 _MAX_KEPT_LETTERS = 4
 _MAX_LENGTH = 64
+_BANK_CODE = 4
 _TEXT = re.compile(r"[0-9A-Z]+").fullmatch
 _REGIONS_OF_PERMITS = ("810000", "820000", "830000")
 _PLATE = re.compile(r"([\u4e00-\u9fff])([A-Z])([0-9A-Z]{4,6})([警学挂港澳领使试超]?)").fullmatch
@@ -47,6 +48,14 @@ def resident_id(value: str, born: datetime.date, draw: bytes) -> str | None:
     region, rank = divmod(number(draw, len(regions) * (499 + odd)), 499 + odd)
     body = f"{regions[region]}{year}{born.month:02d}{born.day:02d}{2 * rank + 2 - odd:03d}"
     return body + checksums.id_cn_digit(body) if len(value) == 18 else body
+
+
+def id_key(value: str) -> str:
+    """The 18 digits of a 15-digit id, so that both are one id; any other value itself."""
+    if len(value) != 15 or not _is_digits(value):
+        return value
+    body = f"{value[:6]}19{value[6:]}"
+    return body + checksums.id_cn_digit(body)
 
 
 def card(value: str, draw: bytes) -> str | None:
@@ -104,11 +113,14 @@ def licence(value: str, draw: bytes) -> str | None:
 
 
 def iban(value: str, draw: bytes) -> str | None:
-    """Country and letters of the bank stay, mod 97 is right."""
+    """Country and letters of the bank's code stay, letters of the account are drawn, mod 97 is right."""
     if not re.fullmatch(r"[A-Z]{2}[0-9]{2}[0-9A-Z]{11,30}", value):
         return None
-    fresh = iter(digits(draw, len(value)))
-    bank = "".join(next(fresh) if c.isdigit() else c for c in value[4:])
+    stream = Stream(draw)
+    bank = "".join(
+        str(stream.below(10)) if c.isdigit() else c if i < _BANK_CODE else stream.choice(_CONSONANTS)
+        for i, c in enumerate(value[4:])
+    )
     return value[:2] + checksums.iban_digits(value[:2], bank) + bank
 
 
@@ -184,6 +196,7 @@ __all__ = [
     "card",
     "device",
     "iban",
+    "id_key",
     "licence",
     "mac",
     "Maker",

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fedward.common.desensitize.context import Context
@@ -53,6 +53,7 @@ def encrypting(type_: EntityType, on_invalid: str = "token") -> DocumentSurrogat
 
 
 @pytest.mark.parametrize("type_", EntityType)
+@settings(max_examples=40)
 @given(original=HOSTILE, action=st.sampled_from([a for a in Action if a is not Action.FPE]))
 @example("\ud800", Action.SURROGATE)
 @example("\u0661\u0662\u0663", Action.SURROGATE)
@@ -204,6 +205,7 @@ def test_invalid_value_takes_what_the_policy_says() -> None:
         encrypting(T.CARD, "error").replace(T.CARD, "4111111111111112")
 
 
+@settings(max_examples=40)
 @given(original=HOSTILE)
 @pytest.mark.parametrize("type_", [T.PHONE, T.CARD, T.ID_CN, T.MRN])
 def test_hostile_original_is_never_encrypted_to_itself(type_: EntityType, original: str) -> None:

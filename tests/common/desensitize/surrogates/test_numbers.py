@@ -150,6 +150,19 @@ def test_id_keeps_the_sex_and_moves_the_birth_date_with_the_dates(original: str)
     assert made.replace(T.DATE, "1990-01-01").text.replace("-", "")[8 - len(fresh[6 : at - 2]) :] == fresh[6 : at - 2]
 
 
+def test_old_and_new_number_of_one_person_are_one_id() -> None:
+    old, new = replaced(T.ID_CN, "110101900101123", "110101199001011237")
+    assert new == f"{old[:6]}19{old[6:]}{new[-1]}"
+
+
+def test_letters_of_an_account_are_drawn_and_those_of_the_bank_stay() -> None:
+    (fresh,) = replaced(T.IBAN, "MT84MALT011000012345MTLCAST001S")
+    assert fresh.startswith("MT")
+    assert fresh[4:8] == "MALT"
+    assert "MTLCAST" not in fresh
+    assert is_valid(T.IBAN, fresh)
+
+
 def test_id_of_a_permit_keeps_its_region() -> None:
     (fresh,) = replaced(T.ID_CN, "830000199001011238")
     assert fresh.startswith("830000")
