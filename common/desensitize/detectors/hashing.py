@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint32]
 
-_MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
+MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
 """Odd constants of the xxHash family (xxHash specification, public): any odd number with mixed bits would do."""
 
 
 def mixed(*values: NDArray[Any] | int) -> Hashes:
     """One hash of each tuple of up to five numbers; arrays broadcast. The order of the numbers counts."""
     total: Any = np.uint32(0)
-    for value, multiplier in zip(values, _MULTIPLIERS, strict=False):
+    for value, multiplier in zip(values, MULTIPLIERS, strict=False):
         if isinstance(value, int):
             total = total + np.uint32((value + 1) * multiplier & 0xFFFFFFFF)
         else:
@@ -92,4 +92,4 @@ def _check(hashes: Hashes) -> NDArray[np.uint32]:
     return np.maximum(hashes & np.uint32(0xFFFF), np.uint32(1))
 
 
-__all__ = ["finished", "Hashes", "HashTable", "mixed"]
+__all__ = ["finished", "Hashes", "HashTable", "mixed", "MULTIPLIERS"]

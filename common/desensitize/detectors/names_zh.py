@@ -154,9 +154,7 @@ class ChineseNameDetector:
 
     def _wanted(self, block: _Block, rules: list[RuleHit]) -> NDArray[np.bool_]:
         wanted = gate.candidates(block.codes, block.here) | mask_of(rules, len(block.codes))
-        wanted |= gate.bodies(block.text, block.codes, block.here)
-        tag = gate.segmenter()
-        return wanted if tag is None else wanted | gate.segmented(block.text, tag)
+        return wanted | gate.bodies(block.text, block.codes, block.here)
 
     def _of_lac(self, block: _Block) -> list[tuple[int, int, EntityType]]:
         if self._lac is None:

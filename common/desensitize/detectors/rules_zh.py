@@ -50,9 +50,12 @@ _ROLES: Final = (
     "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
     "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长"
 )
-_KIN: Final = (
-    "患者之(?:子|女|妻|夫|母|父|兄|弟|姐|妹|媳|婿|孙)|其(?:子|女|妻|夫|母|父|兄|弟|姐|妹|媳|婿)|(?:之|长|次|幼)(?:子|女)|丈夫|妻子|儿子|女儿|"
-    "儿媳|女婿|父亲|母亲|爱人|配偶|哥哥|姐姐|弟弟|妹妹|外甥|侄子|侄女|孙子|孙女|爷爷|奶奶|外公|外婆|未婚妻|未婚夫"
+_KIN: Final = "|".join(
+    [
+        *(f"{whose}{who}" for whose in ("患者之", "其") for who in "子女妻夫母父兄弟姐妹媳婿孙"),
+        *"之子 之女 长子 长女 次子 次女 幼子 幼女 丈夫 妻子 儿子 女儿 儿媳 女婿 父亲 母亲 爱人 配偶 哥哥 姐姐 弟弟 妹妹 外甥 侄子 侄女 孙子 孙女".split(),
+        *"爷爷 奶奶 外公 外婆 未婚妻 未婚夫".split(),
+    ]
 )
 _TITLES: Final = (
     "(?:副)?主任(?:医师|医生|护师|药师)?|(?:主治|住院|副主任|主管)?医(?:生|师)|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
@@ -90,7 +93,7 @@ def _rules() -> tuple[re.Pattern[str], ...]:
     single = "".join(sorted(surnames().single))
     common = "".join(sorted(surnames().common))
     surname = f"(?:{compound}|[{single}])"
-    roles = f"{_KIN}|{_longest_first(_ROLES)}"
+    roles = _longest_first(f"{_ROLES}|{_KIN}")
     return (
         re.compile(f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
@@ -98,7 +101,6 @@ def _rules() -> tuple[re.Pattern[str], ...]:
         # A blank inside is common in forms; the role itself goes into no name.
         re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
         re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
-        re.compile(f"[{HAN}]{{1,8}}(?:·[{HAN}A-Za-z]{{1,12}}){{1,4}}"),
     )
 
 
@@ -127,7 +129,7 @@ class Rules:
 
     def hits(self) -> list[RuleHit]:
         """Every hit; they may overlap."""
-        name_label, label, is_label, role, nick, dotted = _rules()
+        name_label, label, is_label, role, nick = _rules()
         found: list[RuleHit] = []
         for match in name_label.finditer(self._text):
             found += self._after_label(match.end())
@@ -138,8 +140,7 @@ class Rules:
             found += self._before_title(match.start())
         for match in nick.finditer(self._text):
             found += self._nick(match.start())
-        for match in dotted.finditer(self._text):
-            found += self._dotted(match.start(), match.end())
+        found += self._dotted()
         return found
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
@@ -236,18 +237,24 @@ class Rules:
             return
         yield RuleHit(start, start + 2, "nick", False)
 
-    def _dotted(self, start: int, end: int) -> Iterator[RuleHit]:
-        """Parts joined by middle dots, if they sound like a name; words before and after are cut off."""
+    def _dotted(self) -> Iterator[RuleHit]:
+        """Parts joined by middle dots, if they sound like a name; words before and after are none of it."""
         text = self._text
-        first, last = text.index("·", start), text.rindex("·", start, end)
-        left = first
-        while left > start and text[left - 1] in _SOUNDS and first - left < 6:
-            left -= 1
-        right = last + 1
-        while right < end and (text[right] in _SOUNDS or text[right].isascii()):
-            right += 1
-        if left < first and right > last + 1 and (first - left) + (right - last) > 3:
-            yield RuleHit(left, right, "dotted", False)
+        dot = text.find("·")
+        while dot >= 0:
+            left, right = self._sounding(dot, -1), self._sounding(dot, 1)
+            while text[right : right + 1] == "·" and self._sounding(right, 1) > right + 1:
+                dot, right = right, self._sounding(right, 1)
+            if left < dot and right > dot + 1 and right - left > 4:
+                yield RuleHit(left, right, "dotted", False)
+            dot = text.find("·", max(right, dot + 1))
+
+    def _sounding(self, dot: int, step: int) -> int:
+        """Where the sounds on one side of a dot end, at most eight of them: the first or the one after the last."""
+        place = dot + step
+        while 0 <= place < len(self._text) and abs(place - dot) <= 8 and self._text[place] in _SOUNDS:
+            place += step
+        return place + 1 if step < 0 else place
 
 
 _SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆")

@@ -30,11 +30,6 @@ def test_text_without_a_candidate_does_not(text: str) -> None:
     assert not passes(text)
 
 
-def test_a_segmenter_may_only_add() -> None:
-    mask = gate.segmented("今天小灰来了", lambda _: [("今天", "t"), ("小灰", "nr"), ("来", "v"), ("了", "ul")])
-    assert mask.tolist() == [False, False, True, True, False, False]
-
-
 def test_the_mask_has_one_place_a_character() -> None:
     codes = codes_of("张伟𠀀\ud800在北京")
     assert gate.candidates(codes, words_here(codes, shipped_words())).shape == codes.shape
