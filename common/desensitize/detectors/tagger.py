@@ -28,7 +28,7 @@ from fedward.common.errors import ConfigError
 FORMAT: Final = "fedward-tagger-1"
 MAX_CHAIN: Final = 128
 """A longer run without punctuation is cut; it costs memory and says nothing."""
-_CHUNK: Final = 8192
+_CHUNK: Final = 2048
 """Characters whose features are summed at a time: their rows stay in the processor's cache."""
 _LANES: Final = 16
 _ENTITY_TYPES: Final = (EntityType.PERSON, EntityType.LOC, EntityType.ORG)
@@ -100,9 +100,10 @@ class Tagger:
         result = np.empty((len(places), crf.NUM_TAGS), np.float32)
         for start in range(0, len(places), _CHUNK):
             chunk = places[start : start + _CHUNK]
-            total = np.zeros((len(chunk), _LANES), np.int16)
-            for hashes in features(codes, here, chunk):
-                total += rows.take(self.table.cells(hashes), axis=0)
+            cells = self.table.cells(features(codes, here, chunk))
+            total = rows.take(cells[0], axis=0)
+            for row in cells[1:]:
+                total += rows.take(row, axis=0)
             result[start : start + _CHUNK] = total[:, : crf.NUM_TAGS]
         result *= np.float32(self.scale)
         return result

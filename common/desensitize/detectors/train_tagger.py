@@ -28,6 +28,7 @@ from fedward.common.errors import ConfigError
 
 _PART: Final = {"PERSON": 0, "LOC": 1, "ORG": 2}
 _BATCH_CHARACTERS: Final = 6000
+_CHUNK: Final = 1 << 14
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,10 +129,13 @@ def _numbered(
 ) -> tuple[NDArray[np.int32], NDArray[np.uint32]]:
     """(F, P) numbers of the features from 1, 0 for a dropped one; and the hash of each number less one."""
     here = words_here(codes, words)
+    hashes = np.empty((NUM_TEMPLATES, len(places)), np.uint32)
+    for start in range(0, len(places), _CHUNK):
+        hashes[:, start : start + _CHUNK] = features(codes, here, places[start : start + _CHUNK])
     ids = np.zeros((NUM_TEMPLATES, len(places)), np.int32)
     kept: list[NDArray[np.uint32]] = []
     total = 0
-    for row, values in zip(ids, features(codes, here, places), strict=True):
+    for row, values in zip(ids, hashes, strict=True):
         unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
         often = counts >= min_count
         numbers = np.where(often, np.cumsum(often) + total, 0).astype(np.int32)
