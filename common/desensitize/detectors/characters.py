@@ -44,9 +44,10 @@ def _table() -> Codes:
     table = np.arange(0x10000, dtype=np.uint16)
     for source, target in traditional().items():
         table[source] = target
-    table[0x30:0x3A] = DIGIT
-    table[0x41:0x5B] = UPPER
-    table[0x61:0x7B] = LOWER
+    for first, wide in ((0x30, 0xFF10), (0x41, 0xFF21), (0x61, 0xFF41)):
+        # Full-width ones too: a document is folded before it comes here, training text is not.
+        length = 10 if first == DIGIT else 26
+        table[first : first + length] = table[wide : wide + length] = first
     for dot in _DOTS:
         table[ord(dot)] = DOT
     table[0xD800:0xE000] = OTHER
@@ -56,8 +57,9 @@ def _table() -> Codes:
 @cache
 def _inside() -> NDArray[np.bool_]:
     table = np.zeros(0x10000, np.bool_)
-    for first, last in ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x30, 0x39), (0x41, 0x5A), (0x61, 0x7A)):
+    for first, last in ((0x3400, 0x9FFF), (0xF900, 0xFAFF)):
         table[first : last + 1] = True
+    table[[DIGIT, UPPER, LOWER]] = True
     for character in _INSIDE + "〇々":
         table[ord(character)] = True
     table[OTHER] = True

@@ -24,7 +24,7 @@ Mask = NDArray[np.bool_]
 
 _PLACE_ENDS: Final = "省市县区镇乡村屯寨州路街巷弄里园苑庄湾岛江河湖山港院校局厅部委司行社厂店所馆中队会团站库"
 _ORDINARY: Final = (Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM)
-_NAMES: Final = (Kind.PERSON, Kind.FOREIGN, Kind.PLACE, Kind.ORGANISATION)
+_NAMES: Final = (Kind.PERSON, Kind.PERHAPS_PERSON, Kind.FOREIGN, Kind.PLACE, Kind.ORGANISATION)
 _SOUNDS_IN_A_ROW: Final = 3
 _BODIES: Final = re.compile("医院|银行|公司|大学|学院|中学|小学|支行|分行|集团|法院|派出所|诊所|卫生院|药房|学校")
 _COMMON, _RARE, _SOUND = 1, 2, 4

@@ -1,8 +1,8 @@
 """Hashes of small tuples of numbers, over whole arrays at once, and a table that remembers 32-bit hashes.
 
 The table is two-way associative: a hash picks a bucket of two cells, and a cell keeps a check value so that a hash
-that was never stored is taken for one that was in fewer than one of a hundred cases. Nothing here is secret and nothing depends on
-Python's own hash. Not handled here: what is hashed.
+that was never stored passes for a stored one in at most one of 32,000 cases. Nothing here is secret, and nothing
+depends on Python's own hash. Not handled here: what is hashed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ Hashes = NDArray[np.uint32]
 
 _MULTIPLIERS: Final = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1)
 """Odd constants of the xxHash family (xxHash specification, public): any odd number with mixed bits would do."""
-CHECK_BITS: Final = 12
 
 
 def mixed(*values: NDArray[Any] | int) -> Hashes:
@@ -90,7 +89,7 @@ def _bucket(hashes: Hashes, bits: int) -> NDArray[np.int64]:
 
 
 def _check(hashes: Hashes) -> NDArray[np.uint32]:
-    return (hashes & np.uint32((1 << CHECK_BITS) - 1)) | np.uint32(1 << CHECK_BITS)
+    return np.maximum(hashes & np.uint32(0xFFFF), np.uint32(1))
 
 
-__all__ = ["CHECK_BITS", "finished", "Hashes", "HashTable", "mixed"]
+__all__ = ["finished", "Hashes", "HashTable", "mixed"]

@@ -129,7 +129,7 @@ class ChineseNameDetector:
         return _split(hits, documents, block.starts)
 
     def _kept_rules(self, text: str, rules: list[RuleHit]) -> list[_Hit]:
-        kept = (rule for rule in rules if rule.cued or not vetoed(text, rule.start, rule.end))
+        kept = (rule for rule in rules if not vetoed(text, rule.start, rule.end, cued=rule.cued))
         return [_Hit(r.start, r.end, EntityType.PERSON, Level.CHECKED, f"zh.{r.method}") for r in kept]
 
     def _tagged(self, tagger: Tagger, block: _Block, rules: list[RuleHit]) -> list[_Hit]:
@@ -180,7 +180,7 @@ def _trimmed(text: str, hit: _Hit, cued: NDArray[np.bool_]) -> _Hit | None:
     end = hit.end
     while end - hit.start > _SHORTEST_CUT and text[end - 1] in CUT:
         end -= 1
-    if not cued[hit.start : end].any() and vetoed(text, hit.start, end):
+    if vetoed(text, hit.start, end, cued=bool(cued[hit.start : end].any())):
         return None
     return hit._replace(end=end)
 

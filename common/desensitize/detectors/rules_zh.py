@@ -22,25 +22,29 @@ from fedward.common.desensitize.detectors.words import Kind
 HAN: Final = "\u3400-\u9fff"
 STOPS: Final = frozenset(
     "的了在为向与和及是因于对把被将给从由到至往经按就也都又还要会可能没未不无有之其此该这那您你我他她它们吗呢吧啊呀哦嗯么什"
-    "怎哪谁且或若如则但并而后前中内外上下间今昨次每再已曾刚正等所以让叫使用请需应做去来说讲称问告诉看见找想觉得很太更最非常"
+    "怎哪谁且或若如则但并而后前中内外上下间今昨次每再已曾正等所以让叫使用请需应做去来说讲称问告诉看见找想觉得很太更最非常"
     "性男女岁号第约某者名位个年月日时分秒自住现系患诊查检测拟予行入出转收付汇存取办申签"
 )
 """Characters that a rule takes for the end of a name; a tagger may know better, and spans are united."""
 CUT: Final = frozenset("的了在为向与和及是因于对把被将给从由到就也都又还要会没未不有这那您你我他她吗呢吧")
 """Never the last character of a name that no list knows; without 于 and 之 where they begin a given name."""
 
-_LABELS: Final = (
-    "姓名|患者姓名|病人姓名|客户姓名|用户姓名|本人姓名|曾用名|名字|户名|账户名|账户名称|开户名|收款人|付款人|汇款人|收款方|付款方|持卡人|开户人|"
-    "开户经办|经办人|经办|复核人|复核|审核人|审核|审批人|制单人|制单|记账人|授权人|签名|签字|签章|医师签名|医生签名|家属签名|患者签名|患者签字|"
-    "联系人|紧急联系人|联络人|监护人|法定代表人|法人代表|法人|委托人|受托人|被委托人|被保险人|投保人|受益人|申请人|担保人|保证人|借款人|共同借款人|"
-    "贷款人|出借人|抵押人|出质人|承租人|出租人|买受人|出卖人|主治医师|主治医生|主管医师|主管医生|经治医师|经治医生|住院医师|主任医师|副主任医师|"
-    "责任医师|值班医师|值班医生|接诊医生|接诊医师|首诊医师|手术医师|手术者|术者|主刀|主刀医师|助手|一助|二助|第一助手|麻醉师|麻醉医师|器械护士|"
-    "巡回护士|责任护士|值班护士|护士长|护士|医师|医生|记录者|记录人|书写者|检查者|检查医师|报告医师|报告者|报告人|审核医师|审核者|送检医师|送检医生|"
-    "申请医师|申请医生|病史陈述者|病史提供者|陈述者|供史者|陪同人|陪护人|代办人|代理人|代理人姓名|柜员|客户经理|理财经理|经理|甲方|乙方|丙方|"
-    "原告|被告|证人|当事人|患者|病人|客户|用户|储户|会员|收件人|寄件人|发件人|受检者|受试者|捐献者|供者|受者|本人|父亲姓名|母亲姓名|父亲|母亲|"
-    "配偶|配偶姓名|丈夫|妻子|儿子|女儿|家属|家长|家长姓名|职工姓名|员工姓名|学生姓名|老师|班主任|负责人|责任人|项目负责人|主持人|记者|通讯员|"
-    "作者|译者|编辑|责任编辑|主编|摄影|导演|主演|编剧"
+_NAME_LABELS: Final = (
+    "姓名|患者姓名|病人姓名|客户姓名|用户姓名|本人姓名|父亲姓名|母亲姓名|配偶姓名|家长姓名|职工姓名|员工姓名|学生姓名|代理人姓名|曾用名|名字|户名|账户名|"
+    "账户名称|开户名|收款人|付款人|汇款人|收款方|付款方|持卡人|开户人|经办人|经办|复核人|复核|审核人|审核|审批人|制单人|制单|记账人|授权人|授权|"
+    "签名|签字|签章|医师签名|医生签名|家属签名|患者签名|患者签字|联系人|紧急联系人|联络人|监护人|法定代表人|法人代表|法人|委托人|受托人|被委托人|"
+    "被保险人|投保人|受益人|申请人|担保人|保证人|借款人|共同借款人|贷款人|出借人|抵押人|出质人|承租人|出租人|买受人|出卖人|主治医师|主治医生|主管医师|"
+    "主管医生|经治医师|经治医生|住院医师|主任医师|副主任医师|责任医师|值班医师|值班医生|接诊医生|接诊医师|首诊医师|手术医师|手术者|术者|主刀|主刀医师|"
+    "一助|二助|第一助手|麻醉师|麻醉医师|器械护士|巡回护士|责任护士|值班护士|护士长|记录者|记录人|书写者|检查者|检查医师|报告医师|报告者|报告人|"
+    "审核医师|审核者|送检医师|送检医生|申请医师|申请医生|病史陈述者|病史提供者|陈述者|供史者|陪同人|陪护人|代办人|代理人|柜员|客户经理|理财经理|"
+    "收件人|寄件人|发件人|受检者|受试者|捐献者|班主任|负责人|责任人|项目负责人|主持人|通讯员|译者|责任编辑|主编"
 )
+"""What follows the colon is a name, whatever it looks like."""
+_LABELS: Final = (
+    "患者|病人|客户|用户|储户|会员|供者|受者|本人|父亲|母亲|配偶|丈夫|妻子|儿子|女儿|家属|家长|医师|医生|大夫|护士|助手|经理|甲方|乙方|丙方|"
+    "原告|被告|证人|当事人|老师|记者|作者|编辑|摄影|导演|主演|编剧"
+)
+"""What follows the colon may also be a sentence."""
 _ROLES: Final = (
     "患者|病人|患儿|用户|客户|储户|持卡人|委托人|受托人|被委托人|收款人|付款人|汇款人|开户人|经办人|代办人|代理人|申请人|借款人|担保人|贷款人|"
     "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
@@ -55,8 +59,10 @@ _TITLES: Final = (
     "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
     "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
 )
-_TITLE_SURNAMES_OUT: Final = frozenset("向和都有从那过时是明全公位来由应相强解经关能同位水连成管习后万方单")
-"""Surnames that before a title are mostly another word, unless a clause begins with them."""
+_MOSTLY_WORDS: Final = frozenset("向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾")
+"""Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
+_NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
+"""A field that begins so holds no name."""
 _NICK_OUT: Final = frozenset(
     "老师 老路 老常 老成 老白 老鼠 老公 老板 老牛 老马 老龙 老江 老宋 老花 老边 老化 老龄 老来 老强 小时 小于 小儿 小米 小麦 小心 小孔 小白 小江 小路 小车 小石 小常 小康 小马 小牛 小毛 小汤 小"
     "段 小包 小池 小项 小曲 小钟 小肖 小单 小万 小费 小向 小金 小方 小平 小安 小关 小成 小明 小季 小解 小水 小边 小花 小虎 小熊 小龙 小叶 小管 小汪 小贝 小支 小相 小连 小全 小阳 小温 阿胶 阿司 阿莫 阿奇 阿托 阿姨 阿米 阿尔 阿拉 阿房 阿里 阿伦 阿贝 阿马 阿金 "
@@ -74,18 +80,23 @@ class RuleHit(NamedTuple):
     """A label, role or title stands beside it: no veto."""
 
 
+def _longest_first(words: str) -> str:
+    return "|".join(sorted(set(words.split("|")), key=lambda word: (-len(word), word)))
+
+
 @cache
 def _rules() -> tuple[re.Pattern[str], ...]:
     compound = "|".join(sorted(surnames().compound, key=len, reverse=True))
     single = "".join(sorted(surnames().single))
     common = "".join(sorted(surnames().common))
     surname = f"(?:{compound}|[{single}])"
-    longest_first = "|".join(sorted(_LABELS.split("|"), key=len, reverse=True))
-    roles = "|".join(sorted(_ROLES.split("|"), key=len, reverse=True))
+    roles = f"{_KIN}|{_longest_first(_ROLES)}"
     return (
-        # The name may have a blank inside (张 三), and a label may be followed by several names.
-        re.compile(f"(?:{longest_first})[ \u3000]{{0,2}}(?:[:：=]|[为是叫][:：]?|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
-        re.compile(f"(?:{roles}|{_KIN})[ \u3000]{{0,1}}(?={surname})"),
+        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
+        re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
+        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
+        # A blank inside is common in forms; the role itself goes into no name.
+        re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
         re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
         re.compile(f"[{HAN}]{{1,8}}(?:·[{HAN}A-Za-z]{{1,12}}){{1,4}}"),
     )
@@ -116,12 +127,13 @@ class Rules:
 
     def hits(self) -> list[RuleHit]:
         """Every hit; they may overlap."""
-        label, role, nick, dotted = _rules()
+        name_label, label, is_label, role, nick, dotted = _rules()
         found: list[RuleHit] = []
-        for match in label.finditer(self._text):
+        for match in name_label.finditer(self._text):
             found += self._after_label(match.end())
-        for match in role.finditer(self._text):
-            found += self._name(match.end(), "role", strict=True)
+        for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
+            for match in rule.finditer(self._text):
+                found += self._name(match.end(), method)
         for match in _titles().finditer(self._text):
             found += self._before_title(match.start())
         for match in nick.finditer(self._text):
@@ -131,31 +143,24 @@ class Rules:
         return found
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
-        """A field's value: a name of known surname, or whatever two to four characters fill the field."""
-        match = _delimited().match(self._text, start)
-        if match is not None and not self._is_word(start, match.end()):
-            if surname_length(self._text, start) or " " not in match.group():
-                yield RuleHit(start, match.end(), "label", True)
-                return
-        yield from self._name(start, "label", strict=False)
+        """A field's value: whatever two to four characters fill the field, or a name at its beginning."""
+        text = self._text
+        match = _delimited().match(text, start)
+        if match is None:
+            yield from self._name(start, "label")
+        elif text[start] not in _NO_VALUE and (" " not in match.group() or surname_length(text, start)):
+            yield RuleHit(start, match.end(), "label", True)
 
-    def _is_word(self, start: int, end: int) -> bool:
-        """Whether the stretch is an ordinary word of the list, or begins with 不 无 未 待 …"""
-        if self._text[start] in "不无未待同见其他本已请暂或和与是否":
-            return True
-        length, kind = divmod(int(self._begin[start]), 16)
-        return length + 1 == end - start and kind not in (Kind.PERSON, Kind.FOREIGN, 0) and not surname_length(
-            self._text, start
-        )
-
-    def _name(self, start: int, method: str, *, strict: bool) -> Iterator[RuleHit]:
-        """A name that begins here. ``strict``: not where an ordinary word begins."""
+    def _name(self, start: int, method: str) -> Iterator[RuleHit]:
+        """A name that begins here, unless an ordinary word does, or a surname that is mostly another word."""
         length = surname_length(self._text, start)
-        if not length:
+        if not length or start >= len(self._begin):
             return
-        word, kind = divmod(int(self._begin[start]), 16) if start < len(self._begin) else (0, 0)
-        known = kind in (Kind.PERSON, Kind.FOREIGN)
-        if strict and word and not known:
+        begin, end = int(self._begin[start]), int(self._end[start])
+        if (begin and not _names(begin)) or (end and not _names(end)):
+            return
+        first = self._text[start]
+        if not begin and length == 1 and (first in _MOSTLY_WORDS or first not in surnames().common):
             return
         end = self._name_end(start, length)
         if end - start > length:
@@ -168,7 +173,7 @@ class Rules:
         if kind == Kind.PERSON and word + 1 >= surname + 1:
             return start + word + 1
         end = start + surname
-        if not is_han(text, end) or text[end] in STOPS and text[end] not in "中文正明如可得可前安自":
+        if not is_han(text, end) or text[end] in STOPS and text[end] not in "中文正明如可得前安自":
             return end
         end += 1
         if not is_han(text, end) or text[end] in STOPS:
@@ -191,7 +196,7 @@ class Rules:
             given = text[start + length : title]
             if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title):
                 continue
-            if not given and length == 1 and self._unlikely(start):
+            if length == 1 and self._unlikely(start, given):
                 continue
             yield RuleHit(start, title, "title", True)
             return
@@ -203,9 +208,21 @@ class Rules:
         begin = int(self._begin[start])
         return begin > 0 and not _names(begin) and start + begin // 16 + 1 <= end + 1
 
-    def _unlikely(self, start: int) -> bool:
-        rare = self._text[start] not in surnames().common
-        return (rare or self._text[start] in _TITLE_SURNAMES_OUT) and start > 0 and is_han(self._text, start - 1)
+    def _unlikely(self, start: int, given: str) -> bool:
+        """Whether the surname is rare or mostly a word, and nothing before it says that a name begins."""
+        text = self._text
+        first = text[start]
+        if given and (given[0] == first or (len(given) == 2 and self._plain(start + 1))):
+            return True
+        if start and text[start - 1] == first:
+            return True
+        inner = start > 0 and is_han(text, start - 1)
+        rare = first not in surnames().common
+        return (rare and (bool(given) or inner)) or (first in _MOSTLY_WORDS and first not in "高温白安方")
+
+    def _plain(self, place: int) -> bool:
+        begin = int(self._begin[place])
+        return begin > 0 and not _names(begin)
 
     def _nick(self, start: int) -> Iterator[RuleHit]:
         text = self._text
@@ -215,8 +232,7 @@ class Rules:
         inner = int(self._begin[start + 1])
         if begin >= 0x20 or (inner and not _names(inner)):
             return
-        length, kind = divmod(begin, 16)
-        if begin and kind not in (Kind.PERSON, Kind.FOREIGN) and text[start] != "老":
+        if begin and not _names(begin) and text[start] != "老":
             return
         yield RuleHit(start, start + 2, "nick", False)
 
@@ -238,7 +254,7 @@ _SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼�
 
 
 def _names(code: int) -> bool:
-    return code % 16 in (Kind.PERSON, Kind.FOREIGN)
+    return code % 16 in (Kind.PERSON, Kind.FOREIGN, Kind.PERHAPS_PERSON)
 
 
 def surname_length(text: str, start: int) -> int:

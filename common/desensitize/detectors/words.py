@@ -39,6 +39,8 @@ class Kind(IntEnum):
     VERB = 7
     TIME = 8
     IDIOM = 9
+    PERHAPS_PERSON = 10
+    """One list calls it a name and another does not."""
 
 
 @dataclass(frozen=True, kw_only=True)
