@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from fedward.common.desensitize.detectors.hits import ALNUM, Hit
 from fedward.common.desensitize.spans import EntityType as T
 
-_LOCAL = ALNUM | frozenset(b"._%+-*'")
+_LOCAL = bytes(sorted(ALNUM)) + b"._%+-*'"
 _MAX_LOCAL = 64
 _HOST = re.compile(rb"[A-Za-z0-9-]{1,63}(?:\.[A-Za-z0-9-]{1,63}){1,8}").match
 _HANDLE = re.compile(rb"[A-Za-z_][A-Za-z0-9_.]{3,29}").match
@@ -58,7 +58,7 @@ def find_links(data: bytes) -> list[Hit]:
         scheme = _SCHEME(data[max(0, at - 16) : at])
         if scheme:
             starts.append((at - len(scheme.group()), at + 3))
-    for at in (*_positions(data, b"www."), *_positions(data, b"WWW.")):
+    for at in _positions(data, b"www."):
         if not at or data[at - 1] not in ALNUM:
             starts.append((at, at))
     hits: list[Hit] = []
@@ -77,13 +77,12 @@ def find_links(data: bytes) -> list[Hit]:
 
 def _local_start(data: bytes, at: int, floor: int) -> int:
     """Where the local part before ``at`` begins, without leading punctuation and without ``**`` of bold text."""
-    start = at
-    while start > floor and data[start - 1] in _LOCAL and at - start < _MAX_LOCAL:
-        start -= 1
-    while start < at and data[start] in b".-%+'":
-        start += 1
-    plain = data[start:at].lstrip(b"*")
-    return at - len(plain) if plain and b"*" not in plain else start
+    before = data[max(floor, at - _MAX_LOCAL) : at]
+    local = before[len(before.rstrip(_LOCAL)) :].lstrip(b".-%+'")
+    if local[:1] == b"*":
+        plain = local.lstrip(b"*")
+        local = plain if plain and b"*" not in plain else local
+    return at - len(local)
 
 
 def _host_end(data: bytes, at: int) -> int | None:
@@ -106,7 +105,7 @@ def _host_end(data: bytes, at: int) -> int | None:
 
 
 def find_addresses(data: bytes) -> list[Hit]:
-    """E-mail addresses, plain, half masked or with ``(at)``, and @handles; disjoint, in order."""
+    """E-mail addresses, plain or half masked, and @handles; disjoint, in order."""
     hits: list[Hit] = []
     floor = 0
     for at in _positions(data, b"@"):
@@ -121,20 +120,14 @@ def find_addresses(data: bytes) -> list[Hit]:
         else:
             continue
         floor = hits[-1][1]
-    return sorted(hits + _spelt_out(data, hits))
-
-
-def _spelt_out(data: bytes, known: list[Hit]) -> list[Hit]:
-    """``wang (at) example (dot) com``."""
-    hits: list[Hit] = []
-    taken = {start for start, *_ in known}
-    for mark in (b"(at)", b"(AT)", b"[at]", b"[AT]", b"(@)", b"[@]"):
-        for at in _positions(data, mark):
-            left = at - (data[at - 1 : at] == b" ")
-            match, start = _AT_WORD(data, left), _local_start(data, left, 0)
-            if match and start < left and not taken & set(range(start, match.end())):
-                hits.append((start, match.end(), T.EMAIL, 3, "email_spelt"))
     return hits
+
+
+def spelt_address(data: bytes, at: int, floor: int) -> Hit | None:
+    """``wang (at) example (dot) com``, from its bracket."""
+    left = at - (data[at - 1 : at] == b" ")
+    match, start = _AT_WORD(data, left), _local_start(data, left, floor)
+    return (start, match.end(), T.EMAIL, 3, "email_spelt") if match and start < left else None
 
 
 def image_file_start(data: bytes, dot: int, floor: int) -> int:
@@ -147,4 +140,4 @@ def image_file_start(data: bytes, dot: int, floor: int) -> int:
     return start
 
 
-__all__ = ["find_addresses", "find_links", "image_file_start"]
+__all__ = ["find_addresses", "find_links", "image_file_start", "spelt_address"]

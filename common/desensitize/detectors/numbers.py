@@ -29,7 +29,7 @@ Reading = tuple[T, int, str]
 _SEPARATOR = "(?:[ ().-]|\u2013|\u2011|（|）){1,2}".encode()
 _GROUPS = re.compile(rb"[0-9]+(?:" + _SEPARATOR.replace(b"(?:", b"(?:", 1) + rb"[0-9]+){0,6}").match
 _GROUP = re.compile(rb"[0-9]+").finditer
-_EXTENSION = re.compile("(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
+EXTENSION = re.compile("(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
 MONEY_LEFT = tuple(mark.encode() for mark in ("¥", "￥", "$", "€", "£"))
 UNITS = tuple(unit.encode() for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10"))
 
@@ -52,7 +52,7 @@ _INTERNATIONAL_LANDLINE: set[Lengths] = {
     (4, 2, 8), (4, 3, 8), (4, 3, 7), (4, 2, 4, 4),
 }  # fmt: skip
 _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
-_NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7)}
+_NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7), (3, 3, 3, 4)}
 _SSN: set[Lengths] = {(9,), (3, 2, 4)}
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
@@ -110,6 +110,8 @@ def _american(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Re
         if digits[0] != 49:
             return None
         digits = digits[1:]
+    if len(digits) == 13 and digits.startswith(b"001"):
+        digits = digits[3:]
     if not check.is_nanp(digits):
         return None
     label = kind()
@@ -219,7 +221,7 @@ def _window(data: bytes, start: int, end: int, shape: Lengths, spans: list[tuple
     reading = _read(digits, shape, kind, separator)
     if reading is None:
         return None
-    if reading[0] is T.PHONE and (extension := _EXTENSION(data, end)) and not _is_another(data, extension.end()):
+    if reading[0] is T.PHONE and (extension := EXTENSION(data, end)) and not continues(data, extension.end()):
         end = extension.end()
     if end < len(data) and data[end] in ALNUM:
         return None
@@ -234,7 +236,7 @@ def _window(data: bytes, start: int, end: int, shape: Lengths, spans: list[tuple
 _ALNUM_BYTES = frozenset(bytes([c]) for c in ALNUM)
 
 
-def _is_another(data: bytes, end: int) -> bool:
+def continues(data: bytes, end: int) -> bool:
     """Whether more of a number follows: then what looked like an extension is the next item."""
     return end < len(data) and (data[end] in ALNUM or (data[end] in b".-" and data[end + 1 : end + 2].isdigit()))
 
@@ -269,8 +271,8 @@ def _international(data: bytes, start: int, spans: list[tuple[int, int]]) -> Hit
     for digits, end in reversed(ends):
         if not _is_allocated(digits) or (end < len(data) and data[end] in ALNUM):
             continue
-        if extension := _EXTENSION(data, end):
-            end = end if _is_another(data, extension.end()) else extension.end()
+        if extension := EXTENSION(data, end):
+            end = end if continues(data, extension.end()) else extension.end()
         return _with_opening(data, start, end, T.PHONE), end, T.PHONE, 2, "e164"
     return None
 
@@ -297,8 +299,8 @@ def read_phone(data: bytes, start: int) -> Hit | None:
     service = total >= 5 and data.startswith((b"95", b"96", b"100", b"12"), start)
     if not (7 <= total <= 13 or (service and total < 9)) or _is_date(data[start:end]):
         return None
-    if extension := _EXTENSION(data, end):
-        end = end if _is_another(data, extension.end()) else extension.end()
+    if extension := EXTENSION(data, end):
+        end = end if continues(data, extension.end()) else extension.end()
     if (end < len(data) and data[end] in ALNUM) or is_decimal_right(data, end) or data.startswith(UNITS, end):
         return None
     return _with_opening(data, start, end, T.PHONE), end, T.PHONE, 2, "phone_labelled"
@@ -311,4 +313,4 @@ def _is_date(text: bytes) -> bool:
     )
 
 
-__all__ = ["Kind", "MONEY_LEFT", "read_at", "read_phone", "SHAPES", "UNITS"]
+__all__ = ["continues", "EXTENSION", "Kind", "MONEY_LEFT", "read_at", "read_phone", "SHAPES", "UNITS"]

@@ -1,11 +1,13 @@
-"""Bare digit runs of a whole block, typed with numpy: resident ids, cards and mobile phones.
+"""Digit groups of a whole block, typed with numpy where they need no second look: ids, cards, phones, dates.
 
-A run counts as bare if nothing beside it could make it part of more: no letter, digit or plus, and no digit behind a
-separator. Every other number goes through ``numbers``, which reads the same run the same way.
-Invariant: what is typed here needs no label: checksum and meaning, or an allocated prefix.
+A window of groups counts as free if nothing beside it could make it part of more: no letter, digit or plus, and no
+digit behind a separator. Every other number goes through ``numbers`` and ``dates``, which read these the same way.
+Invariant: what is typed here needs no label: checksum and meaning, an allocated prefix, or a calendar date.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +15,37 @@ from numpy.typing import NDArray
 from fedward.common.desensitize import validators as check
 
 Offsets = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
-PAD = b"\n\n\n\n"
-"""What must stand before and after the block, so that neighbours exist."""
-ID_CN, CARD, MOBILE = 1, 2, 3
+PAD_BYTES = 4
+"""Newlines that must stand before and after the block, so that neighbours exist."""
+ID_CN, CARD, MOBILE, LANDLINE, DATE, DATE_ZH = 1, 2, 3, 4, 5, 6
+Typed = list[tuple[int, int, int]]
+"""Start, end and type of each hit, in order, disjoint."""
 
-_ALNUM = np.zeros(256, np.bool_)
-_ALNUM[list(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_")] = True
-_DIGIT = np.zeros(256, np.bool_)
-_DIGIT[48:58] = True
-_SEPARATOR = np.zeros(256, np.bool_)
-_SEPARATOR[list(b" ().-")] = True
-_SEPARATOR[[0x91, 0x93, 0x88, 0x89]] = True  # last bytes of – ‑ （ ）
+
+def _flags(members: bytes) -> Flags:
+    """(256,): which bytes are among ``members``."""
+    table = np.zeros(256, np.bool_)
+    table[list(members)] = True
+    return table
+
+
+_STICKY = _flags(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_*")
+_DIGIT = _flags(b"0123456789")
+_SEPARATOR = _flags(b" ().-")
+_WIDE_LEAD, _WIDE_LAST = _flags(b"\xe2\xef"), _flags(b"\x91\x93\x88\x89")
+"""First and last byte of the separators ‑ – （ ）."""
+_BETWEEN = _flags(b" .-")
 _WEIGHTS = np.array(check.ID_WEIGHTS, np.int64)
 _CHECKS = np.frombuffer(check.ID_CHECKS, np.uint8)
 _DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 _PROVINCE = np.isin(np.arange(100), list(check.PROVINCES))
 _LUHN = np.array([2 * d - 9 * (d > 4) for d in range(10)])
+_YEAR, _MONTH, _DAY, _NUMBERED = (np.frombuffer(c.encode(), np.uint8) for c in "年月日号")
 
 
-def _prefix_table(prefixes: tuple[bytes, ...]) -> NDArray[np.bool_]:
+def _prefix_table(prefixes: tuple[bytes, ...]) -> Flags:
     """(100000,): whether five leading digits begin with one of ``prefixes``."""
     table = np.zeros(100_000, np.bool_)
     for prefix in prefixes:
@@ -43,84 +56,189 @@ def _prefix_table(prefixes: tuple[bytes, ...]) -> NDArray[np.bool_]:
 
 _MOBILE = _prefix_table((*check.MOBILE_PREFIXES, *check.MOBILE_BLOCKS))
 _CARD = {n: _prefix_table(tuple(p for p, lengths in check.CARD_RANGES if n in lengths)) for n in range(13, 20)}
+_AREA = _prefix_table(tuple(check.AREA_CODES))
 
 
-def bare_runs(block: Bytes) -> tuple[Offsets, Offsets]:
-    """Starts and ends of bare digit runs of 11 or 13 to 19 digits in a padded block."""
-    digit = (block - np.uint8(48)) < 10
-    edges = np.flatnonzero(digit[1:] != digit[:-1]) + 1
-    starts, ends = edges[0::2], edges[1::2]
-    length = ends - starts
-    keep = (length == 11) | ((length >= 13) & (length <= 19))
-    starts, ends, length = starts[keep], ends[keep], length[keep]
-    if not len(starts):
-        return starts, ends
-    right = block[ends]
-    is_x = (length == 17) & ((right == 88) | (right == 120)) & ~_ALNUM[block[ends + 1]]
-    ends = ends + is_x
-    free = ~_ALNUM[block[starts - 1]] & ~_ALNUM[block[ends]]
-    free &= ~_is_joined(block, starts - 1, -1) & ~_is_joined(block, ends, 1)
-    return starts[free], ends[free]
-
-
-def _is_joined(block: Bytes, beside: Offsets, step: int) -> NDArray[np.bool_]:
-    """Whether a digit stands behind one, two or three separator bytes."""
-    joined = np.zeros(len(beside), np.bool_)
-    open_ = _SEPARATOR[block[beside]] | ((block[beside] == 0xE2) | (block[beside] == 0xEF))
-    for distance in (1, 2, 3):
-        byte = block[beside + step * distance]
-        joined |= open_ & _DIGIT[byte]
-        open_ = open_ & (_SEPARATOR[byte] | (byte >= 0x80))
-    return joined
-
-
-def _matrix(block: Bytes, starts: Offsets, width: int) -> NDArray[np.int64]:
+def _matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
     """(N, width): the digits from each start, as numbers."""
     return block[starts[:, None] + np.arange(width)].astype(np.int64) - 48
 
 
-def _is_id(block: Bytes, digits: NDArray[np.int64], starts: Offsets) -> NDArray[np.bool_]:
-    """ISO 7064, province, date and sequence of 18 characters each; ``digits`` are their first 17."""
-    year = digits[:, 6:10] @ (1000, 100, 10, 1)
-    month, day = digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1)
-    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
-    real = (year >= 1850) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
-    real &= (day <= _DAYS[np.minimum(month, 12)]) & ~((month == 2) & (day == 29) & ~leap)
-    last = block[starts + 17]
-    last = np.where(last > 57, last & 0xDF, last)
-    checked = _CHECKS[(digits @ _WEIGHTS) % 11] == last
-    return checked & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0)
-
-
-def _has_luhn(digits: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _has_luhn(digits: Offsets) -> Flags:
     total = digits[:, ::-2].sum(axis=1) + _LUHN[digits[:, -2::-2]].sum(axis=1)
     return np.asarray(total % 10 == 0)
 
 
-def typed_runs(block: Bytes) -> tuple[list[int], list[int], list[int]]:
-    """Starts, ends and types (ID_CN, CARD, MOBILE) of bare runs that need no label, in order."""
-    starts, ends = bare_runs(block)
-    if not len(starts):
-        return [], [], []
-    length = ends - starts
+def _is_real(year: Offsets, month: Offsets, day: Offsets) -> Flags:
+    leap = (year % 4 == 0) & ((year % 100 != 0) | (year % 400 == 0))
+    real = (year >= 1850) & (year <= 2099) & (month >= 1) & (month <= 12) & (day >= 1)
+    return np.asarray(real & (day <= _DAYS[np.minimum(month, 12)]) & ~((month == 2) & (day == 29) & ~leap))
+
+
+def _is_id(block: Bytes, starts: Offsets) -> Flags:
+    """ISO 7064, province, date and sequence of the 18 characters from each start."""
+    digits = _matrix(block, starts, 17)
+    real = _is_real(digits[:, 6:10] @ (1000, 100, 10, 1), digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1))
+    last = block[starts + 17]
+    last = np.where(last > 57, last & 0xDF, last)
+    checked = _CHECKS[(digits @ _WEIGHTS) % 11] == last
+    return np.asarray(checked & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Every maximal digit run of a padded block."""
+
+    block: Bytes
+    starts: Offsets
+    ends: Offsets
+
+    @classmethod
+    def of(cls, block: Bytes) -> Groups:
+        """Digit runs; the padding guarantees that they come in pairs of edges."""
+        digit = (block - np.uint8(48)) < 10
+        edges = np.flatnonzero(digit[1:] != digit[:-1]) + 1
+        return cls(block, edges[0::2], edges[1::2])
+
+    def free(self, starts: Offsets, ends: Offsets) -> Flags:
+        """Whether nothing beside ``[start, end)`` could make it part of more."""
+        block = self.block
+        free = ~_STICKY[block[starts - 1]] & ~_STICKY[block[ends]]
+        for beside, step in ((starts - 1, -1), (ends, 1)):
+            first, second, third = block[beside], block[beside + step], block[beside + 2 * step]
+            single = _SEPARATOR[first]
+            free &= ~(single & (_DIGIT[second] | (_SEPARATOR[second] & _DIGIT[third])))
+            lead, last = (third, first) if step < 0 else (first, third)
+            free &= ~(_WIDE_LEAD[lead] & _WIDE_LAST[last] & _DIGIT[block[beside + 3 * step]])
+        return free
+
+    def value(self, rows: Offsets) -> Offsets:
+        """Groups of one or two digits as numbers."""
+        last = self.block[self.ends[rows] - 1].astype(np.int64) - 48
+        tens = self.block[self.ends[rows] - 2].astype(np.int64) - 48
+        return np.where(self.ends[rows] - self.starts[rows] > 1, tens * 10 + last, last)
+
+    def followed_by(self, rows: Offsets, character: Bytes) -> Flags:
+        """Whether a three-byte character stands right behind each group."""
+        at, block = self.ends[rows], self.block
+        return (block[at] == character[0]) & (block[at + 1] == character[1]) & (block[at + 2] == character[2])
+
+
+def _bare(groups: Groups, length: Offsets) -> Typed:
+    """Single groups: resident ids, cards, mobile phones."""
+    block = groups.block
+    rows = np.flatnonzero((length == 11) | ((length >= 13) & (length <= 19)))
+    starts, ends, length = groups.starts[rows], groups.ends[rows], length[rows]
+    is_x = (length == 17) & ((block[ends] | 0x20) == 120) & ~_STICKY[block[ends + 1]]
+    ends, length = ends + is_x, length + is_x
     kinds = np.zeros(len(starts), np.int64)
     for n in np.unique(length).tolist():
-        rows = np.flatnonzero(length == n)
-        first = starts[rows]
-        lead = _matrix(block, first, 5) @ (10000, 1000, 100, 10, 1)
+        at = np.flatnonzero(length == n)
+        lead = _matrix(block, starts[at], 5) @ (10000, 1000, 100, 10, 1)
         if n == 11:
-            kinds[rows[_MOBILE[lead]]] = MOBILE
+            kinds[at[_MOBILE[lead]]] = MOBILE
             continue
         if n == 18:
-            is_id = _is_id(block, _matrix(block, first, 17), first)
-            kinds[rows[is_id]] = ID_CN
-            rest = ~is_id & _DIGIT[block[first + 17]]
-            rows, first, lead = rows[rest], first[rest], lead[rest]
-        known = _CARD[n][lead]
-        rows, first = rows[known], first[known]
-        kinds[rows[_has_luhn(_matrix(block, first, n))]] = CARD
-    keep = kinds > 0
-    return starts[keep].tolist(), ends[keep].tolist(), kinds[keep].tolist()
+            is_id = _is_id(block, starts[at])
+            kinds[at[is_id]] = ID_CN
+            rest = ~is_id & _DIGIT[block[starts[at] + 17]]
+            at, lead = at[rest], lead[rest]
+        at = at[_CARD[n][lead]]
+        kinds[at[_has_luhn(_matrix(block, starts[at], n))]] = CARD
+    return _typed(groups, starts, ends, kinds)
 
 
-__all__ = ["bare_runs", "CARD", "ID_CN", "MOBILE", "PAD", "typed_runs"]
+def _typed(groups: Groups, starts: Offsets, ends: Offsets, kinds: Offsets | int) -> Typed:
+    """Those of known kind that stand free."""
+    kinds = np.broadcast_to(np.asarray(kinds), starts.shape)
+    keep = np.flatnonzero(kinds > 0)
+    starts, ends, kinds = starts[keep], ends[keep], kinds[keep]
+    free = groups.free(starts, ends)
+    return list(zip(starts[free].tolist(), ends[free].tolist(), kinds[free].tolist(), strict=True))
+
+
+def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+    """3-4-4 mobile phones, and area code with subscriber number; ``joint``: the one byte behind a group, else 0."""
+    block, starts, ends = groups.block, groups.starts, groups.ends
+    first = length[:-2] == 3
+    rows = np.flatnonzero(
+        first & (length[1:-1] == 4) & (length[2:] == 4) & _BETWEEN[joint[:-1]] & (joint[:-1] == joint[1:])
+    )
+    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + _matrix(block, starts[rows + 1], 2) @ (10, 1)
+    rows = rows[_MOBILE[lead]]
+    mobiles = _typed(groups, starts[rows], ends[rows + 2], MOBILE)
+    a, b = length[:-1], length[1:]
+    rows = np.flatnonzero((joint == 45) & ((a == 3) & (b == 8) | (a == 4) & ((b == 7) | (b == 8))))
+    four = length[rows] == 4
+    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    subscriber = block[starts[rows + 1]]
+    rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
+    return mobiles + _typed(groups, starts[rows], ends[rows + 1], LANDLINE)
+
+
+_FOURS = np.array([0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18])
+
+
+def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+    """4-4-4-4 with blanks or hyphens, and 4-4-4-4-3 of 19 digits."""
+    block, starts, ends = groups.block, groups.starts, groups.ends
+    four = length == 4
+    same = (joint[:-2] == joint[1:-1]) & (joint[:-2] == joint[2:]) & ((joint[:-2] == 32) | (joint[:-2] == 45))
+    rows = np.flatnonzero(four[:-3] & four[1:-2] & four[2:-1] & four[3:] & same)
+    if not len(rows):
+        return []
+    after = np.minimum(rows + 4, len(length) - 1)
+    long = (after == rows + 4) & (length[after] == 3) & (starts[after] - ends[rows + 3] == 1) & (
+        block[ends[rows + 3]] == joint[rows]
+    )
+    hits: Typed = []
+    for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
+        digits = block[starts[at][:, None] + offsets].astype(np.int64) - 48
+        good = _CARD[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & _has_luhn(digits)
+        at = at[good]
+        hits += _typed(groups, starts[at], ends[at + (3 if len(offsets) == 16 else 4)], CARD)
+    return hits
+
+
+def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+    """Year, month and day of the calendar: 2024-03-05, 2024/3/5, 2024.3.5 and 2024年3月5日."""
+    block, starts, ends = groups.block, groups.starts, groups.ends
+    rows = np.flatnonzero((length[:-2] == 4) & (length[1:-1] <= 2) & (length[2:] <= 2))
+    gaps = (starts[rows + 1] - ends[rows], starts[rows + 2] - ends[rows + 1])
+    mark = joint[rows]
+    plain = (mark == joint[rows + 1]) & ((mark == 45) | (mark == 46) | (mark == 47))
+    zh = (gaps[0] == 3) & (gaps[1] == 3)
+    zh[zh] = (
+        groups.followed_by(rows[zh], _YEAR)
+        & groups.followed_by(rows[zh] + 1, _MONTH)
+        & (groups.followed_by(rows[zh] + 2, _DAY) | groups.followed_by(rows[zh] + 2, _NUMBERED))
+    )
+    rows, zh = rows[plain | zh], zh[plain | zh]
+    year = _matrix(block, starts[rows], 4) @ (1000, 100, 10, 1)
+    real = _is_real(year, groups.value(rows + 1), groups.value(rows + 2))
+    rows, zh = rows[real], zh[real]
+    first, last = starts[rows], ends[rows + 2]
+    before, after = block[first - 1], block[last]
+    free = ~_STICKY[before] & (zh | ~_STICKY[after])
+    free &= ~((before >= 45) & (before <= 47) & _DIGIT[block[first - 2]])
+    free &= zh | ~((after >= 45) & (after <= 47) & _DIGIT[block[last + 1]])
+    rows = np.flatnonzero(free)
+    return list(
+        zip(first[rows].tolist(), (last + 3 * zh)[rows].tolist(), np.where(zh, DATE_ZH, DATE)[rows].tolist(), strict=True)
+    )
+
+
+def typed_runs(block: Bytes) -> Typed:
+    """Whatever of a padded block's digit groups needs no second look."""
+    groups = Groups.of(block)
+    starts, ends = groups.starts, groups.ends
+    length = ends - starts
+    hits = _bare(groups, length)
+    if len(starts) > 1:
+        joint = np.where(starts[1:] - ends[:-1] == 1, block[ends[:-1]], np.uint8(0))
+        hits += _phones(groups, length, joint) + _cards(groups, length, joint) + _dates(groups, length, joint)
+        hits.sort()
+    return hits
+
+
+__all__ = ["CARD", "DATE", "DATE_ZH", "Groups", "ID_CN", "LANDLINE", "MOBILE", "PAD_BYTES", "Typed", "typed_runs"]

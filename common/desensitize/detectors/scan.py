@@ -9,23 +9,22 @@ a hit.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fedward.common.desensitize.detectors import runs
+from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.hits import Hit
 from fedward.common.desensitize.detectors.labels import Labels
 from fedward.common.desensitize.detectors.reading import Reader
-from fedward.common.desensitize.detectors.rules import Engine, compiler, scan_pattern
+from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
 """Characters of short records that are scanned together; their bytes stay in a core's cache."""
-_PAD = len(runs.PAD)
+_PAD = "\n" * (runs.PAD_BYTES - 1)
+"""With the newline that joins it to the records, what must stand before and behind a block."""
 _LABELS_OF: Mapping[EntityType, frozenset[str]] = {
     EntityType.ID_CN: frozenset(("ID", "LICENCE")),
     EntityType.CARD: frozenset(("CARD", "ACCOUNT")),
@@ -35,7 +34,10 @@ _LABELS_OF: Mapping[EntityType, frozenset[str]] = {
 _RUN_HITS = {
     runs.ID_CN: (EntityType.ID_CN, 3, "id_checked"),
     runs.CARD: (EntityType.CARD, 3, "card_luhn_bin"),
+    runs.DATE: (EntityType.DATE, 2, "date_ymd"),
+    runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
 }
+_NULS = bytes(64)
 
 
 class StructuredDetector:
@@ -50,13 +52,11 @@ class StructuredDetector:
     """
 
     def __init__(self, levels: Mapping[EntityType, int], *, engine: Engine | None = None) -> None:
-        compile_pattern = compiler(engine)
         self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
-        pattern: Any = compile_pattern(scan_pattern(bare_passports=bare_passports))
-        self._search = pattern.search
-        self._reader = Reader(Labels(compile_pattern))
+        self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
+        self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
         """Spans of one document, sorted and disjoint."""
@@ -70,19 +70,21 @@ class StructuredDetector:
         return found
 
     def _detect_block(self, documents: Sequence[Document]) -> list[list[Span]]:
-        text = "\n".join([document.text for document in documents])
-        data = runs.PAD + text.encode("utf-8", "surrogatepass") + runs.PAD
-        return _spans(documents, self._scan(data), data, len(text))
+        text = "\n".join([_PAD, *[document.text for document in documents], _PAD])
+        data = text.encode("utf-8", "surrogatepass")
+        return _spans(documents, self._scan(data), data, len(data) == len(text))
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
         work = bytearray(data)
         hits = find_links(data)
-        _blank(work, hits)
-        addresses = find_addresses(bytes(work) if hits else data)
-        _blank(work, addresses)
-        hits += addresses
-        hits += self._bare_runs(data, work)
+        if hits:
+            _blank(work, hits)
+        if b"@" in data:
+            addresses = find_addresses(bytes(work) if hits else data)
+            _blank(work, addresses)
+            hits += addresses
+        hits += self._typed_runs(data, work)
         hits += self._rest(bytes(work))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
@@ -91,23 +93,26 @@ class StructuredDetector:
         hits.sort()
         return hits
 
-    def _bare_runs(self, data: bytes, work: bytearray) -> list[Hit]:
-        """Resident ids, cards and mobile phones that need no label, blanked in ``work``."""
+    def _typed_runs(self, data: bytes, work: bytearray) -> list[Hit]:
+        """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
         hits: list[Hit] = []
-        for start, end, kind in zip(*runs.typed_runs(np.frombuffer(bytes(work), np.uint8)), strict=True):
-            work[start:end] = bytes(end - start)
-            if kind == runs.MOBILE:
-                hits.append(self._reader.mobile(data, start, end))
-            else:
-                hits.append((start, end, *_RUN_HITS[kind]))
+        if len(data) < short_runs.MAX_BYTES:
+            typed = short_runs.typed_runs(bytes(work))
+        else:
+            typed = runs.typed_runs(np.frombuffer(work, np.uint8))
+        for start, end, kind in typed:
+            known = _RUN_HITS.get(kind)
+            hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
+            work[start : hit[1]] = _NULS[: hit[1] - start]
+            hits.append(hit)
         return hits
 
     def _rest(self, data: bytes) -> list[Hit]:
         """The scan proper, over what is not yet taken."""
         hits: list[Hit] = []
-        search, take, at = self._search, self._reader.take, 0
-        while (match := search(data, at)) is not None:
-            start, end = match.span()
+        find, take, at = self._find, self._reader.take, 0
+        while (span := find(data, at)) is not None:
+            start, end = span
             taken, at = take(data, start, end, hits[-1][1] if hits else 0)
             hits += taken
         return hits
@@ -141,34 +146,45 @@ def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
         work[start:end] = bytes(end - start)
 
 
-def _spans(documents: Sequence[Document], hits: Sequence[Hit], data: bytes, num_chars: int) -> list[list[Span]]:
+def _spans(documents: Sequence[Document], hits: Sequence[Hit], data: bytes, is_ascii: bool) -> list[list[Span]]:
     """Hits of a block as spans of its documents, from bytes to code points of the sources."""
     found: list[list[Span]] = [[] for _ in documents]
     if not hits:
         return found
-    starts, ends = _code_points(data, num_chars, hits)
-    lengths = np.fromiter((len(document.text) + 1 for document in documents), np.int64, len(documents))
-    floors = np.cumsum(lengths) - lengths
-    owners = np.searchsorted(floors, starts, side="right") - 1
-    floor = floors[owners]
+    offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
+    starts, ends = offsets if is_ascii else _code_points(data, *offsets)
     make = tuple.__new__
-    for hit, i, start, end in zip(hits, owners.tolist(), (starts - floor).tolist(), (ends - floor).tolist(), strict=True):
+    i, first = 0, runs.PAD_BYTES
+    last = first + len(documents[0].text)
+    for (_, _, type_, level, method), start, end in zip(hits, starts, ends, strict=True):
+        while start >= last:
+            i, first = i + 1, last + 1
+            last = first + len(documents[i].text)
+        start, end = start - first, end - first
         kept = documents[i].kept
         if kept is not None:
             start, end = kept[start], kept[end - 1] + 1
-        found[i].append(make(Span, (start, end, hit[2], hit[3], hit[4])))
+        found[i].append(make(Span, (start, end, type_, level, method)))
     return found
 
 
-def _code_points(data: bytes, num_chars: int, hits: Sequence[Hit]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Starts and ends in code points of the block, from byte offsets that are character boundaries."""
-    starts = np.array([hit[0] for hit in hits], np.int64)
-    ends = np.array([hit[1] for hit in hits], np.int64)
-    if len(data) - 2 * _PAD == num_chars:
-        return starts - _PAD, ends - _PAD
-    is_first = (np.frombuffer(data, np.uint8) & 0xC0) != 0x80
-    before = np.cumsum(is_first, dtype=np.int32)
-    return before[starts - 1].astype(np.int64) - _PAD, before[ends - 1].astype(np.int64) - _PAD
+def _code_points(data: bytes, starts: list[int], ends: list[int]) -> tuple[list[int], list[int]]:
+    """Byte offsets, which are character boundaries, as offsets of code points."""
+    if len(data) < short_runs.MAX_BYTES:
+        points: list[int] = []
+        at = count = 0
+        for offset in (offset for pair in zip(starts, ends, strict=True) for offset in pair):
+            count += len(data[at:offset].decode("utf-8", "surrogatepass"))
+            at = offset
+            points.append(count)
+        return points[0::2], points[1::2]
+    # Every byte but 10xxxxxx begins a character: as bits, counted by eights, so that nothing long is summed.
+    is_first = np.packbits(np.frombuffer(data, np.int8) >= -64)
+    before = np.cumsum(np.bitwise_count(is_first), dtype=np.int64)
+    offsets = np.array((starts, ends), np.int64)
+    byte, bit = offsets >> 3, offsets & 7
+    counts = before[byte] - np.bitwise_count(is_first[byte] & (0xFF >> bit).astype(np.uint8))
+    return counts[0].tolist(), counts[1].tolist()
 
 
 __all__ = ["StructuredDetector"]
