@@ -28,8 +28,13 @@ _AGE_NUMBER = re.compile(
     "9[0-9]|1[0-4][0-9]|九十(?:一|二|三|四|五|六|七|八|九)?|一百(?:零|〇|一|二|十|三|四|五|六|七|八|九){0,4}|"
     "[Nn]inety(?:[ -](?:one|two|three|four|five|six|seven|eight|nine))?".encode()
 ).search
-_NO_AGE = re.compile(" ?(?:天|日|个月|月|周|小时|分|days?|weeks?|months?|hours?|min|%|mg|kg|cm|~|-|–|至)".encode()).match
-_BOUND = tuple(mark.encode() for mark in ("≥", "≤", ">", "<", "＞", "＜", "超过", "大于", "小于", "以上", "-", "~", "～", "至", "–"))
+_NO_AGE = re.compile(
+    " ?(?:天|日|个月|月|周|小时|分|days?|weeks?|months?|hours?|min|%|mg|kg|cm|~|-|–|至)".encode()
+).match
+_BOUND = tuple(
+    mark.encode()
+    for mark in ("≥", "≤", ">", "<", "＞", "＜", "超过", "大于", "小于", "以上", "-", "~", "～", "至", "–")
+)
 _OR_MORE = tuple(mark.encode() for mark in ("以上", "以下", "及以上", "以内", "及以下", " or older", " and older", "+"))
 _UNCERTAIN = frozenset(("dmy_short", "ym", "name_day"))
 

@@ -29,9 +29,14 @@ Reading = tuple[T, int, str]
 _SEPARATOR = "(?:[ ().-]|\u2013|\u2011|（|）){1,2}".encode()
 _GROUPS = re.compile(rb"[0-9]+(?:" + _SEPARATOR.replace(b"(?:", b"(?:", 1) + rb"[0-9]+){0,6}").match
 _GROUP = re.compile(rb"[0-9]+").finditer
-EXTENSION = re.compile("(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()).match
+EXTENSION = re.compile(
+    "(?: ?(?:转|轉|分机|分机号|[Ee][Xx][Tt](?:\\.|ension)?|[Xx]|#|-)(?:：|:)? ?[0-9]{1,6})".encode()
+).match
 MONEY_LEFT = tuple(mark.encode() for mark in ("¥", "￥", "$", "€", "£"))
-UNITS = tuple(unit.encode() for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10"))
+UNITS = tuple(
+    unit.encode()
+    for unit in ("元", "万", "亿", "%", "％", "‰", "美元", "块", "円", "股", "份", "倍", "千", "/mL", "×10")
+)
 
 _ID: set[Lengths] = {
     (18,), (6, 8, 4), (6, 4, 4, 4), (4, 4, 4, 4, 2), (3, 3, 4, 4, 4), (3, 3, 8, 4), (6, 12), (14, 4), (10, 8), (6, 4, 8),
@@ -308,8 +313,10 @@ def read_phone(data: bytes, start: int) -> Hit | None:
 
 def _is_date(text: bytes) -> bool:
     digits = bytes(c for c in text if c in DIGITS)
-    return len(digits) == 8 and digits[:2] in (b"19", b"20") and check.is_real_date(
-        int(digits[:4]), int(digits[4:6]), int(digits[6:])
+    return (
+        len(digits) == 8
+        and digits[:2] in (b"19", b"20")
+        and check.is_real_date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
     )
 
 

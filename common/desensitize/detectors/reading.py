@@ -30,13 +30,18 @@ from fedward.common.desensitize.spans import EntityType as T
 
 Taken = tuple[list[Hit], int]
 _MAX_REMEMBERED = 1 << 13
-_PHONE_TAILS = tuple(t.encode() for t in ("电话", "手机", "电话：", "手机：", "机号", "机号：", "电话:", "话号码", "机号码"))
+_PHONE_TAILS = tuple(
+    t.encode() for t in ("电话", "手机", "电话：", "手机：", "机号", "机号：", "电话:", "话号码", "机号码")
+)
 _YEAR_MARK = "年".encode()
 _NOTHING: list[Hit] = []
 _ODD_ON_PLATES = b"abcdefghijklmnopqrstuvwxyzIO"
 _NEW = "新".encode()
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
-_VERSION = re.compile(rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$", re.I)
+_VERSION = re.compile(
+    rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$",
+    re.I,
+)
 
 
 class Reader:
@@ -180,7 +185,9 @@ class Reader:
     def _ipv6(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         text = data[start:end].decode("ascii")
         groups = text.split(":")
-        plausible = sum(bool(g) for g in groups) >= 3 or (text.count(":") >= 2 and self.kind_before(data, start) == "IP")
+        plausible = sum(bool(g) for g in groups) >= 3 or (
+            text.count(":") >= 2 and self.kind_before(data, start) == "IP"
+        )
         if touches_alnum(data, start, end) or not plausible or not any(c.isdigit() for c in text):
             return _NOTHING, _after_alnum(data, start)
         try:

@@ -42,8 +42,11 @@ LABELLED = (
     ("zh_code", f"«{zh_pattern(CODE_KINDS)}»{_SEPARATORS}«{_CODE_HEAD}»"),
     ("zh_text", f"«{zh_pattern(TEXT_KINDS)}»{_SEPARATORS}«{_TEXT_HEAD}|{SPOKEN}{{4}}»"),
     ("latin_code", f"«{latin_pattern(CODE_KINDS)}»{_SEPARATORS}«{_CODE_HEAD}»"),
-    ("latin_text", f"«{latin_pattern(TEXT_KINDS)}»(?:[ \"']{{0,3}}(?:[:=]|：){_SEPARATORS}«{_TEXT_HEAD}»|"
-                   f"{_SEPARATORS}«[A-Za-z_]{{0,10}}[0-9]»)"),
+    (
+        "latin_text",
+        f"«{latin_pattern(TEXT_KINDS)}»(?:[ \"']{{0,3}}(?:[:=]|：){_SEPARATORS}«{_TEXT_HEAD}»|"
+        f"{_SEPARATORS}«[A-Za-z_]{{0,10}}[0-9]»)",
+    ),
 )
 
 _DIGIT_ZH = "(?:〇|零|○|一|二|三|四|五|六|七|八|九)"
@@ -75,8 +78,11 @@ DATE_RULES = (
     ("ymd_spoken", f"{_DIGIT_ZH}{{4}}年{_MONTH_ZH}月(?:份)?(?:{_DAY_ZH}(?:日|号|號))?"),
     ("yymd_spoken", f"{_DIGIT_ZH}{{2}}年{_MONTH_ZH}月{_DAY_ZH}(?:日|号|號)"),
     ("md_spoken", f"{_MONTH_ZH}月{_DAY_ZH}(?:日|号|號)"),
-    ("minguo", f"(?:民国|民國) ?(?:[0-9]{{1,3}}|{_NUMERAL_ZH}{{1,6}}) ?年 ?(?:[0-9]{{1,2}}|{_MONTH_ZH}) ?月"
-               f"(?: ?(?:[0-9]{{1,2}}|{_DAY_ZH}) ?(?:日|号|號))?"),
+    (
+        "minguo",
+        f"(?:民国|民國) ?(?:[0-9]{{1,3}}|{_NUMERAL_ZH}{{1,6}}) ?年 ?(?:[0-9]{{1,2}}|{_MONTH_ZH}) ?月"
+        f"(?: ?(?:[0-9]{{1,2}}|{_DAY_ZH}) ?(?:日|号|號))?",
+    ),
 )
 _OLD = "(?:9[0-9]|1[0-4][0-9])"
 _OLD_ZH = "(?:九十(?:一|二|三|四|五|六|七|八|九)?|一百(?:零|〇|一|二|十|三|四|五|六|七|八|九){0,4})"
@@ -85,7 +91,7 @@ AGE = (
     f"(?:{_OLD}|{_OLD_ZH}) ?(?:余|多|周|虚)?(?:岁|歲)|"
     f"(?:{_OLD}|{_OLD_EN})[ -]{{0,2}}(?:[Yy]ears?[ -]{{0,2}}(?:[Oo]ld|[Oo]f [Aa]ge)|[Yy]rs?[ -]{{0,2}}old|"
     f"[Yy][Oo]|[Yy]/[Oo]|[Yy]\\.[Oo]|y o )|"
-    f"(?:(?:年龄|年齡)(?:为|是|：|[ :=\"]){{0,4}}|(?:[Aa]ged|[Aa]ge|AGE)(?:[ :=\"]|：|is |of ){{1,4}})(?:{_OLD}|{_OLD_EN})"
+    f'(?:(?:年龄|年齡)(?:为|是|：|[ :="]){{0,4}}|(?:[Aa]ged|[Aa]ge|AGE)(?:[ :="]|：|is |of ){{1,4}})(?:{_OLD}|{_OLD_EN})'
 )
 _HEX = "[0-9A-Fa-f]"
 MAC = f"{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}|{_HEX}{{4}}\\.{_HEX}{{4}}\\.{_HEX}{{4}}"
@@ -158,9 +164,7 @@ def scan_pattern(*, bare_passports: bool) -> bytes:
 PROVINCE_CHARACTERS = frozenset(c.encode() for c in PROVINCES.split("|"))
 SHAPE = re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in (*_SHAPES, ("passport", PASSPORT))))).match
 """Which rule a hit is, for hits that are no labelled value; the stdlib beats google-re2 on one short match."""
-LABELLED_AT = re.compile(
-    _bytes("|".join(rule.replace("«", "(").replace("»", ")") for _, rule in LABELLED))
-).match
+LABELLED_AT = re.compile(_bytes("|".join(rule.replace("«", "(").replace("»", ")") for _, rule in LABELLED))).match
 """A labelled hit; of the groups that took part the first is the label, the last the head of the value."""
 PLATE_AT = re.compile(_bytes(PLATE)).match
 NUMBER_AT = re.compile(_bytes(NUMBER)).match

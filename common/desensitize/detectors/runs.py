@@ -170,7 +170,10 @@ def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     a, b = length[:-1], length[1:]
     rows = np.flatnonzero((joint == 45) & ((a == 3) & (b == 8) | (a == 4) & ((b == 7) | (b == 8))))
     four = length[rows] == 4
-    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    lead = (
+        _matrix(block, starts[rows], 3) @ (10000, 1000, 100)
+        + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    )
     subscriber = block[starts[rows + 1]]
     rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
     return mobiles + _typed(groups, starts[rows], ends[rows + 1], LANDLINE)
@@ -188,8 +191,11 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     if not len(rows):
         return []
     after = np.minimum(rows + 4, len(length) - 1)
-    long = (after == rows + 4) & (length[after] == 3) & (starts[after] - ends[rows + 3] == 1) & (
-        block[ends[rows + 3]] == joint[rows]
+    long = (
+        (after == rows + 4)
+        & (length[after] == 3)
+        & (starts[after] - ends[rows + 3] == 1)
+        & (block[ends[rows + 3]] == joint[rows])
     )
     hits: Typed = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
@@ -224,7 +230,12 @@ def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     free &= zh | ~((after >= 45) & (after <= 47) & _DIGIT[block[last + 1]])
     rows = np.flatnonzero(free)
     return list(
-        zip(first[rows].tolist(), (last + 3 * zh)[rows].tolist(), np.where(zh, DATE_ZH, DATE)[rows].tolist(), strict=True)
+        zip(
+            first[rows].tolist(),
+            (last + 3 * zh)[rows].tolist(),
+            np.where(zh, DATE_ZH, DATE)[rows].tolist(),
+            strict=True,
+        )
     )
 
 

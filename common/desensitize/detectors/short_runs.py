@@ -29,7 +29,9 @@ def _is_free(data: bytes, start: int, end: int) -> bool:
     left, right = data[start - 1], data[end]
     if left in _STICKY or right in _STICKY:
         return False
-    if left in _SEPARATOR and (data[start - 2] in DIGITS or (data[start - 2] in _SEPARATOR and data[start - 3] in DIGITS)):
+    if left in _SEPARATOR and (
+        data[start - 2] in DIGITS or (data[start - 2] in _SEPARATOR and data[start - 3] in DIGITS)
+    ):
         return False
     if right in _SEPARATOR and (data[end + 1] in DIGITS or (data[end + 1] in _SEPARATOR and data[end + 2] in DIGITS)):
         return False

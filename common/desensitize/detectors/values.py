@@ -16,13 +16,19 @@ from fedward.common.desensitize.detectors.numbers import read_at, read_phone
 from fedward.common.desensitize.detectors.rules import SPOKEN
 from fedward.common.desensitize.spans import EntityType as T
 
-_CODE = re.compile(rb"(?:[A-Z]{1,4} |[A-Za-z]{0,8}[-/]?)[0-9][0-9A-Za-z]{0,31}(?:[-_][0-9A-Za-z]{1,16}){0,5}(?:\([0-9A-Z]{1,2}\))?").match
+_CODE = re.compile(
+    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,8}[-/]?)[0-9][0-9A-Za-z]{0,31}(?:[-_][0-9A-Za-z]{1,16}){0,5}(?:\([0-9A-Z]{1,2}\))?"
+).match
 _ACCOUNT = re.compile(rb"[A-Za-z]{0,4}[0-9]{1,32}(?:[ -][0-9]{2,8}){0,7}").match
-_NATIONAL = re.compile(rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?").match
+_NATIONAL = re.compile(
+    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?"
+).match
 _PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}").match
 _VIN = re.compile(rb"[A-Za-z0-9]{17}").match
 _ORG = re.compile(rb"[0-9A-Za-z]{18}|[0-9]{15}|[0-9A-Z]{8}-?[0-9X]|[0-9]{2}-[0-9]{7}").match
-_POSTCODE = re.compile(rb"[0-9]{6}|[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|[0-9]{3,5}(?:[ -][0-9]{2,4})?").match
+_POSTCODE = re.compile(
+    rb"[0-9]{6}|[A-Z]{1,2}[0-9][A-Z0-9]? ?[0-9][A-Z]{2}|[A-Z][0-9][A-Z] ?[0-9][A-Z][0-9]|[0-9]{3,5}(?:[ -][0-9]{2,4})?"
+).match
 _IBAN = re.compile(rb"[A-Za-z]{2}[0-9]{2}(?: ?[A-Za-z0-9]){11,30}").match
 _TAIL = re.compile(rb"[0-9]{3,6}[Xx]?").match
 _SHORT_CODE = re.compile(rb"[0-9A-Za-z]{3,12}(?:-[0-9A-Za-z]{3,8})?").match
