@@ -45,7 +45,7 @@ _NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]*\.?(?:-[\w'\u2019]+)*|C/|\d{{1,3}
 _PART = rf"(?:(?:{_LINK})[ ]?){{0,3}}{_NAME}|(?:{_LOWER_TYPE})(?=[ ,\n?]|$)"
 _NAMES = rf"(?:(?:{_LOWER_LEAD})[ ](?:(?:{_LINK})[ ]){{0,2}})?{_NAME}(?:[ -](?:{_PART})){{0,6}}"
 _CANDIDATE = re.compile(
-    rf"(?<![\w.,$€£#/-])(?:(?P<before>{_NUMBER}),?[ ](?:(?P<second>{_NUMBER}),?[ ])?)?(?P<street>{_NAMES})"
+    rf"(?<![\w.,$€£#/-])(?:(?<!\d[ -])(?P<before>{_NUMBER})[ ](?:(?P<second>{_NUMBER})[ ])?)?(?P<street>{_NAMES})"
     rf"(?:(?:[ ]|,[ ](?!{_NUMBER},?[ ](?:\d|{_UP})))(?P<after>{_NUMBER})(?![\w%]|[.,:/]\d))?\.?"
 )
 _LOWER = re.compile(
@@ -114,6 +114,7 @@ _TAIL_POSTCODE = re.compile(rf"(?:{_POSTCODE})(?![\w-]|[.,/:]\d)")
 _TAIL_REGION = re.compile(rf"(?:(?:{_STATES})(?!\w)|[A-Za-z0-9]{{1,4}}(?=,?\s{{1,3}}\d{{4,6}}(?!\w)))")
 _PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.])*(?:-[^\W\d_]+)*(?!\w)"
 _TAIL_TOWN = re.compile(rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?")
+_STATE_AFTER = re.compile(rf",? (?:{_STATES}),? \d{{5}}")
 _TOWN_END = re.compile(rf"[ \t]*(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
 _HAS_DIGIT = re.compile("[0-9]").search
 _HAS_CORNER = re.compile("(?:orner|ntersection) of |(?:ORNER|NTERSECTION) OF ").search
@@ -143,11 +144,14 @@ def _numbered(text: str) -> Iterator[Found]:
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.city-zip")
     for match in _ZIP_LABEL.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
-    for match in _CANDIDATE.finditer(text):
-        if match["before"] or match["after"]:
-            found = _street(text, match)
-            if found:
-                yield found
+    at = 0
+    while (match := _CANDIDATE.search(text, at)) is not None:
+        found = _street(text, match) if match["before"] or match["after"] else None
+        if found is not None:
+            yield found
+        # "Address 8422 Old Mill Road": the number of what was no street may begin one.
+        retry = found is None and match["after"] and match["before"] is None
+        at = match.start("after") if retry else match.end()
 
 
 def _capitalised(text: str) -> str:
@@ -172,7 +176,7 @@ def _street(text: str, match: re.Match[str]) -> Found | None:
     start, end = match.start(), match.end()
     numbers = sum(match[group] is not None for group in ("before", "second", "after"))
     typed = _is_typed(words, match)
-    if not typed and _ordinary(words):
+    if not typed and (_ordinary(words) or all(word.isupper() and len(word) < 6 for word in words)):
         return None
     before = text[max(0, start - 60) : start]
     crossing = _CROSSING.search(before)
@@ -260,6 +264,8 @@ def _town(text: str, at: int, *, free: bool) -> re.Match[str] | None:
         return None
     lexicon = english_lexicon()
     keys = [name_key(word) for word in re.findall(r"[^\W\d_]+", match[0])]
+    if _STATE_AFTER.match(text, match.end()):
+        return match
     if all(key in lexicon.words and key not in lexicon.places for key in keys):
         return None
     known = all(key in lexicon.places or key in lexicon.words for key in keys)

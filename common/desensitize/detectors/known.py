@@ -212,13 +212,13 @@ def _is_chinese_term(text: str, start: int, end: int) -> bool:
 
 
 def _before_title(text: str, start: int, end: int) -> tuple[int, int] | None:
-    """A surname counts before a title (张医生), after 老 or 小, or half masked (张某某, 张**)."""
+    """A surname counts before a title (张医生), after 老, 小 or 姓, or half masked (张某某, 张**)."""
     mask = _MASK.match(text, end)
     if mask:
         return start, mask.end()
     if _titles().match(_simplified(text, end)):
         return start, end
-    return (start, end) if start and text[start - 1] in "老小阿" else None
+    return (start, end) if start and text[start - 1] in "老小阿姓" else None
 
 
 def _simplified(text: str, start: int) -> str:

@@ -126,7 +126,8 @@ female man woman men women boy girl child children infant adult elderly mother f
 daughter brother sister friend account accounts balance statement transfer payment deposit credit debit card loan
 mortgage branch customer client bank interest rate fee invoice amount total date name names address phone email fax
 street city state zip country number id bot agent user operator subject re attn internet web site online inc ltd medline pubmed medlineplus
-genetics gene genes home reference national institute institutes health human clinicaltrials""")
+genetics gene genes home reference national institute institutes health human clinicaltrials admitted admit discharged seen
+visa mastercard amex paypal venmo zelle""")
 
 _NAMES_AND_WORDS = _set("""unknown bones parts cord beta alpha don block oral tone ray de die carrier tiny prior walls
 nail stone rod ring minor lips link von lice valves basic harm canal brown chin vera iris sharp gray chambers bite topic
@@ -169,6 +170,9 @@ britain england scotland wales ireland russia taiwan korea vietnam hollywood bro
 stanford yale usa uk us""")
 
 
+_INFLECTIONS = ("s", "es", "d", "ed", "ing", "er", "ers", "ly")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EnglishLexicon:
     """The word lists as sets of keys."""
@@ -184,6 +188,12 @@ class EnglishLexicon:
     def is_name(self, key: str) -> bool:
         """Whether a list of names holds ``key``."""
         return key in self.first or key in self.last
+
+    def is_inflected(self, key: str) -> bool:
+        """Whether ``key`` is an ordinary word with an ending: customers, caller, starting."""
+        return any(
+            key.endswith(end) and key[: -len(end)] in self.words for end in _INFLECTIONS if len(key) > len(end) + 2
+        )
 
 
 @cache

@@ -165,7 +165,9 @@ class EnglishNameDetector:
         return free or self._weights.may_be_name(key)
 
     def _weighed(self, text: str, entities: list[Entity] | None) -> Iterator[_Hit]:
-        """Runs of capitalised words. Where a tagger reads too, one witness is enough unless it says otherwise."""
+        """Runs of capitalised words. One witness is enough for a listed name that is no everyday word; for others where
+        a tagger reads too and says nothing else.
+        """
         others = [(start, end) for start, end, label in entities or () if label != "PERSON"]
         for match in SEQUENCE.finditer(text):
             if self._weights.is_plain(match[0]):
@@ -173,10 +175,13 @@ class EnglishNameDetector:
             for run, titled in self._runs(text, match.start(), match.end()):
                 weight = self._weights.weigh(text, run) + 3 * titled
                 start, end = run[0].start, run[-1].end
-                if weight == 1 and entities is not None and self._weights.is_unusual(run):
+                if weight == 1 and self._weights.is_unusual(run) and (entities is not None or self._is_listed(run)):
                     weight += not any(a < end and start < b for a, b in others)
                 if weight > 0:
                     yield start, end, EntityType.PERSON, min(weight, int(Level.CHECKED)), "en.weighed"
+
+    def _is_listed(self, run: list[Word]) -> bool:
+        return any(self._weights.is_name(word.key) for word in run)
 
     def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[list[Word], bool]]:
         """The parts of a capitalised sequence that may be a name, each with: does a title stand before it?"""

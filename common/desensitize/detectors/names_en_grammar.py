@@ -63,22 +63,36 @@ COMMA_NAME = re.compile(
 )
 CREDENTIAL = re.compile(rf"\.?,? ?(?:{CREDENTIALS})(?![\w])")
 
+_KIN = (
+    "wife|husband|son|daughter|mother|father|mom|dad|brother|sister|partner|aunt|uncle|friend|cousin|niece|nephew|spouse"
+    "|grandson|granddaughter|fianc\u00e9e?|boyfriend|girlfriend|roommate|neighbou?r"
+)
 BEFORE = re.compile(
-    r"(?i:\b(?:dear|hi|hello|hey|thanks|thank you|regards|sincerely|yours truly|yours|best|cheers|signed|i am|i'm|im"
-    r"|this is|named|called|calls me|call me|name is|by|with|met|meet|ask(?:ed)?|told|tell|saw|married|said|says|wife"
-    r"|husband|son|daughter|mother|father|mom|dad|brother|sister|partner|aunt|uncle|friend|cousin|nurse|president"
-    r"|directed by|starring|written by|founder|author|singer|actor|actress|songwriter|commenter|player|assistant to"
-    r"|add|remove|contact(?:ed)?|notif(?:y|ied)|invited?|(?:change|correct) it to|speak to|ask for|heard|thinks?))"
+    r"(?i:\b(?:regards|sincerely|yours truly|yours|best|cheers|this is|named|called|calls me|call me|name is|by|with|met"
+    r"|meet|saw|nurse|president|founder|player|add|remove|contact(?:ed)?|invited?|(?:change|correct) it to|heard))"
     r"[,:]?\s{1,3}$"
 )
+"""One witness."""
+SPEAKS_BEFORE = re.compile(
+    rf"(?i:\b(?:dear|hi|hello|hey|thanks|thank you|i am|i'm|ask(?:ed)?|told|tell|said|says|repl(?:ies|ied)|explains?"
+    rf"|explained|shouted(?: at)?|speak to|spoke (?:to|with)|notif(?:y|ied)|married|directed by|starring|written by|sung by"
+    rf"|performed by|songwriter|singer|author|actor|actress|commenter|assistant to|last name\?|your name\?"
+    rf"|(?:my|his|her|their|the patient's) (?:{_KIN})))[,:]?\s{{1,3}}$"
+)
+"""Enough alone for a word that is no everyday one."""
 AFTER = re.compile(
-    r"(?:\s{1,2}|, )(?:said|says|told|asked|writes|wrote|lives|lived|works|worked|was born|is a|was a|who|has been|had"
-    r"|has|his|her|reports|reported|denies|denied|complains|states|stated|presents|presented|sings|sang|played|plays"
-    r"|is from|(?:will|would) (?:be|have|see|need|like|come|speak|talk)|reviewed|examined|performed|ordered|noted|discussed|recommended|agreed|arrived|wants|was admitted|was seen|is seen|returns|returned|called|married|died|speaks?|points out|spent|thinks|as my"
-    r"|as guardian|so (?:much|sad|happy))\b"
-    r"|, (?:can|could|would|will|please|thank|how|what|why|do|did|are|is|have|let|i|you|I|we) "
-    r"|['\u2019]s (?:wife|husband|mother|father|son|daughter|brother|sister|mom|dad|parents?|family|friend|house|home|room"
-    r"|address|account|name|phone|birthday|car|chart|condition|pain|boss|doctor|symptoms|mood|appetite|attorney)\b"
+    r"(?:\s{1,2}|, )(?:works|worked|is an?|was an?|who|has been|had|has|his|her|states|stated|presents|presented"
+    r"|plays|played|is from|performed|ordered|noted|recommended|returns|returned|called|spent"
+    r"|(?:will|would) (?:be|have|see|need|like|come|speak|talk))\b"
+    r"|, (?:how|what|why|do|did|are|is|have|let|i|you|I|we) "
+)
+SPEAKS_AFTER = re.compile(
+    rf"(?:\s{{1,2}}|, )(?:said|says|told|asked|shouted|writes|wrote|lives|lived|was born|reports|reported|denies|denied"
+    rf"|complains|complained|sings|sang|thinks|reviewed|examined|discussed|agreed|wants|arrived|was admitted|was seen"
+    rf"|is seen|married|died|speaks?|points out|as (?:my|a|the)? ?(?:guardian|beneficiary|contact|proxy|co-signer))\b"
+    rf"|, (?:can|could|would|will) (?:you|I|i|we) |, (?:please|thank you) "
+    rf"|['\u2019]s (?:{_KIN}|parents?|family|house|home|room|address|account|name|phone|birthday|car|chart|condition|pain"
+    rf"|boss|doctor|symptoms|mood|appetite|attorney|killers?)\b"
 )
 NOT_A_PERSON_BEFORE = re.compile(
     r"\b(?:works? for|working for|worked for|work at|works at|employed by|band|album|song|film|movie|game|show"
@@ -175,13 +189,15 @@ __all__ = [
     "REGION_AFTER",
     "ROLE",
     "SEQUENCE",
+    "SPEAKS_AFTER",
+    "SPEAKS_BEFORE",
     "TERM_AFTER",
     "TITLED",
     "TOKEN",
     "trimmed",
     "UP",
     "without_particles",
-    "WORD",
     "Word",
+    "WORD",
     "word_of",
 ]

@@ -28,6 +28,8 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     NOT_A_PERSON_BEFORE,
     PLACE_BEFORE,
     REGION_AFTER,
+    SPEAKS_AFTER,
+    SPEAKS_BEFORE,
     TERM_AFTER,
     Word,
     fills_line,
@@ -44,7 +46,7 @@ class Weights:
     """The lists of names and words, asked about words and runs of words."""
 
     def __init__(self) -> None:
-        lexicon = english_lexicon()
+        lexicon = self._lexicon = english_lexicon()
         self.words = lexicon.words
         self._first, self._last, self._places = lexicon.first, lexicon.last, lexicon.places
         self._names = self._first | self._last
@@ -66,7 +68,9 @@ class Weights:
 
     def may_be_name(self, key: str) -> bool:
         """Whether ``key`` is a listed name, or no word that is known to be something else."""
-        return key in self._names or not (key in self._everyday or MEDICAL_ENDING.search(key))
+        return key in self._names or not (
+            key in self._everyday or MEDICAL_ENDING.search(key) or self._lexicon.is_inflected(key)
+        )
 
     def fits(self, word: Word) -> bool:
         """Whether ``word`` may stand inside a name."""
@@ -89,7 +93,10 @@ class Weights:
         before = text[max(0, start - CONTEXT_CHARS) : start]
         if self._is_a_thing(text, names, before, end):
             return weight - 2
-        weight += BEFORE.search(before) is not None
+        spoken = SPEAKS_BEFORE.search(before) is not None or SPEAKS_AFTER.match(text, end) is not None
+        if spoken and weight == 0 and (self.is_unusual(names) or names[0].key in self._first):
+            weight = 1
+        weight += spoken or BEFORE.search(before) is not None
         weight += AFTER.match(text, end) is not None or CREDENTIAL.match(text, end) is not None
         weight += weight < 2 and len(names) > 1 and fills_line(text, start, end)
         weight -= all(word.text.isupper() for word in names)
@@ -121,6 +128,8 @@ class Weights:
 
     def is_term(self, text: str, names: list[Word], end: int) -> bool:
         """Whether what follows makes the words part of a medical term or of an organisation."""
+        if names[-1].key in MONTHS_AND_DAYS and text[end : end + 2].strip().isdigit():
+            return True
         after = TERM_AFTER.match(text, end)
         if after is None:
             return False
@@ -160,7 +169,9 @@ class Weights:
         first = names[0].key in self._first and names[0].key not in self._everyday
         if len(names) > 1:
             return len(names) < 4 and first and not any(w.key in self.words for w in names)
-        cued = BEFORE.search(before) is not None or AFTER.match(text, end) is not None
+        cued = any(pattern.search(before) for pattern in (BEFORE, SPEAKS_BEFORE)) or any(
+            pattern.match(text, end) for pattern in (AFTER, SPEAKS_AFTER)
+        )
         return names[0].key not in EPONYMS and self.lists(names, initials=0) > 0 and (first or cued)
 
     def is_proper(self, text: str, names: list[Word], end: int) -> bool:

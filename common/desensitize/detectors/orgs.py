@@ -83,7 +83,25 @@ _EN_FIRM = re.compile(
     r"(?= (?:Orchestra|LLP|LLC|Inc|Ltd|Group|Associates|Partners|is an? (?:\w+ ){0,2}(?:agency|firm|company|practice)))"
 )
 _EN_ARTICLES: Final = frozenset(
-    ("the", "a", "an", "this", "that", "our", "your", "his", "her", "their", "my", "its", "in", "at", "of", "for", "from")
+    (
+        "the",
+        "a",
+        "an",
+        "this",
+        "that",
+        "our",
+        "your",
+        "his",
+        "her",
+        "their",
+        "my",
+        "its",
+        "in",
+        "at",
+        "of",
+        "for",
+        "from",
+    )
 )
 _HAS_CAPITAL = re.compile("[A-Z]").search
 

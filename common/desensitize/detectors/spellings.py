@@ -82,8 +82,11 @@ def _national(text: str) -> str:
 
 
 def _person(text: str) -> Iterator[Spelling]:
-    yield _whole(EntityType.PERSON, text)
     parts = [part for part in _PARTS.split(text) if part]
+    if len(parts) == 1 and not _CJK.search(text):
+        yield Spelling(squeeze(text), EntityType.PERSON, _part_condition(text), False)
+        return
+    yield _whole(EntityType.PERSON, text)
     if _CJK.search(text):
         yield from _chinese(text, parts)
     elif "," in text and len(parts) > 1:
