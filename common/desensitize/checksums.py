@@ -5,7 +5,11 @@ Arguments are plain (ASCII digits, upper-case letters, no separators). Not handl
 
 from __future__ import annotations
 
+from operator import mul
+
 _ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+_ID_ZEROS = 48 * sum(_ID_WEIGHTS)
+"""What the codes of 17 zeros weigh: ASCII codes are summed, for speed."""
 _USCC_ALPHABET = "0123456789ABCDEFGHJKLMNPQRTUWXY"
 _USCC_WEIGHTS = tuple(pow(3, i, 31) for i in range(17))
 _ORG_WEIGHTS = (3, 7, 9, 10, 5, 8, 4, 2)
@@ -19,7 +23,7 @@ _DOUBLED = tuple(2 * d - 9 * (d > 4) for d in range(10))
 
 def id_cn_digit(body: str) -> str:
     """GB 11643: the check character of 17 digits."""
-    return "10X98765432"[sum(w * (ord(c) - 48) for w, c in zip(_ID_WEIGHTS, body, strict=True)) % 11]
+    return "10X98765432"[(sum(map(mul, _ID_WEIGHTS, body.encode("ascii"))) - _ID_ZEROS) % 11]
 
 
 def luhn_digit(body: str) -> str:

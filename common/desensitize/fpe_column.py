@@ -7,6 +7,7 @@ Not handled here: which column has which type (``columns``), and writing (``surr
 
 from __future__ import annotations
 
+import datetime
 import hmac
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from fedward.common.desensitize.ranking import (
     MobilePrefixRanking,
     MobileRanking,
     Ranking,
+    SharedDobRanking,
 )
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.errors import ConfigError, FpeDomainError
@@ -40,6 +42,8 @@ FPE_TYPES = frozenset(
     }
 )
 """Types with a rank order. Last-4, codes and CVV have none: they are too few to encrypt one as another."""
+_FEW = 10
+"""Values from which on an array is faster."""
 FIXED_POINT = "[FIXED]"
 INVALID = "[INVALID]"
 
@@ -97,7 +101,7 @@ class FpeColumn:
             InvalidValueError: with ``on_invalid = "error"``.
             FpeDomainError: some value's context has fewer than 1,000,000 values, with ``on_invalid = "error"``.
         """
-        out = self._mapped(values, lambda fpe, ranks: fpe.encrypt_many(ranks).tolist())
+        out = self._mapped(values, _encrypt)
         for i, value in enumerate(values):
             if out[i] == value:
                 out[i] = FIXED_POINT
@@ -106,7 +110,7 @@ class FpeColumn:
 
     def decrypt(self, values: Sequence[str]) -> list[str]:
         """The way back. What is no value of the type (a token, a placeholder) stays."""
-        out = self._mapped(values, lambda fpe, ranks: fpe.decrypt_many(ranks).tolist(), strict=False)
+        out = self._mapped(values, _decrypt, strict=False)
         return [values[i] if text is None else text for i, text in enumerate(out)]
 
     def token(self, value: str) -> str:
@@ -188,6 +192,57 @@ class FpeColumn:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedDobIds:
+    """Resident ids whose birth date moves with all dates of the patient, while region and sequence are encrypted.
+
+    Not injective across patients, so no join key; restoring needs the patient's shift.
+
+    Args:
+        keys: of the site.
+        descriptor: of the key; checked.
+        keep_sex: keep the parity of the sequence.
+    """
+
+    keys: ScrubKeys = field(repr=False)
+    descriptor: KeyDescriptor
+    keep_sex: bool = False
+
+    def __post_init__(self) -> None:
+        self.descriptor.check(self.keys)
+
+    def encrypt(self, value: str, shift_days: int) -> str:
+        """The id with the shifted birth date; a fixed point becomes a placeholder.
+
+        Raises:
+            InvalidValueError: no valid id, or a birth date that cannot be shifted.
+        """
+        shared, rank = self._ranked(value, shift_days)
+        fpe = permutation(self.keys, EntityType.ID_CN, shared.context, shared.domain)
+        fresh = shared.unrank(fpe.encrypt(rank))
+        return FIXED_POINT if fresh == value else fresh
+
+    def decrypt(self, value: str, shift_days: int) -> str:
+        """The way back.
+
+        Raises:
+            InvalidValueError: no valid id.
+        """
+        shared, rank = self._ranked(value, 0)
+        fpe = permutation(self.keys, EntityType.ID_CN, shared.context, shared.domain)
+        original, _ = self._ranked(value, -shift_days)
+        return original.unrank(fpe.decrypt(rank))
+
+    def _ranked(self, value: str, shift_days: int) -> tuple[SharedDobRanking, int]:
+        parity = int(value[16]) % 2 if self.keep_sex and value[16:17].isdecimal() else None
+        try:
+            born = datetime.date(int(value[6:10]), int(value[10:12]), int(value[12:14]))
+            shared = SharedDobRanking(born=born + datetime.timedelta(shift_days), parity=parity)
+        except (ValueError, OverflowError):
+            raise InvalidValueError("resident id: the birth date cannot be shifted") from None
+        return shared, shared.rank(value)
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Prefixed:
     """A ranking of what follows a prefix that stays."""
 
@@ -209,6 +264,18 @@ class _Prefixed:
         return self.prefix + self.inner.unrank(rank)
 
 
+def _encrypt(fpe: IntegerFpe, ranks: list[int]) -> list[int]:
+    if len(ranks) < _FEW:
+        return [fpe.encrypt(rank) for rank in ranks]
+    return list(map(int, fpe.encrypt_many(ranks)))
+
+
+def _decrypt(fpe: IntegerFpe, ranks: list[int]) -> list[int]:
+    if len(ranks) < _FEW:
+        return [fpe.decrypt(rank) for rank in ranks]
+    return list(map(int, fpe.decrypt_many(ranks)))
+
+
 def split_landline(value: str) -> tuple[str, str]:
     """Area code (without the 0) and local number of a landline of China, digits only with the 0.
 
@@ -223,4 +290,4 @@ def split_landline(value: str) -> tuple[str, str]:
     raise InvalidValueError("landline number: no such area code, or another length of number")
 
 
-__all__ = ["FIXED_POINT", "FPE_TYPES", "FpeColumn", "FpeOptions", "INVALID", "split_landline"]
+__all__ = ["FIXED_POINT", "FPE_TYPES", "FpeColumn", "FpeOptions", "INVALID", "SharedDobIds", "split_landline"]

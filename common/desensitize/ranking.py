@@ -154,7 +154,7 @@ class IdRanking:
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {region: i for i, region in enumerate(self.regions)}
+        return _index_of(self.regions)
 
     @property
     def domain(self) -> int:
@@ -195,7 +195,7 @@ class SharedDobRanking:
 
     @cached_property
     def _index(self) -> dict[str, int]:
-        return {region: i for i, region in enumerate(self.regions)}
+        return _index_of(self.regions)
 
     @property
     def domain(self) -> int:
@@ -299,6 +299,15 @@ class MaskRanking:
         """The value of a rank."""
         digits = iter(f"{rank:0{self.mask.count('#')}d}")
         return "".join(next(digits) if c == "#" else c for c in self.mask)
+
+
+def _index_of(regions: Sequence[str]) -> dict[str, int]:
+    return _index_of_all() if regions is tables.county_codes() else {region: i for i, region in enumerate(regions)}
+
+
+@cache
+def _index_of_all() -> dict[str, int]:
+    return {region: i for i, region in enumerate(tables.county_codes())}
 
 
 @cache

@@ -60,6 +60,8 @@ def refill(original: str, old: str, new: str) -> str | None:
         ``original`` with those characters exchanged; full width and lower case are kept, unseen characters dropped.
         None if ``old`` is not found.
     """
+    if len(old) != len(new):
+        return None
     if original == old:
         return new
     out, i = [], 0
@@ -73,7 +75,7 @@ def refill(original: str, old: str, new: str) -> str | None:
             i += 1
         else:
             out.append(character)
-    return "".join(out) if i == len(old) == len(new) else None
+    return "".join(out) if i == len(old) else None
 
 
 def widened(original: str, text: str) -> str:

@@ -9,7 +9,9 @@ depend on the order or the number of workers. Not handled here: where identifier
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 from fedward.common.desensitize import checksums
@@ -20,7 +22,7 @@ from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.ranking import InvalidValueError
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.surrogates import ages, networks, numbers, organisations, persons, phones, places
+from fedward.common.desensitize.surrogates import ages, numbers, persons, phones, places
 from fedward.common.desensitize.surrogates.canonical import canonical, compact, plain, refill, simplified
 from fedward.common.desensitize.surrogates.dates import (
     ImpossibleDateError,
@@ -30,6 +32,7 @@ from fedward.common.desensitize.surrogates.dates import (
     write_date,
 )
 from fedward.common.desensitize.surrogates.draws import Draws, number
+from fedward.common.desensitize.surrogates.makers import MAY_BE_ID, NUMBERS, TEXTS, encrypted_part, is_resident_id
 from fedward.common.desensitize.surrogates.names_zh import GIVEN, SURNAME
 from fedward.common.desensitize.surrogates.placeholders import Language, Placeholders, is_chinese
 from fedward.common.desensitize.surrogates.validity import bin_is_known
@@ -40,42 +43,13 @@ MAX_LENGTH = 2048
 """A longer original is no identifier but a merged span: it becomes a placeholder."""
 _OLD_AGE = 90
 
-_NUMBERS: dict[EntityType, numbers.Maker] = {
-    EntityType.SSN: numbers.ssn,
-    EntityType.NATIONAL_ID: numbers.record_number,
-    EntityType.PASSPORT: numbers.record_number,
-    EntityType.LICENCE: numbers.licence,
-    EntityType.MRN: numbers.record_number,
-    EntityType.HEALTH_PLAN: numbers.record_number,
-    EntityType.CARD: numbers.card,
-    EntityType.ACCOUNT: numbers.account,
-    EntityType.IBAN: numbers.iban,
-    EntityType.TXN: numbers.record_number,
-    EntityType.SECRET: numbers.record_number,
-    EntityType.PLATE: numbers.plate,
-    EntityType.VIN: numbers.vin,
-    EntityType.DEVICE: numbers.device,
-    EntityType.ORG_ID: numbers.organisation_id,
-}
-_TEXTS: dict[EntityType, Callable[[str, bytes], str | None]] = {
-    EntityType.EMAIL: networks.email,
-    EntityType.URL: networks.url,
-    EntityType.IP: networks.ip,
-    EntityType.HANDLE: networks.handle,
-    EntityType.ORG: organisations.organisation,
-    EntityType.LOC: places.surrogate_place,
-    EntityType.ADDRESS: places.surrogate_address,
-    EntityType.POSTCODE: places.surrogate_postcode,
-}
-_MAY_BE_ID = (EntityType.LICENCE, EntityType.NATIONAL_ID, EntityType.HEALTH_PLAN)
-
 
 class Replacement(NamedTuple):
     """What to write. A tuple and no dataclass: dense text has fourteen of them in a kilobyte."""
 
     text: str
     action: Action
-    """What was done, which may be less than the policy's action: ``keep`` where nothing had to change."""
+    """What was done. ``generalise`` may leave a year, an age or a city as it is: it is general enough."""
     issue: str | None = None
     """Why it is a placeholder although the policy asks for more; from a closed list, never text of the record."""
 
@@ -207,25 +181,25 @@ class DocumentSurrogates:
         return self._surrogate(type_, original)
 
     def _surrogate(self, type_: EntityType, original: str) -> Replacement:
-        maker = _NUMBERS.get(type_)
+        maker = NUMBERS.get(type_)
         if type_ is EntityType.PERSON:
             text = self._person(original)
         elif type_ is EntityType.PHONE:
             text = self._phone(original)
         elif maker is not None or type_ is EntityType.ID_CN:
             return self._number(type_, original, maker)
-        elif type_ in _TEXTS:
+        elif type_ in TEXTS:
             text = self._text(type_, original)
         else:
             return self._placeholder(type_, original, "no_surrogate")
-        if text is None or _same(type_, text, original):
+        if text is None or text == original:
             return self._placeholder(type_, original, "unreadable")
         return Replacement(text, Action.SURROGATE)
 
     def _number(self, type_: EntityType, original: str, maker: numbers.Maker | None) -> Replacement:
         value = compact(original).upper()
         name = type_.value
-        if type_ is EntityType.ID_CN or (type_ in _MAY_BE_ID and _is_resident_id(value)):
+        if type_ is EntityType.ID_CN or (type_ in MAY_BE_ID and is_resident_id(value)):
             name = EntityType.ID_CN.value
             try:
                 born = self._birth(value)
@@ -266,28 +240,32 @@ class DocumentSurrogates:
             mode = self._run.policy.date_mode
             if mode == "year_only":
                 return lambda draw: datetime.date(born.year, 1, 1) + datetime.timedelta(number(draw[16:], 365))
-            shifted = born if mode == "keep" else born + datetime.timedelta(self._run.shift_of(self._context))
+            shifted = born if mode == "keep" else born + self._shift
         except (ValueError, OverflowError):
             raise ImpossibleDateError from None
         if not 1800 <= shifted.year <= 2199 or (len(value) == 15 and not 1900 <= shifted.year <= 1999):
             raise ImpossibleDateError
         return lambda draw: shifted
 
+    @cached_property
+    def _shift(self) -> datetime.timedelta:
+        return datetime.timedelta(self._run.shift_of(self._context))
+
     def _phone(self, original: str) -> str | None:
-        key = phones.canonical_phone(original)
+        phone = phones.read_phone(original)
+        if phone is None:
+            return None
+        key = phone.key
         for counter in range(MAX_DRAWS):
-            fresh = phones.phone(original, self._draws.draw(EntityType.PHONE.value, key, counter))
-            if fresh is None:
-                return None
-            number_ = phones.canonical_phone(fresh)
-            if number_ != key and number_ not in self._originals:
-                return fresh
+            fresh = phones.surrogate_phone(phone, self._draws.draw(EntityType.PHONE.value, key, counter))
+            if fresh.key != key and fresh.key not in self._originals:
+                return refill(original, phone.digits, fresh.digits)
             self.num_redraws += 1
         return None
 
     def _text(self, type_: EntityType, original: str) -> str | None:
         key = canonical(type_, original)
-        maker = _TEXTS[type_]
+        maker = TEXTS[type_]
         for counter in range(MAX_DRAWS):
             fresh = maker(original, self._draws.draw(type_.value, key, counter))
             if fresh is None:
@@ -339,11 +317,10 @@ class DocumentSurrogates:
             ):
                 return self._placeholder(EntityType.DATE, original, "age_over_89")
             if written.only_year:
-                return Replacement(original, Action.KEEP)
+                return Replacement(original, Action.GENERALISE)
             if mode == "year_only":
                 return self._year(written, original)
-            moved = written.day + datetime.timedelta(self._run.shift_of(self._context))
-            text = write_date(original, written, moved)
+            text = write_date(original, written, written.day + self._shift)
         except (ImpossibleDateError, OverflowError):
             return self._placeholder(EntityType.DATE, original, "impossible_date")
         if plain(text) == plain(original):
@@ -372,12 +349,12 @@ class DocumentSurrogates:
             return self._placeholder(type_, original, "no_generalisation")
         if text is None:
             return self._placeholder(type_, original, "unreadable")
-        return Replacement(text, Action.KEEP if text == original else Action.GENERALISE)
+        return Replacement(text, Action.GENERALISE)
 
     def _encrypted(self, type_: EntityType, original: str) -> Replacement:
         """FF1 of the value within its written form; what is invalid takes ``on_invalid``."""
         column = self._run.columns[type_]
-        value, prefix = _fpe_value(type_, original)
+        value, prefix = encrypted_part(type_, original)
         try:
             (fresh,) = column.encrypt([prefix + value])
         except (InvalidValueError, FpeDomainError):
@@ -392,8 +369,14 @@ class DocumentSurrogates:
         return Replacement(text, Action.FPE)
 
     def _placeholder(self, type_: EntityType, original: str, issue: str | None) -> Replacement:
-        key = original[:MAX_LENGTH]
-        key = self._people.key_of(key) if type_ is EntityType.PERSON else canonical(type_, key) + str(len(original))
+        if len(original) > MAX_LENGTH:
+            key = hashlib.sha256(original.encode("utf-8", "surrogatepass")).hexdigest()
+        elif type_ is EntityType.PERSON:
+            key = self._people.key_of(original)
+        else:
+            key = phones.canonical_phone(original) if type_ is EntityType.PHONE else canonical(type_, original)
+        # What is nothing but signs (****) has no canonical form of its own.
+        key = key or original
         language = self._language or ("zh" if is_chinese(original) else "en")
         return Replacement(self._placeholders.of(type_, key, language), Action.PLACEHOLDER, issue)
 
@@ -410,30 +393,12 @@ def _same(type_: EntityType, text: str, original: str) -> bool:
     return canonical(type_, text) == canonical(type_, original)
 
 
-def _is_resident_id(value: str) -> bool:
-    body = value[:17]
-    return len(value) == 18 and body.isascii() and body.isdigit() and checksums.id_cn_digit(body) == value[17]
-
-
 def _implies_old_age(written: WrittenDate, recorded: datetime.date | None) -> bool:
     """Whether somebody born then would be over 89 at the record's date."""
     if recorded is None:
         return False
     day = written.day
     return recorded.year - day.year - ((recorded.month, recorded.day) < (day.month, day.day)) >= _OLD_AGE
-
-
-def _fpe_value(type_: EntityType, original: str) -> tuple[str, str]:
-    """The characters that are encrypted, and what the rank order wants before them (the 0 of an area code)."""
-    if type_ is EntityType.MRN:
-        return plain(original), ""
-    if type_ is not EntityType.PHONE:
-        return compact(original).upper(), ""
-    parts = phones.core_of(plain(original))
-    if parts is None or parts[0].lstrip("0") not in ("", "86") or parts[2]:
-        return "", ""
-    _, national, _ = parts
-    return national, "" if national.startswith(("0", "1")) else "0"
 
 
 __all__ = ["DocumentSurrogates", "MAX_DRAWS", "Replacement", "Surrogates"]

@@ -150,7 +150,11 @@ def _split(core: str, start: int, end: int) -> tuple[range, range]:
             return range(0), range(start + 1, end)
     if name[:2] in _compound():
         return range(start, start + 2), range(start + 2, end)
-    if len(name) == 1 or (len(name) <= 4 and name[0] in _surnames()):
+    if len(name) == 1:
+        # Alone, 芳 is a given name; before a title it is a surname.
+        alone = len(core) == 1 and name not in _surnames()[:_FREQUENT] and gender_of(name)
+        return (range(0), range(start, end)) if alone else (range(start, end), range(0))
+    if len(name) <= 4 and name[0] in _surnames():
         return range(start, start + 1), range(start + 1, end)
     return range(0), range(start, end)
 

@@ -54,7 +54,7 @@ def _kind_zh(text: str) -> str:
 def _head_zh(text: str) -> str:
     """The kind of the organisation that a branch belongs to."""
     flat = simplified(text)
-    return next((kind for kind in ("银行", "大学", "医院", "集团", "公司") if 0 < flat.find(kind)), "")
+    return next((kind for kind in ("银行", "大学", "医院", "集团", "公司") if flat.find(kind) > 0), "")
 
 
 def _kind_en(text: str) -> str:

@@ -96,16 +96,20 @@ def generalised_place(original: str) -> str | None:
 
 
 def generalised_postcode(original: str, *, to_province: bool) -> str | None:
-    """China: province and postal district; ZIP: three digits, 000 where they hold at most 20,000 people."""
+    """China: province and postal district; ZIP: three digits, 000 where they hold at most 20,000 people.
+
+    None for other codes, and for one that is as general already: it would come back as it was.
+    """
     text = plain(original).strip()
     if re.fullmatch(r"[0-9]{6}", text):
-        kept = 2 if to_province else 3
-        return widened(original, text[:kept] + "0" * (6 - kept))
-    found = _ZIP(text)
-    if found is None:
+        kept = [2] if to_province else [3, 2]
+        coarser = [text[:n] + "0" * (6 - n) for n in kept]
+    elif _ZIP(text):
+        sparse = tables.read_table("orgs")["zip3_sparse"]
+        coarser = [("000" if text[:3] in sparse else text[:3]) + "00"]
+    else:
         return None
-    sparse = tables.read_table("orgs")["zip3_sparse"]
-    return widened(original, ("000" if text[:3] in sparse else text[:3]) + "00")
+    return next((widened(original, code) for code in coarser if code != text), None)
 
 
 def surrogate_postcode(original: str, draw: bytes) -> str | None:

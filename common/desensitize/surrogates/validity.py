@@ -20,6 +20,7 @@ from fedward.common.desensitize.surrogates.dates import ImpossibleDateError, rea
 from fedward.common.desensitize.surrogates.persons import read_person
 
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24}").fullmatch
+_NANP = re.compile(r"[2-9][0-9]{2}[2-9][0-9]{6}").fullmatch
 _PLATE = re.compile(r"[\u4e00-\u9fff][A-Z][0-9A-HJ-NP-Z]{4,6}[警学挂港澳领使试超]?").fullmatch
 _CODE = re.compile(r"[0-9A-Z]{2,64}").fullmatch
 
@@ -38,24 +39,28 @@ def bin_is_known(number: str) -> bool:
 
 
 def _phone(text: str) -> bool:
-    digits = re.sub(r"(?:转|ext\.?|x|#).*$", "", text)
+    digits = re.sub(r"(?:转|分机|ext\.?|x|#).*$", "", text, flags=re.IGNORECASE)
+    abroad = bool(re.match(r"\s*\(?\+", digits)) or re.sub(r"[^0-9]", "", digits).startswith("00")
     digits = re.sub(r"[^0-9]", "", digits)
-    if text.startswith("+") and not digits.startswith(("86", "1")):
-        return 7 <= len(digits) <= 15
-    digits = re.sub(r"^(?:00)?86(?=1[0-9]{10}$|0?[1-9][0-9]{8,10}$)", "", digits)
-    return _chinese_number(digits) or bool(re.fullmatch(r"1?[2-9][0-9]{2}[2-9][0-9]{6}", digits))
+    if abroad:
+        digits = digits.removeprefix("00")
+        if digits.startswith("1"):
+            return bool(_NANP(digits[1:]))
+        return _chinese_number(digits[2:]) if digits.startswith("86") else 5 <= len(digits) <= 15
+    digits = re.sub(r"^86(?=1[0-9]{10}$)", "", digits)
+    return _chinese_number(digits)
 
 
 def _chinese_number(digits: str) -> bool:
-    if re.fullmatch(r"0?1[0-9]{10}", digits):
+    """Allotted where it has the form of a mobile or landline number of China; any other is only bounded in length."""
+    if re.fullmatch(r"0?1[3-9][0-9]{9}", digits):
         number = digits[-11:]
         return number[:3] in tables.mobile_blocks() or number[:5] in tables.mobile_blocks()
-    if re.fullmatch(r"[48]00[0-9]{7}|[2-8][0-9]{6,7}", digits):
-        return True
     national = digits.removeprefix("0")
-    return any(
-        len(national) - n in tables.area_codes().get(national[:n], ()) and national[n] in "2345678" for n in (2, 3)
-    )
+    for n in (2, 3):
+        if digits != national and len(national) - n in tables.area_codes().get(national[:n], ()):
+            return national[n] in "2345678"
+    return 5 <= len(digits) <= 15
 
 
 def _resident_id(text: str) -> bool:

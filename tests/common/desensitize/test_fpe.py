@@ -75,6 +75,12 @@ def test_a_column_of_a_hundred_thousand_is_injective_and_comes_back(domain: int)
     assert np.array_equal(fpe(domain).decrypt_many(out), values)
 
 
+@given(value=st.integers(0, 2**64 - 1))
+def test_one_value_is_encrypted_as_in_a_column(value: int) -> None:
+    assert fpe(2**64).encrypt(value) == int(fpe(2**64).encrypt_many([value])[0])
+    assert fpe(2**64).decrypt(value) == int(fpe(2**64).decrypt_many([value])[0])
+
+
 @given(value=st.integers(0, 10**7 - 1))
 def test_decrypting_undoes_encrypting(value: int) -> None:
     assert fpe(10**7).decrypt(fpe(10**7).encrypt(value)) == value
@@ -95,6 +101,8 @@ def test_numerals_with_too_few_values_are_refused() -> None:
 def test_rank_outside_the_domain_is_refused(value: int) -> None:
     with pytest.raises(DesensitizationError, match="rank"):
         fpe(10**7).encrypt(value)
+    with pytest.raises(DesensitizationError, match="rank"):
+        fpe(10**7).encrypt_many([value])
 
 
 @pytest.mark.parametrize(

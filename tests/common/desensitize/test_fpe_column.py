@@ -7,7 +7,7 @@ import pytest
 
 from fedward.common.desensitize import checksums
 from fedward.common.desensitize.fpe import KeyDescriptor
-from fedward.common.desensitize.fpe_column import FIXED_POINT, INVALID, FpeColumn, FpeOptions
+from fedward.common.desensitize.fpe_column import FIXED_POINT, INVALID, FpeColumn, FpeOptions, SharedDobIds
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.ranking import InvalidValueError, MobileRanking
 from fedward.common.desensitize.spans import EntityType
@@ -85,12 +85,26 @@ def test_fixed_point_becomes_a_placeholder(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class _Identity:
-    def encrypt_many(self, ranks: list[int]) -> "_Identity":
-        self.ranks = ranks
-        return self
+    def encrypt(self, rank: int) -> int:
+        return rank
 
-    def tolist(self) -> list[int]:
-        return self.ranks
+
+@pytest.mark.parametrize("keep_sex", [False, True])
+def test_id_with_the_shifted_birth_date_is_valid_and_comes_back(keep_sex: bool) -> None:
+    ids = SharedDobIds(keys=KEYS, descriptor=DESCRIPTOR, keep_sex=keep_sex)
+    out = ids.encrypt(ID, 254)
+    assert out[6:14] == "19900912"
+    assert checksums.id_cn_digit(out[:17]) == out[17]
+    assert not keep_sex or int(out[16]) % 2 == int(ID[16]) % 2
+    assert ids.decrypt(out, 254) == ID
+
+
+@pytest.mark.parametrize(
+    "value", ["", ID[:-1], "110101199001011234", "110101199013011234", "\ud800" * 18, "110101999912311230"]
+)
+def test_id_that_cannot_be_shifted_is_refused(value: str) -> None:
+    with pytest.raises(InvalidValueError):
+        SharedDobIds(keys=KEYS, descriptor=DESCRIPTOR, keep_sex=True).encrypt(value, 254)
 
 
 def test_type_without_a_rank_order_is_refused() -> None:
