@@ -77,6 +77,8 @@ def _is_chinese_date(text: bytes) -> bool:
 
 def _is_numeric_date(rule: str, text: bytes) -> bool:
     v = [int(x) for x in _NUMBERS(text)]
+    if not _has_one_mark(text):
+        return False
     if rule == "ymd":
         return is_real_date(v[0], v[1], v[2])
     if rule in ("ym", "my"):
@@ -95,6 +97,11 @@ def _is_named_date(text: bytes) -> bool:
     day = next((n for n in numbers if n < 100), 1)
     years = [n for n in numbers if n > 99]
     return is_real_date(years[0], month, day) if years else _is_any_day(month, day)
+
+
+def _has_one_mark(text: bytes) -> bool:
+    """Whether year, month and day are separated alike: 8.3/19 is a score."""
+    return len(set(text.translate(None, b"0123456789 '"))) == 1
 
 
 def is_date(rule: str, text: bytes) -> bool:
@@ -149,6 +156,8 @@ def read_age(data: bytes, start: int, end: int) -> Hit | None:
     first, last = number.span()
     if first and data[first] in ALNUM and data[first - 1] in ALNUM | {46}:
         return None
+    if start and data[start] in LETTERS and data[start - 1] in LETTERS:
+        return None  # average of 140
     if end < len(data) and data[end - 1] in DIGITS and (data[end] in DIGITS or _NO_AGE(data, end)):
         return None
     if data.startswith(_OR_MORE, end):

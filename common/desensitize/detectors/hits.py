@@ -12,6 +12,14 @@ LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 ALNUM = DIGITS | LETTERS
 
 
+_NO_DIGITS = bytes(range(48, 58))
+
+
+def num_digits(value: bytes) -> int:
+    """How many ASCII digits ``value`` holds."""
+    return len(value) - len(value.translate(None, _NO_DIGITS))
+
+
 def touches_alnum(data: bytes, start: int, end: int) -> bool:
     """Whether an ASCII letter or digit stands beside ``[start, end)``."""
     return (start > 0 and data[start - 1] in ALNUM) or (end < len(data) and data[end] in ALNUM)
@@ -33,4 +41,4 @@ def is_decimal_right(data: bytes, end: int) -> bool:
     return not rest or (rest[0] not in ALNUM and rest[0] != 46)
 
 
-__all__ = ["ALNUM", "DIGITS", "Hit", "is_decimal_left", "is_decimal_right", "LETTERS", "touches_alnum"]
+__all__ = ["ALNUM", "DIGITS", "Hit", "is_decimal_left", "is_decimal_right", "LETTERS", "num_digits", "touches_alnum"]

@@ -11,31 +11,11 @@ Latin letters never counts inside a longer word. Not handled here: the values (`
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from typing import Final, Protocol
+from collections.abc import Callable
+from typing import Final
 
-
-class Match(Protocol):
-    """What both engines give for a hit."""
-
-    def span(self) -> tuple[int, int]:
-        """Start and end in bytes."""
-
-    def start(self) -> int:
-        """Start in bytes."""
-
-    def end(self) -> int:
-        """End in bytes."""
-
-
-class Pattern(Protocol):
-    """A compiled pattern over bytes, of either engine."""
-
-    def finditer(self, text: bytes, pos: int = ..., /) -> Iterator[Match]:
-        """Hits from ``pos`` on, leftmost first, never overlapping."""
-
-
-Compile = Callable[[bytes], Pattern]
+Find = Callable[[bytes, int], tuple[int, int] | None]
+"""The span of the first hit from an offset on."""
 
 OTHER: Final = "OTHER"
 MONEY: Final = "MONEY"
@@ -146,8 +126,8 @@ LABELS: dict[str, tuple[str, str]] = {
     "HANDLE": (
         "微信号|微信|QQ号码|QQ号|QQ|企鹅号|微博|抖音号|抖音|快手号|小红书号|小红书|支付宝账号|支付宝|钉钉号|钉钉|飞书|"
         "推特|脸书|淘宝账号|旺旺|京东账号|用户名|昵称|网名|登录名|登录账号|陌陌|知乎|贴吧|哔哩哔哩|领英",
-        "wechat id|wechat|weixin|wxid|wx|qq|weibo|line id|skype id|skype|telegram|twitter|instagram|insta|ig|facebook|"
-        "tiktok|douyin|snapchat|linkedin|handle|username|user name|screen name|nickname|login|signal|kakaotalk|"
+        "wechat id|wechat|weixin|wxid|wx|qq|weibo|line id|skype id|skype|telegram|twitter|instagram|facebook|"
+        "tiktok|douyin|snapchat|linkedin|username|user name|screen name|nickname|kakaotalk|"
         "kakao|viber|zalo|alipay|discord|github",
     ),
     "ORG_ID": (
@@ -248,22 +228,22 @@ def stands_alone(data: bytes, start: int, end: int) -> bool:
 class Labels:
     """Looks back for labels with one engine."""
 
-    def __init__(self, compile_pattern: Compile) -> None:
+    def __init__(self, find_in: Callable[[bytes], Find]) -> None:
         kinds = tuple(LABELS)
-        pattern = zh_pattern(kinds) + "|" + latin_pattern(kinds)
-        self._find = compile_pattern(pattern.encode()).finditer
+        self._find = find_in((zh_pattern(kinds) + "|" + latin_pattern(kinds)).encode())
 
     def nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
         """Kind and end of the last label in the field, at most 32 bytes before ``start``."""
         floor = max(0, start - MAX_LABEL_BYTES)
         window = data[floor:start]
-        cut = max(window.rfind(mark) + len(mark) for mark in FIELD_ENDS if mark in window) if _ends(window) else 0
+        at = 0
+        for mark in FIELD_ENDS:
+            end = window.rfind(mark) + len(mark)
+            if end > at and end >= len(mark):
+                at = end
         found = None
-        for match in self._find(window, cut):
-            if stands_alone(data, floor + match.start(), floor + match.end()):
-                found = match.span()
+        while span := self._find(window, at):
+            if stands_alone(data, floor + span[0], floor + span[1]):
+                found = span
+            at = span[1]
         return None if found is None else (kind_of(window[found[0] : found[1]]), floor + found[1])
-
-
-def _ends(window: bytes) -> bool:
-    return any(mark in window for mark in FIELD_ENDS)

@@ -52,7 +52,7 @@ _INTERNATIONAL_LANDLINE: set[Lengths] = {
     (4, 2, 8), (4, 3, 8), (4, 3, 7), (4, 2, 4, 4),
 }  # fmt: skip
 _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
-_NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7)}
+_NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7), (3, 3, 3, 4)}
 _SSN: set[Lengths] = {(9,), (3, 2, 4)}
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
@@ -110,6 +110,8 @@ def _american(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Re
         if digits[0] != 49:
             return None
         digits = digits[1:]
+    if len(digits) == 13 and digits.startswith(b"001"):
+        digits = digits[3:]
     if not check.is_nanp(digits):
         return None
     label = kind()

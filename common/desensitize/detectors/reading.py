@@ -14,10 +14,17 @@ from collections.abc import Callable
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
-from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, touches_alnum
+from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, num_digits, touches_alnum
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of, stands_alone
 from fedward.common.desensitize.detectors.numbers import EXTENSION, MONEY_LEFT, UNITS, continues, read_at
-from fedward.common.desensitize.detectors.rules import LABELLED_AT, NUMBER_AT, SEPARATORS_AT, SHAPE
+from fedward.common.desensitize.detectors.rules import (
+    LABELLED_AT,
+    NUMBER_AT,
+    PLATE_AT,
+    PROVINCE_CHARACTERS,
+    SEPARATORS_AT,
+    SHAPE,
+)
 from fedward.common.desensitize.detectors.values import CODE_TYPES, read_labelled, read_list
 from fedward.common.desensitize.spans import EntityType as T
 
@@ -26,9 +33,10 @@ _MAX_REMEMBERED = 1 << 13
 _PHONE_TAILS = tuple(t.encode() for t in ("电话", "手机", "电话：", "手机：", "机号", "机号：", "电话:", "话号码", "机号码"))
 _YEAR_MARK = "年".encode()
 _NOTHING: list[Hit] = []
+_ODD_ON_PLATES = b"abcdefghijklmnopqrstuvwxyzIO"
 _NEW = "新".encode()
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
-_VERSION = re.compile(rb"(?:version|ver|v|section|chapter|release|rev|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$", re.I)
+_VERSION = re.compile(rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$", re.I)
 
 
 class Reader:
@@ -66,6 +74,8 @@ class Reader:
             taken = self._take_labelled(data, start, end)
             if taken is not None:
                 return taken
+        if data[start : start + 3] in PROVINCE_CHARACTERS and (match := PLATE_AT(data, start)):
+            return self._plate(data, start, match.end(), floor)
         match = SHAPE(data, start)
         if match is None:  # cut short by a bound: not this reading
             return _NOTHING, start + 1
@@ -142,14 +152,12 @@ class Reader:
             return _NOTHING, start + 3
         if value.startswith(_NEW) and data[start - 3 : start] in _NOT_XINJIANG:
             return _NOTHING, start + 3
-        digits = sum(c in DIGITS for c in value)
+        digits = num_digits(value)
         if b"*" in value:
             return ([(start, end, T.MASKED, 3, "plate_masked")], end) if digits else (_NOTHING, start + 3)
-        letters = value[3:].upper().count(b"O") + value[3:].upper().count(b"I")
         if digits < 2 and (digits == 0 or self.kind_before(data, start) != "PLATE"):
             return _NOTHING, start + 3
-        lower = any(96 < c < 123 for c in value)
-        if (lower or letters) and digits < 4 and self.kind_before(data, start) != "PLATE":
+        if digits < 4 and value.translate(None, _ODD_ON_PLATES) != value and self.kind_before(data, start) != "PLATE":
             return _NOTHING, start + 3
         return [(start, end, T.PLATE, 2, "plate")], end
 

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from fedward.common.desensitize.detectors.labels import (
     MAX_SEPARATORS,
     SEPARATOR,
-    Compile,
+    Find,
     latin_pattern,
     zh_pattern,
 )
@@ -94,7 +94,7 @@ IPV6 = (
     f"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|"
     f"{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?|::{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}"
 )
-_STAR = "(?:\\*|＊|•|●|※|\\?)"
+_STAR = "(?:\\*|＊|•|●|※)"
 _SURNAMES = (
     "欧阳|上官|司马|诸葛|李|王|张|刘|陈|杨|赵|黄|周|吴|徐|孙|胡|朱|高|林|何|郭|马|罗|梁|宋|郑|谢|韩|唐|冯|于|董|萧|程|曹|"
     "袁|邓|许|傅|沈|曾|彭|吕|苏|卢|蒋|蔡|贾|丁|魏|薛|叶|阎|余|潘|杜|戴|夏|钟|汪|田|任|姜|范|方|石|姚|谭|廖|邹|熊|金|陆|郝|"
@@ -129,11 +129,11 @@ IMAGE_FILE = "\\.(?:[Jj][Pp][Ee]?[Gg]|[Pp][Nn][Gg]|[Gg][Ii][Ff]|[Bb][Mm][Pp]|[Ww
 
 _SHAPES = (
     ("code_before", CODE_BEFORE),
+    ("ipv4", IPV4),
     ("age", AGE),
-    *DATE_RULES,
     ("masked", MASKED),
     ("mac", MAC),
-    ("ipv4", IPV4),
+    *DATE_RULES,
     ("ipv6", IPV6),
     ("plate", PLATE),
     ("iban", IBAN),
@@ -155,12 +155,14 @@ def scan_pattern(*, bare_passports: bool) -> bytes:
     return _bytes("|".join(rules + [PASSPORT] * bare_passports))
 
 
+PROVINCE_CHARACTERS = frozenset(c.encode() for c in PROVINCES.split("|"))
 SHAPE = re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in (*_SHAPES, ("passport", PASSPORT))))).match
 """Which rule a hit is, for hits that are no labelled value; the stdlib beats google-re2 on one short match."""
 LABELLED_AT = re.compile(
     _bytes("|".join(rule.replace("«", "(").replace("»", ")") for _, rule in LABELLED))
 ).match
 """A labelled hit; of the groups that took part the first is the label, the last the head of the value."""
+PLATE_AT = re.compile(_bytes(PLATE)).match
 NUMBER_AT = re.compile(_bytes(NUMBER)).match
 SEPARATORS_AT = re.compile(_bytes(_SEPARATORS)).match
 
@@ -174,43 +176,38 @@ def has_re2() -> bool:
     return True
 
 
-def finder(pattern: bytes, engine: Engine | None) -> Callable[[bytes, int], tuple[int, int] | None]:
-    """The span of the first hit from an offset on.
-
-    With google-re2 its extension type is asked directly: the match objects of the wrapper cost as much again.
-    """
-    compiled: Any = compiler(engine)(pattern)
-    inner = getattr(compiled, "_regexp", None)
-    anchor = getattr(getattr(type(inner), "Anchor", None), "UNANCHORED", None)
-    if inner is None or anchor is None:
-        search = compiled.search
-
-        def find(data: bytes, at: int) -> tuple[int, int] | None:
-            match = search(data, at)
-            return None if match is None else match.span()
-
-        return find
-    match = inner.Match
-
-    def find_fast(data: bytes, at: int) -> tuple[int, int] | None:
-        span: tuple[int, int] = match(anchor, data, at, len(data))[0]
-        return span if span[0] >= 0 else None
-
-    return find_fast
-
-
-def compiler(engine: Engine | None) -> Compile:
-    """``compile`` of an engine over bytes; None: google-re2 where installed.
+def finder(pattern: bytes, engine: Engine | None) -> Find:
+    """A pattern compiled by an engine; None: google-re2 where installed.
 
     Raises:
         ConfigError: google-re2 was asked for by name and is not installed.
     """
     if engine == "re" or (engine is None and not has_re2()):
-        return re.compile
+        return _spans_of(re.compile(pattern).search)
     if not has_re2():
         raise ConfigError("the engine re2 is not installed", hint="`pip install google-re2`, or leave the engine open.")
     re2: Any = importlib.import_module("re2")
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
     options.max_mem = _MAX_MEMORY_BYTES
-    return lambda pattern: re2.compile(pattern, options)  # type: ignore[no-any-return]
+    compiled = re2.compile(pattern, options)
+    # The extension type is asked directly where it is there: match objects of the wrapper cost as much again.
+    inner = getattr(compiled, "_regexp", None)
+    anchor = getattr(getattr(type(inner), "Anchor", None), "UNANCHORED", None)
+    return _spans_of(compiled.search) if anchor is None else _spans_of_re2(inner.Match, anchor)
+
+
+def _spans_of(search: Callable[[bytes, int], re.Match[bytes] | None]) -> Find:
+    def find(data: bytes, at: int) -> tuple[int, int] | None:
+        match = search(data, at)
+        return None if match is None else match.span()
+
+    return find
+
+
+def _spans_of_re2(match: Callable[..., list[tuple[int, int]]], anchor: object) -> Find:
+    def find(data: bytes, at: int) -> tuple[int, int] | None:
+        span = match(anchor, data, at, len(data))[0]
+        return span if span[0] >= 0 else None
+
+    return find

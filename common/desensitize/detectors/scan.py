@@ -18,7 +18,7 @@ from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.hits import Hit
 from fedward.common.desensitize.detectors.labels import Labels
 from fedward.common.desensitize.detectors.reading import Reader
-from fedward.common.desensitize.detectors.rules import Engine, compiler, finder, scan_pattern
+from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -52,12 +52,11 @@ class StructuredDetector:
     """
 
     def __init__(self, levels: Mapping[EntityType, int], *, engine: Engine | None = None) -> None:
-        compile_pattern = compiler(engine)
         self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
         self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
-        self._reader = Reader(Labels(compile_pattern))
+        self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
         """Spans of one document, sorted and disjoint."""

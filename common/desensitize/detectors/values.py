@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.dates import read_compact_date
-from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, Hit
+from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, Hit, num_digits
 from fedward.common.desensitize.detectors.numbers import read_at, read_phone
 from fedward.common.desensitize.detectors.rules import SPOKEN
 from fedward.common.desensitize.spans import EntityType as T
@@ -33,6 +33,7 @@ _IS_DATE = re.compile(rb"(?:19|20)[0-9]{2}[-/.]?(?:0?[1-9]|1[0-2])[-/.]?(?:[0-2]
 _AFTER_QUANTITY = re.compile(
     " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|patients)".encode()
 ).match
+_BARE_ID = re.compile(rb"[Ii][Dd][^A-Za-z]*$").match
 _STRONG = re.compile(rb"[:#=]|\xef\xbc\x9a|[Nn][Oo]|[Ii][Dd]|umber").search
 CODE_TYPES = {
     "MRN": T.MRN,
@@ -46,17 +47,13 @@ _MIN_DIGITS = {"PASSPORT": 5, "LICENCE": 5, "HEALTH_PLAN": 5, "DEVICE": 3}
 _MAX_SERIAL = 20
 
 
-def _num_digits(value: bytes) -> int:
-    return sum(c in DIGITS for c in value)
-
-
 def _code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     """A record number of letters, digits and hyphens with enough digits, neither date nor quantity."""
     match = _CODE(data, start)
     if match is None:
         return None
     value, end = match.group(), match.end()
-    digits = _num_digits(value)
+    digits = num_digits(value)
     weak = label[:1].isascii() and not _STRONG(label)
     if digits < _MIN_DIGITS.get(kind, 4) + weak or (end < len(data) and data[end] in ALNUM):
         return None
@@ -83,7 +80,7 @@ def _matched(
 
     def read(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
         match = pattern(data, start)
-        if match is None or _num_digits(match.group()) < least:
+        if match is None or num_digits(match.group()) < least:
             return None
         end = match.end()
         return None if end < len(data) and data[end] in ALNUM else (start, end, type_, 2, name)
@@ -103,20 +100,22 @@ def _number(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
         return _account(kind, data, start, label)
     if kind == "PHONE" and hit is None:
         return read_phone(data, first)
-    if kind == "ID" and hit is None:
+    if kind == "ID" and hit is None and not _BARE_ID(label):
         return _national(kind, data, start, label)
     return hit
 
 
-_account_chars = _matched(_ACCOUNT, T.ACCOUNT, 6, "account_labelled")
 _national_chars = _matched(_NATIONAL, T.NATIONAL_ID, 6, "national_id_labelled")
 
 
 def _account(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _ACCOUNT(data, start)
-    if match is None or _AFTER_QUANTITY(data, match.end()) or _IS_DATE(match.group()):
+    if match is None:
         return None
-    return _account_chars(kind, data, start, label)
+    value, end = match.group(), match.end()
+    if data[end] in ALNUM or num_digits(value) < 6 or _AFTER_QUANTITY(data, end) or _IS_DATE(value):
+        return None
+    return start, end, T.ACCOUNT, 2, "account_labelled"
 
 
 def _national(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
@@ -143,7 +142,7 @@ def _iban(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
 
 def _vin(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _VIN(data, start)
-    if match is None or (match.end() < len(data) and data[match.end()] in ALNUM) or _num_digits(match.group()) < 3:
+    if match is None or (match.end() < len(data) and data[match.end()] in ALNUM) or num_digits(match.group()) < 3:
         return None
     return start, match.end(), T.VIN, 3 if check.is_vin(match.group().upper()) else 2, "vin"
 
@@ -168,7 +167,7 @@ def _tail(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
 
 def _short_code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _SHORT_CODE(data, start)
-    if match is None or _num_digits(match.group()) < 3 or (match.end() < len(data) and data[match.end()] in ALNUM):
+    if match is None or num_digits(match.group()) < 3 or (match.end() < len(data) and data[match.end()] in ALNUM):
         return None
     return None if _AFTER_QUANTITY(data, match.end()) else (start, match.end(), T.SECRET, 2, "code_labelled")
 
@@ -248,6 +247,7 @@ def read_labelled(kind: str, data: bytes, start: int, label: bytes) -> Hit | Non
 
 _STARS = tuple(star.encode() for star in "*＊•●※")
 _NEXT = re.compile("(?: ?(?:、|/|和|及|与|或|；|;|,|，) ?| and | or )".encode()).match
+_NEXT_FIRST = frozenset("、和及与或；，;,/ ".encode())
 _MAX_LIST = 16
 _LISTED = frozenset(("MRN", "HEALTH_PLAN", "TXN", "LICENCE", "PASSPORT", "DEVICE", "ACCOUNT", "PHONE"))
 
@@ -255,7 +255,7 @@ _LISTED = frozenset(("MRN", "HEALTH_PLAN", "TXN", "LICENCE", "PASSPORT", "DEVICE
 def read_list(kind: str, data: bytes, hit: Hit, label: bytes) -> list[Hit]:
     """The hit, and further values of the same length that share its label: ``住院号：ZY1234567、ZY1234568``."""
     hits = [hit]
-    if kind not in _LISTED:
+    if data[hit[1]] not in _NEXT_FIRST or kind not in _LISTED:
         return hits
     while len(hits) < _MAX_LIST and (mark := _NEXT(data, hits[-1][1])):
         start = mark.end()
