@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from fedward.common.desensitize.context import Context
+from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy, DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType
@@ -80,6 +81,7 @@ class ColumnScrubber:
     Args:
         policy: with ``columns``.
         keys: those of the pipeline, so that text and column agree.
+        descriptor: of the key, where a column has the action ``fpe``.
         surrogates_of: for tests; None: keyed surrogates.
 
     Raises:
@@ -87,16 +89,28 @@ class ColumnScrubber:
     """
 
     def __init__(
-        self, policy: DesensitizePolicy, keys: ScrubKeys, *, surrogates_of: SurrogatesOf | None = None
+        self,
+        policy: DesensitizePolicy,
+        keys: ScrubKeys,
+        *,
+        descriptor: KeyDescriptor | None = None,
+        surrogates_of: SurrogatesOf | None = None,
     ) -> None:
+        self._policy = policy
+        self._surrogates: dict[tuple[EntityType, Action], Replaces] = {}
         for name, rule in policy.columns.items():
             _check(name, rule, policy)
-        self._policy, self._keys = policy, keys
-        self._surrogates_of = surrogates_of or _keyed
-        self._surrogates: dict[tuple[EntityType, Action], Replaces] = {}
+            if rule.type is not None and rule.kind is not ColumnClass.TEXT and rule.action in _NEEDS_TYPE:
+                changed = _policy_for(policy, rule.type, rule.action)
+                self._surrogates[rule.type, rule.action] = (
+                    surrogates_of(changed, keys) if surrogates_of else _keyed(changed, keys, descriptor)
+                )
 
     def row(self, row: Mapping[str, object], context: Context) -> ScrubbedRow:
         """Apply the rules to one row.
+
+        Args:
+            context: the one that the row's texts are read with: its known values decide about redraws.
 
         Raises:
             DataError: a value whose type cannot take its surrogate; it names the column only.
@@ -104,13 +118,14 @@ class ColumnScrubber:
         values: dict[str, object] = {}
         texts: list[str] = []
         actions: dict[str, Action] = {}
+        documents: dict[tuple[EntityType, Action], ReplacesInDocument] = {}
         for name, value in row.items():
             rule = self._policy.columns.get(name)
             if rule is None or rule.kind is ColumnClass.TEXT:
                 values[name] = value
                 texts.append(name)
             else:
-                values[name] = self._value(name, value, rule, context)
+                values[name] = self._value(name, value, rule, context, documents)
                 actions[name] = rule.action
         return ScrubbedRow(values=values, texts=tuple(texts), actions=actions)
 
@@ -125,7 +140,14 @@ class ColumnScrubber:
                     found.setdefault(rule.type, []).append(text)
         return {type_: tuple(some) for type_, some in found.items()}
 
-    def _value(self, name: str, value: object, rule: ColumnPolicy, context: Context) -> object:
+    def _value(
+        self,
+        name: str,
+        value: object,
+        rule: ColumnPolicy,
+        context: Context,
+        documents: dict[tuple[EntityType, Action], ReplacesInDocument],
+    ) -> object:
         if rule.action is Action.DROP:
             return None
         if rule.action is Action.KEEP or value is None or value == "":
@@ -134,16 +156,11 @@ class ColumnScrubber:
         text = _as_text(name, value)
         if not text.strip():
             return value
-        new = self._of(rule.type, rule.action).for_document(context).replace(rule.type, text).text
+        key = (rule.type, rule.action)
+        if key not in documents:
+            documents[key] = self._surrogates[key].for_document(context)
+        new = documents[key].replace(rule.type, text).text
         return _as_type(name, value, new, rule.action)
-
-    def _of(self, type_: EntityType, action: Action) -> Replaces:
-        """Surrogates whose policy differs from the text's in the action of one type alone."""
-        if (type_, action) not in self._surrogates:
-            actions = {**self._policy.actions, type_: action}
-            changed = self._policy.model_copy(update={"actions": actions})
-            self._surrogates[type_, action] = self._surrogates_of(changed, self._keys)
-        return self._surrogates[type_, action]
 
 
 def quasi_columns(policy: DesensitizePolicy) -> Sequence[str]:
@@ -153,10 +170,16 @@ def quasi_columns(policy: DesensitizePolicy) -> Sequence[str]:
     ]
 
 
-def _keyed(policy: DesensitizePolicy, keys: ScrubKeys) -> Replaces:
+def _policy_for(policy: DesensitizePolicy, type_: EntityType, action: Action) -> DesensitizePolicy:
+    """The text's policy but for the action of one type; encryption of another type has no place in it."""
+    others = {t: a for t, a in policy.actions.items() if a is not Action.FPE}
+    return policy.model_copy(update={"actions": {**others, type_: action}})
+
+
+def _keyed(policy: DesensitizePolicy, keys: ScrubKeys, descriptor: KeyDescriptor | None) -> Replaces:
     from fedward.common.desensitize.surrogates import Surrogates
 
-    return Surrogates(policy, keys)
+    return Surrogates(policy, keys, descriptor=descriptor if Action.FPE in policy.actions.values() else None)
 
 
 def _check(name: str, rule: ColumnPolicy, policy: DesensitizePolicy) -> None:

@@ -32,6 +32,11 @@ _QUASI = frozenset({EntityType.AGE, EntityType.POSTCODE, EntityType.LOC})
 """Too short, or rightly kept elsewhere in the text."""
 _NO_RUNS = _QUASI | {EntityType.DATE, EntityType.ADDRESS, EntityType.ORG, EntityType.PERSON, EntityType.IMAGE}
 _ENOUGH_DIGITS = re.compile(f"{DIGIT}(?:[ \\t\\-./()（）_·—–]{{0,2}}{DIGIT}){{5}}")
+_REGION_AND_DAY = 14
+"""Of a resident id: by themselves enough to tell who it is."""
+_SHARED_BY_MANY = {EntityType.ID_CN: 9, EntityType.CARD: 3}
+"""First digits left out of runs: runs within a county code and a birth year, or within the number of an issuer, are
+those of half a town. A run has six digits, so the next ones count."""
 _COUNTING = "0123456789 9876543210"
 _FEW_DIGITS = 2000
 """In so many digits of originals a search is faster than a table of their runs."""
@@ -131,6 +136,7 @@ class Traces:
     def _numbers_found(self, kept: Normalised) -> Iterator[Found]:
         digits = [(digits_of(value), type_) for value, type_ in self.numbers]
         whole = {value: type_ for value, type_ in digits if len(value) >= _MIN_DIGITS}
+        whole |= {value[:_REGION_AND_DAY]: type_ for value, type_ in digits if type_ is EntityType.ID_CN}
         shared = _Shared(digits)
         for stream in kept.streams():
             span = kept.span(stream.start, stream.end)
@@ -200,9 +206,10 @@ class _Shared:
     """Runs of digits that a text shares with a value: calendar dates and what amounts are made of do not count."""
 
     def __init__(self, digits: Sequence[tuple[str, EntityType]]) -> None:
-        self._values = [(value, type_) for value, type_ in digits if len(value) >= _RUN]
+        long = [(value, type_) for value, type_ in digits if len(value) >= _RUN]
+        self._values = [(value[_SHARED_BY_MANY.get(type_, 0) :], type_) for value, type_ in long]
         self._joined = " ".join(value for value, _ in self._values)
-        self._dates = " ".join(found[0] for value, _ in self._values for found in _DATE_LIKE.finditer(value))
+        self._dates = " ".join(found[0] for value, _ in long for found in _DATE_LIKE.finditer(value))
         self._runs: dict[int, set[str]] = {}
 
     def find(self, kept: str, size: int) -> Iterator[EntityType]:

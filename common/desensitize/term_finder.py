@@ -6,14 +6,18 @@ letter of ASCII stands alone. Not handled here: what a term means.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
+
+_BEGINNING = re.compile(r"(?<![a-z0-9])[a-z0-9]|[^\x00-\x7f]")
+"""Where a term may begin: a word of ASCII, or any other character."""
 
 
 class TermFinder:
     """Finds terms without regard to the case of ASCII letters.
 
     Args:
-        terms: none empty.
+        terms: none empty; each begins with a letter or digit.
         cased: terms that must be written as they are here (CT, not ct).
     """
 
@@ -39,16 +43,16 @@ class TermFinder:
 
     def find(self, text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
         """Disjoint places of terms in ``text[start:end]``, in order."""
-        low, stop, place = lower(text), len(text) if end is None else end, start
+        low, stop, done = lower(text), len(text) if end is None else end, start
         by_head = self._by_head
-        while place < stop:
-            if low[place : place + 2] in by_head or low[place] in by_head:
-                found = self.longest(text, low, place, stop)
-                if found:
-                    yield place, found
-                    place = found
-                    continue
-            place += 1
+        for candidate in _BEGINNING.finditer(low, start, stop):
+            place = candidate.start()
+            if place < done or not (low[place : place + 2] in by_head or low[place] in by_head):
+                continue
+            found = self.longest(text, low, place, stop)
+            if found:
+                yield place, found
+                done = found
 
     def _fits(self, text: str, low: str, start: int, stop: int, term: str) -> bool:
         if is_latin(low[start]) and start and is_latin(low[start - 1]):

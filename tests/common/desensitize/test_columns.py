@@ -8,9 +8,11 @@ import pytest
 from fedward.common.desensitize import columns
 from fedward.common.desensitize.columns import ColumnScrubber, quasi_columns
 from fedward.common.desensitize.context import Context
+from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy, DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType as E
+from fedward.common.desensitize.surrogates import Surrogates
 from fedward.common.errors import ConfigError, DataError
 
 KEYS = ScrubKeys(secret=bytes(range(32)), site_id="hospital-a", key_id="1")
@@ -131,6 +133,62 @@ def test_a_rule_that_cannot_be_is_refused(case: tuple[str, ColumnPolicy, bool, s
     _, bad, safe_harbor, message = case
     with pytest.raises(ConfigError, match=message):
         ColumnScrubber(DesensitizePolicy(columns={"x": bad}, safe_harbor=safe_harbor), KEYS, surrogates_of=Marked)
+
+
+# ------------------------------------------------------------------------------------------ keyed surrogates
+
+
+RULES = {
+    "name": rule("direct", "surrogate", E.PERSON),
+    "phone": rule("direct", "surrogate", E.PHONE),
+    "id": rule("direct", "surrogate", E.ID_CN),
+    "born": rule("quasi", "surrogate", E.DATE),
+    "mrn": rule("direct", "fpe", E.MRN),
+}
+ROW = {"name": "王芳", "phone": "13800138000", "id": "110101199001011237", "born": "1990-01-01", "mrn": "ZY1234567"}
+DESCRIPTOR = KeyDescriptor(key_id="1", site_id="hospital-a", created="2026-11-30", not_after="2026-12-31")
+
+
+def keyed(policy: DesensitizePolicy) -> ColumnScrubber:
+    return ColumnScrubber(policy, KEYS, descriptor=DESCRIPTOR)
+
+
+def test_a_column_has_the_surrogate_of_the_text() -> None:
+    policy = DesensitizePolicy(columns=RULES)
+    values = keyed(policy).row(ROW, CONTEXT).values
+    document = Surrogates(policy, KEYS).for_document(CONTEXT)
+    for name in ("name", "phone", "id", "born"):
+        type_ = RULES[name].type
+        assert type_ is not None
+        assert values[name] == document.replace(type_, ROW[name]).text != ROW[name]
+
+
+def test_an_encrypted_column_gives_the_known_answer() -> None:
+    assert keyed(DesensitizePolicy(columns=RULES)).row(ROW, CONTEXT).values["mrn"] == "ZY3203968"
+
+
+def test_another_row_of_the_patient_has_the_same_surrogates_and_another_patient_has_not() -> None:
+    table = keyed(DesensitizePolicy(columns=RULES))
+    first = table.row(ROW, CONTEXT).values
+    assert table.row(ROW, Context(document_id="D-2", patient_id="P-0001")).values == first
+    other = table.row(ROW, Context(document_id="D-3", patient_id="P-0002")).values
+    assert [name for name in ROW if other[name] == first[name]] == ["mrn"]
+
+
+def test_the_birth_date_in_the_id_moves_like_the_column() -> None:
+    values = keyed(DesensitizePolicy(columns=RULES)).row(ROW, CONTEXT).values
+    assert str(values["born"]).replace("-", "") == str(values["id"])[6:14]
+
+
+def test_two_columns_of_one_type_have_two_placeholders() -> None:
+    rules = {"a": rule("direct", "placeholder", E.PERSON), "b": rule("direct", "placeholder", E.PERSON)}
+    values = keyed(DesensitizePolicy(columns=rules)).row({"a": "王芳", "b": "李雷"}, CONTEXT).values
+    assert len(set(values.values())) == 2
+
+
+def test_an_encrypted_column_without_a_descriptor_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match="descriptor"):
+        ColumnScrubber(DesensitizePolicy(columns=RULES), KEYS)
 
 
 def test_all_is_sorted() -> None:

@@ -50,7 +50,8 @@ STAYS = [
     Stays("the phone with zero-width characters", NOTE_ZH, "备用138\u200b00138000。", ("original", "PHONE")),
     Stays("the tail of the phone", NOTE_ZH, "备用*138000。", ("shared_run", "PHONE")),
     Stays("a piece of the record number", NOTE_EN, " x 482913 y", ("shared_run", "MRN")),
-    Stays("eight digits of the id in a longer number", NOTE_ZH, "，9900110119900129。", ("shared_run", "ID_CN")),
+    Stays("county and birth date of the id", NOTE_ZH, "条码11010119900101。", ("original", "ID_CN")),
+    Stays("eight digits of the id in a longer number", NOTE_ZH, "，9901011237019929。", ("shared_run", "ID_CN")),
     Stays("the record number with a blank", NOTE_ZH, "另 ZY 1234567。", ("original", "MRN")),
     Stays("the record number in lower case", NOTE_ZH, "另 zy1234567。", ("original", "MRN")),
     Stays("the name", NOTE_ZH, "家属称王芳昨日不适。", ("name", "PERSON")),
@@ -71,6 +72,7 @@ def test_what_stays_is_found(case: Stays) -> None:
 
 HARMLESS = [
     "批号3013912345678901234567。",
+    "样本条码110101193608105315，医院代码110101，卡BIN 41111111。",
     "坐标116.138001，批号73800138，另73138001。",
     "血压142/91mmHg，体温36.5℃，白细胞6.2×10^9/L。",
     "余额1000000.00元，利率3.65%，期限360个月。",
