@@ -192,7 +192,10 @@ class Desensitizer:
     def _read_again(self, reading: _Reading, literals: Literals) -> _Reading:
         if not literals:
             return reading
-        again = repeats(reading.document, literals, in_term)
+        ends = {span.start: span.end for span in reading.accepted}
+        again = [s for s in repeats(reading.document, literals, in_term) if ends.get(s.start, 0) < s.end]
+        if not again:
+            return reading
         return replace(reading, accepted=merge([*reading.accepted, *again]))
 
     def _written(self, reading: _Reading, surrogates: DocumentSurrogates) -> Result:

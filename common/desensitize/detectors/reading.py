@@ -5,6 +5,8 @@ behind the hit's start. The table of labels seen before is bounded and changes n
 Not handled here: bare digit runs, links and e-mail addresses, which are taken out of the text before.
 """
 
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
 from __future__ import annotations
 
 import ipaddress
@@ -15,7 +17,7 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, num_digits, touches_alnum
-from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of, stands_alone
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of
 from fedward.common.desensitize.detectors.numbers import EXTENSION, MONEY_LEFT, UNITS, continues, read_at
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
@@ -33,9 +35,13 @@ _MAX_REMEMBERED = 1 << 13
 _PHONE_TAILS = tuple(
     t.encode() for t in ("电话", "手机", "电话：", "手机：", "机号", "机号：", "电话:", "话号码", "机号码")
 )
-_YEAR_MARK = "年".encode()
+_IS_GLUED = re.compile(rb"[A-Za-z]+[-_]?").fullmatch
+"""A label that is part of its value: MRN12345678, SN-2024-001."""
 _NOTHING: list[Hit] = []
 _ODD_ON_PLATES = b"abcdefghijklmnopqrstuvwxyzIO"
+_MAX_LINE = 512
+"""How far back bold marks are counted."""
+_KNOWN_SHORT = frozenset((b"mrn", b"ssn", b"txn"))
 _NEW = "新".encode()
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
 _VERSION = re.compile(
@@ -57,7 +63,7 @@ class Reader:
         return None if nearest is None else nearest[0]
 
     def phone(self, data: bytes, start: int, end: int) -> Hit:
-        """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped right behind one."""
+        """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped behind one."""
         if (extension := EXTENSION(data, end)) and not continues(data, extension.end()):
             end = extension.end()
         if data.startswith(UNITS, end) or data[start - 3 : start].endswith(MONEY_LEFT):
@@ -106,13 +112,24 @@ class Reader:
         kind, offset = known
         value = start + offset
         first = data[start]
-        if first < 0x80 and start and data[start - 1] in LETTERS and not (data[start - 1] > 96 and first < 97):
+        if first < 0x80 and start and data[start - 1] in ALNUM and not (data[start - 1] > 96 and first < 97):
             return _NOTHING, start + 1
+        glued = first < 0x80 and _IS_GLUED(key, 0, offset) is not None
+        if glued and kind in _NAMES_ITSELF and offset < 4 and not self._may_be_glued(data, key[:offset], value):
+            return _NOTHING, _after_alnum(data, start)  # SN9558, DL-154319: as likely a model or a flight
         hit = read_labelled(kind, data, value, key[:offset])
         if hit is None:
             return _NOTHING, max(value, start + 1)
         hits = read_list(kind, data, hit, key[:offset])
+        if glued and kind in CODE_TYPES:
+            hits[0] = (start, *hits[0][1:])
         return hits, hits[-1][1]
+
+    @staticmethod
+    def _may_be_glued(data: bytes, label: bytes, value: int) -> bool:
+        """Whether a label of two or three letters may begin a code without anything between."""
+        word = label.lower().rstrip(b"-_")
+        return word in _KNOWN_SHORT or (word == b"qq" and data[value] in DIGITS)
 
     def _number(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         hit, resume = read_at(data, start, _lazily(lambda: self.kind_before(data, start)))
@@ -175,12 +192,9 @@ class Reader:
         if any(len(o) > 1 and o[0] == 48 for o in octets):
             return _NOTHING, end
         kind = self.kind_before(data, start)
-        level = 2
-        if kind == OTHER or _VERSION.search(data[max(0, start - 12) : start]):
-            level = 1
-        elif max(map(len, octets)) == 1 and kind != "IP":
-            level = 1
-        return [(start, end, T.IP, level, "ipv4")], end
+        is_version = kind == OTHER or _VERSION.search(data[max(0, start - 12) : start])
+        is_section = max(map(len, octets)) == 1 and kind != "IP"
+        return [(start, end, T.IP, 1 if is_version or is_section else 2, "ipv4")], end
 
     def _ipv6(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         text = data[start:end].decode("ascii")
@@ -211,10 +225,11 @@ class Reader:
         """Half masks; ``**`` of bold text is none."""
         value = data[start:end]
         if data[start] >= 0x80 and data[start] not in (0xE2, 0xEF):
-            line = data.rfind(b"\n", 0, start) + 1
+            back = max(0, start - _MAX_LINE)
+            line = max(back, data.rfind(b"\n", back, start) + 1)
             if data[start - 1] == 42 or data.count(b"**", line, start) % 2 or data[end : end + 1] == b"*":
                 return _NOTHING, start + 3
-            if end - start > 6 and b"**" in value or "＊＊".encode() in value:
+            if b"**" in value or "＊＊".encode() in value:
                 end = start + max(value.rfind(b"*") + 1, value.rfind("＊".encode()) + 3)
             return [(start, end, T.MASKED, 2, "name_masked")], end
         if touches_alnum(data, start, end) or data[end : end + 1] == b"*" or data[start - 1] == 42:
@@ -256,6 +271,7 @@ class Reader:
 
 _RETYPE = {**CODE_TYPES, "ACCOUNT": T.ACCOUNT, "NATIONAL_ID": T.NATIONAL_ID}
 _RETYPE.pop("PASSPORT")
+_NAMES_ITSELF = frozenset((*CODE_TYPES, "HANDLE", "ACCOUNT", "NATIONAL_ID", "CARD"))
 _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
     "number": Reader._number,
     "token": Reader._token,

@@ -1,10 +1,12 @@
-"""The one alternation of the scan, and the same rules with names for a second look at a hit.
+r"""The one alternation of the scan, and the same rules with names for a second look at a hit.
 
-Invariants: no ``\\b \\w \\d \\s``, no look-around, no ``(?i)``, no capture groups in the scan; CJK as alternations; every
+Invariants: no ``\b \w \d \s``, no look-around, no ``(?i)``, no capture groups in the scan; CJK as alternations; every
 repeat bounded; no rule crosses a newline. So google-re2 (Latin-1, that is bytes) and the stdlib ``re`` give the same
 hits in time linear in the text. Neighbour bytes, calendars and check digits are tested afterwards, on hits only.
 Not handled here: e-mail addresses and links, which ``anchors`` finds from their ``@`` and ``://``.
 """
+
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
 
 from __future__ import annotations
 
@@ -91,14 +93,16 @@ AGE = (
     f"(?:{_OLD}|{_OLD_ZH}) ?(?:余|多|周|虚)?(?:岁|歲)|"
     f"(?:{_OLD}|{_OLD_EN})[ -]{{0,2}}(?:[Yy]ears?[ -]{{0,2}}(?:[Oo]ld|[Oo]f [Aa]ge)|[Yy]rs?[ -]{{0,2}}old|"
     f"[Yy][Oo]|[Yy]/[Oo]|[Yy]\\.[Oo]|y o )|"
-    f'(?:(?:年龄|年齡)(?:为|是|：|[ :="]){{0,4}}|(?:[Aa]ged|[Aa]ge|AGE)(?:[ :="]|：|is |of ){{1,4}})(?:{_OLD}|{_OLD_EN})'
+    f'(?:(?:年龄|年齡)(?:为|是|：|[ :="]){{0,4}}|(?:[Aa]ged|[Aa]ge|AGE)(?:[ :="]|：|is |of ){{1,4}})'
+    f"(?:{_OLD}|{_OLD_EN})"
 )
 _HEX = "[0-9A-Fa-f]"
 MAC = f"{_HEX}{{2}}(?:[:-]{_HEX}{{2}}){{5}}|{_HEX}{{4}}\\.{_HEX}{{4}}\\.{_HEX}{{4}}"
 IPV4 = "(?:[0-9]{1,3}\\.){3}[0-9]{1,3}"
 IPV6 = (
     f"(?:{_HEX}{{1,4}}:){{7}}{_HEX}{{1,4}}|"
-    f"{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?|::{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}"
+    f"{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}::(?:{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}})?|"
+    f"::{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}"
 )
 _STAR = "(?:\\*|＊|•|●|※)"
 _SURNAMES = (
@@ -116,7 +120,8 @@ PROVINCES = "京|津|沪|渝|冀|豫|云|辽|黑|湘|皖|鲁|新|苏|浙|赣|鄂
 _DOT = "(?:·|•|・|‧|●|[ .-])?"
 PLATE = (
     f"(?:{PROVINCES}){_DOT}[A-Za-z]{_DOT}(?:[A-Za-z0-9*]{{4,5}}(?:学|警|港|澳|挂|领|试|超|使)|[A-Za-z0-9*]{{5,6}})|"
-    f"WJ ?(?:{PROVINCES}){_DOT}[0-9]{{4,5}}[A-Z]?|(?:军|空|海){_DOT}[A-Z]{_DOT}[0-9]{{5}}|使 ?[0-9]{{3}}{_DOT}[0-9]{{3}}"
+    f"WJ ?(?:{PROVINCES}){_DOT}[0-9]{{4,5}}[A-Z]?|(?:军|空|海){_DOT}[A-Z]{_DOT}[0-9]{{5}}|"
+    f"使 ?[0-9]{{3}}{_DOT}[0-9]{{3}}"
 )
 IBAN = "[A-Z]{2}[0-9]{2}(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?"
 TOKEN = "[A-Z0-9]{15,34}"  # noqa: S105 - a run of capitals and digits
@@ -129,9 +134,10 @@ CODE_BEFORE = (
     "[0-9]{4,8}(?: ?(?:是|为|（|\\()| is| \\()? ?(?:您|你|[Yy]our|the|本次)?(?:的)? ?(?:[A-Z][A-Za-z]{1,12} )?"
     f"(?:登录|注册|短信|动态|支付|手机|交易){{0,2}}{_CODE_WORDS}"
 )
-NUMBER_SEPARATOR = "(?:[ ().-]|–|‑|（|）)"
+NUMBER_SEPARATOR = "(?:[ ().-]|\u2010|\u2011|\u2013|\u2014|\u2212|\u2009|\u202f|\u3000|（|）)"
 NUMBER = f"[0-9](?:{NUMBER_SEPARATOR}{{0,2}}[0-9]){{8,40}}[Xx]?"
-IMAGE_FILE = "\\.(?:[Jj][Pp][Ee]?[Gg]|[Pp][Nn][Gg]|[Gg][Ii][Ff]|[Bb][Mm][Pp]|[Ww][Ee][Bb][Pp]|[Tt][Ii][Ff]{1,2}|[Hh][Ee][Ii][Cc]|[Dd][Cc][Mm])"
+_IMAGE_TYPES = ("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "heic", "dcm")
+IMAGE_FILE = "\\.(?:" + "|".join("".join(f"[{c.upper()}{c}]" for c in t) for t in _IMAGE_TYPES) + ")"
 
 _SHAPES = (
     ("code_before", CODE_BEFORE),
@@ -196,7 +202,7 @@ def finder(pattern: bytes, engine: Engine | None) -> Find:
     options.max_mem = _MAX_MEMORY_BYTES
     compiled = re2.compile(pattern, options)
     # The extension type is asked directly where it is there: match objects of the wrapper cost as much again.
-    inner = getattr(compiled, "_regexp", None)
+    inner: Any = getattr(compiled, "_regexp", None)
     anchor = getattr(getattr(type(inner), "Anchor", None), "UNANCHORED", None)
     return _spans_of(compiled.search) if anchor is None else _spans_of_re2(inner.Match, anchor)
 

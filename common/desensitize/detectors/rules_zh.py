@@ -62,9 +62,7 @@ _TITLES: Final = (
     "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
     "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
 )
-_MOSTLY_WORDS: Final = frozenset(
-    "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾"
-)
+_MOSTLY_WORDS: Final = frozenset("向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾")
 """Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
 _NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
 """A field that begins so holds no name."""
@@ -97,9 +95,7 @@ def _rules() -> tuple[re.Pattern[str], ...]:
     surname = f"(?:{compound}|[{single}])"
     roles = _longest_first(f"{_ROLES}|{_KIN}")
     return (
-        re.compile(
-            f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"
-        ),
+        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
         re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
@@ -261,10 +257,7 @@ class Rules:
         return place + 1 if step < 0 else place
 
 
-_SOUNDS: Final = frozenset(
-    TRANSLITERATION
-    + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
-)
+_SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆")
 
 
 def _names(code: int) -> bool:

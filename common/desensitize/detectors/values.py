@@ -4,6 +4,8 @@ Invariants: the label is the witness (level 2), a check digit lifts the hit to 3
 is no hit, and the scan goes on at the value, where another rule may read it. Not handled here: finding the label.
 """
 
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
 from __future__ import annotations
 
 import re
@@ -11,7 +13,7 @@ from collections.abc import Callable
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.dates import read_compact_date
-from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, Hit, num_digits
+from fedward.common.desensitize.detectors.hits import ALNUM, Hit, is_decimal_right, num_digits
 from fedward.common.desensitize.detectors.numbers import read_at, read_phone
 from fedward.common.desensitize.detectors.rules import SPOKEN
 from fedward.common.desensitize.spans import EntityType as T
@@ -21,7 +23,8 @@ _CODE = re.compile(
 ).match
 _ACCOUNT = re.compile(rb"[A-Za-z]{0,4}[0-9]{1,32}(?:[ -][0-9]{2,8}){0,7}").match
 _NATIONAL = re.compile(
-    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?"
+    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}"
+    rb"(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?"
 ).match
 _PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}").match
 _VIN = re.compile(rb"[A-Za-z0-9]{17}").match
@@ -37,7 +40,8 @@ _WECHAT = re.compile(rb"@?[A-Za-z0-9_][A-Za-z0-9_.-]{3,31}").match
 _SPOKEN = re.compile((SPOKEN + "(?:[ -]?" + SPOKEN + "){3,19}[Xx]?").encode()).match
 _IS_DATE = re.compile(rb"(?:19|20)[0-9]{2}[-/.]?(?:0?[1-9]|1[0-2])[-/.]?(?:[0-2]?[0-9]|3[01])$").match
 _AFTER_QUANTITY = re.compile(
-    " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|patients)".encode()
+    " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|"
+    "patients)".encode()
 ).match
 _BARE_ID = re.compile(rb"[Ii][Dd][^A-Za-z]*$").match
 _STRONG = re.compile(rb"[:#=]|\xef\xbc\x9a|[Nn][Oo]|[Ii][Dd]|umber").search
@@ -63,7 +67,7 @@ def _code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     weak = label[:1].isascii() and not _STRONG(label)
     if digits < _MIN_DIGITS.get(kind, 4) + weak or (end < len(data) and data[end] in ALNUM):
         return None
-    if _AFTER_QUANTITY(data, end) and digits < 7:
+    if (_AFTER_QUANTITY(data, end) and digits < 7) or is_decimal_right(data, end):
         return None
     if digits <= 8 and digits == len(value.replace(b"-", b"")) and b"-" in value and _IS_DATE(value):
         return None
@@ -119,7 +123,13 @@ def _account(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     if match is None:
         return None
     value, end = match.group(), match.end()
-    if data[end] in ALNUM or num_digits(value) < 6 or _AFTER_QUANTITY(data, end) or _IS_DATE(value):
+    if (
+        data[end] in ALNUM
+        or num_digits(value) < 6
+        or _AFTER_QUANTITY(data, end)
+        or _IS_DATE(value)
+        or is_decimal_right(data, end)
+    ):
         return None
     return start, end, T.ACCOUNT, 2, "account_labelled"
 
@@ -268,7 +278,7 @@ def read_list(kind: str, data: bytes, hit: Hit, label: bytes) -> list[Hit]:
         if start >= len(data) or data[start] not in ALNUM:
             break
         more = _READERS[kind](kind, data, start, label)
-        if more is None or more[1] - more[0] != hit[1] - hit[0] or data[start] in DIGITS != (data[hit[0]] in DIGITS):
+        if more is None or more[1] - more[0] != hit[1] - hit[0]:
             break
         hits.append(more)
     return hits
