@@ -122,7 +122,7 @@ LABELS: dict[str, tuple[str, str]] = {
         "pacemaker|udi|android id|advertising id",
     ),
     "IP": (
-        "登录IP|IP地址|登录地址|客户端地址|服务器|网关|来源地址|IP",
+        "登录IP|IP地址|登录地址|客户端地址|服务器|网关|来源地址",
         "ip address|ip addr|ip|ipv4|ipv6|host|server|gateway|address|ping|remote addr|client ip|dns",
     ),
     "HANDLE": (
@@ -234,7 +234,7 @@ class Labels:
 
     def __init__(self, find_in: Callable[[bytes], Find]) -> None:
         kinds = tuple(LABELS)
-        self._find = find_in((zh_pattern(kinds) + "|" + latin_pattern(kinds)).encode())
+        self._find = find_in((latin_pattern(kinds) + "|" + zh_pattern(kinds)).encode())
 
     def nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
         """Kind and end of the last label in the field, at most 32 bytes before ``start``."""

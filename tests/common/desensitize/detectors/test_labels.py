@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - full-width text is what is read
 """Labels: which kind, how near, and never inside a longer word."""
 
 from __future__ import annotations

@@ -1,11 +1,9 @@
-# ruff: noqa: RUF001 - full-width text is what is read
 """The confidence ladder and what a detector is asked for."""
 
 from __future__ import annotations
 
 import builtins
 import importlib
-from typing import Any
 
 import pytest
 
@@ -82,7 +80,7 @@ def test_the_nearest_label_decides() -> None:
 def test_an_engine_that_is_missing_is_refused_by_name_and_replaced_when_left_open(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(name: str, *rest: Any) -> Any:
+    def refuse(name: str) -> None:
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", refuse)

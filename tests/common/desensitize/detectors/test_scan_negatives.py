@@ -1,4 +1,3 @@
-# ruff: noqa: RUF001 - full-width text is what is read
 """Hard negatives: what looks like an identifier and is none, and the regression fixtures F1 to F5."""
 
 from __future__ import annotations

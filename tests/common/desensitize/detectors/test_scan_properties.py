@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +10,7 @@ from hypothesis import strategies as st
 
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.rules import Engine
 from fedward.common.desensitize.detectors.scan import StructuredDetector
 from fedward.common.desensitize.spans import EntityType, Span, merge
 from tests.common.desensitize.detectors.marked import DETECTORS, EVERYTHING, plain
@@ -141,8 +140,8 @@ class _Counting(StructuredDetector):
 
     steps = 0
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(dict.fromkeys(EntityType, 1), **options)
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(dict.fromkeys(EntityType, 1), engine=engine)
         find = self._find
 
         def counted(data: bytes, at: int) -> tuple[int, int] | None:
@@ -155,7 +154,7 @@ class _Counting(StructuredDetector):
 
 @pytest.mark.parametrize("engine", ["re2", "re"])
 @pytest.mark.parametrize("name", HOSTILE)
-def test_work_is_linear_in_hostile_text(name: str, engine: Any) -> None:
+def test_work_is_linear_in_hostile_text(name: str, engine: Engine) -> None:
     work = []
     for size in (2000, 4000):
         detector = _Counting(engine=engine)

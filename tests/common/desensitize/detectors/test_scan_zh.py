@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.common.desensitize.detectors.marked import DETECTORS, ENGINES, found, mark
 from fedward.common.desensitize.detectors.document import Document
+from tests.common.desensitize.detectors.marked import DETECTORS, ENGINES, found, mark
 
 PHONES = [
     "13800138000",
@@ -46,9 +46,9 @@ IDS = [
     "110101 1990 0101 1237",
     "110105 19491231 002X",
     "１１０１０１１９９００１０１１２３７",
-    "810000199001011234",
-    "820000199001011230",
-    "830000199001011237",
+    "810000199001011230",
+    "820000199001011232",
+    "830000199001011234",
 ]
 CARDS = [
     "4111111111111111",
@@ -61,7 +61,12 @@ CARDS = [
     "3782 822463 10005",
     "3530111333300000",
 ]
-EMAILS = ["wangfang@example.com", "wang.fang+tag@mail.example.com.cn", "13800138000@163.com", "ｗａｎｇ＠ｅｘａｍｐｌｅ．ｃｏｍ"]
+EMAILS = [
+    "wangfang@example.com",
+    "wang.fang+tag@mail.example.com.cn",
+    "13800138000@163.com",
+    "ｗａｎｇ＠ｅｘａｍｐｌｅ．ｃｏｍ",
+]
 PLATES = [
     "京A12345",
     "京A·12345",
@@ -82,8 +87,23 @@ PLATES = [
     "新A12345",
 ]
 RECORDS = ["ZY1234567", "0012345678", "12345678", "ZY-2024-00123", "M123456", "2024-00123"]
-FIELD = ["{label}：{v}，", "{label}{v}。", "{label}:{v};", "{label} {v}", "{label}为{v}的", "【{label}】{v}、", "{label}（{v}）"]
-FIELD += ['"{label}":"{v}"', "{label}号={v}", "{label}\t{v}", "**{label}**：{v}", "| {label} | {v} |", "{label}（本人）：{v}"]
+FIELD = [
+    "{label}：{v}，",
+    "{label}{v}。",
+    "{label}:{v};",
+    "{label} {v}",
+    "{label}为{v}的",
+    "【{label}】{v}、",
+    "{label}（{v}）",
+]
+FIELD += [
+    '"{label}":"{v}"',
+    "{label}号={v}",
+    "{label}\t{v}",
+    "**{label}**：{v}",
+    "| {label} | {v} |",
+    "{label}（本人）：{v}",
+]
 FREE = ["{v}", "张三{v}李四", "（{v}）", "1、{v}；", "见{v}/", '"{v}"']
 
 
