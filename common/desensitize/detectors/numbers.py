@@ -17,7 +17,6 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import (
     ALNUM,
     DIGITS,
-    LETTERS,
     Hit,
     is_decimal_left,
     is_decimal_right,
