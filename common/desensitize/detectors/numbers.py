@@ -9,6 +9,7 @@ item. Not handled here: bare runs that need no label (``runs``) and values with 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 
@@ -16,7 +17,6 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import (
     ALNUM,
     DIGITS,
-    LETTERS,
     Hit,
     is_decimal_left,
     is_decimal_right,
@@ -64,7 +64,11 @@ _SSN: set[Lengths] = {(9,), (3, 2, 4)}
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
 _SHAPES_X = frozenset((*shape[:-1], shape[-1] - 1) for shape in _ID)
-_PREFIXES = frozenset(s[:i] for s in SHAPES | _SHAPES_X for i in range(1, len(s) + 1))
+_KNOWN = SHAPES | _SHAPES_X
+_BLANKS = bytes(c if c in DIGITS else 32 for c in range(256))
+_UNIT_FIRST = frozenset(unit[0] for unit in UNITS)
+_MONEY_LAST = frozenset(mark[-1] for mark in MONEY_LEFT)
+_EXTENSION_FIRST = frozenset(" 转轉分EeXx#-".encode())
 _MAX_E164 = 15
 _OPEN, _CLOSE = "（".encode(), "）".encode()
 
@@ -114,7 +118,7 @@ def _landline(digits: bytes, shape: Lengths, kind: Kind) -> Reading | None:
     return T.PHONE, 2 if len(shape) > 1 or kind() == "PHONE" else 1, "area_code"
 
 
-def _american(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Reading | None:
+def _american(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading | None:
     if len(digits) == 11:
         if digits[0] != 49:
             return None
@@ -124,17 +128,17 @@ def _american(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Re
     if not check.is_nanp(digits):
         return None
     label = kind()
-    witness = label == "PHONE" or (len(shape) > 1 and separator != b" ")
+    witness = label == "PHONE" or (len(shape) > 1 and not blank)
     return T.PHONE, 1 + witness, "nanp"
 
 
-def _read(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Reading | None:
+def _read(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading | None:
     """What digits in this shape are, or None."""
     n = len(digits)
     if n == 18 and shape in _ID:
-        if digits[17] < 58 and check.is_org_id(digits) and not check.id_has_date(digits):
-            return T.ORG_ID, 3, "org_checked"
         reading = _resident_id(digits, kind)
+        if reading is None and digits[17] < 58 and check.is_org_id(digits):
+            return T.ORG_ID, 3, "org_checked"
         if reading is not None and (reading[1] > 1 or digits[17] > 57 or check.id_has_meaning(digits)):
             return reading
     if digits[-1] > 57:
@@ -153,21 +157,21 @@ def _read(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Readin
         reading = _landline(digits, shape, kind)
         if reading is not None:
             return reading
-    return _short(digits, shape, kind, separator)
+    return _short(digits, shape, kind, blank)
 
 
-def _short(digits: bytes, shape: Lengths, kind: Kind, separator: bytes) -> Reading | None:
+def _short(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading | None:
     """Service, North American and social security numbers."""
     if shape in _TOLL and digits[:3] in (b"400", b"800"):
         label = kind()
         if len(shape) > 1 or label == "PHONE":
             return T.PHONE, 2, "service_number"
     if shape in _NANP:
-        reading = _american(digits, shape, kind, separator)
+        reading = _american(digits, shape, kind, blank)
         if reading is not None:
             return reading
     if shape in _SSN and check.is_ssn(digits):
-        witness = (len(shape) > 1 and separator != b" ") or kind() == "SSN"
+        witness = (len(shape) > 1 and not blank) or kind() == "SSN"
         return T.SSN, 1 + witness, "ssn_area"
     return None
 
@@ -177,77 +181,83 @@ def _lowered(data: bytes, start: int, end: int, reading: Reading, kind: Kind) ->
     type_, level, method = reading
     if level > 2:
         return reading
-    other = kind() in ("OTHER", "MONEY") or data[max(0, start - 3) : start].endswith(MONEY_LEFT)
-    if other or data.startswith(UNITS, end) or is_decimal_right(data, end):
+    if kind() in ("OTHER", "MONEY") or is_amount(data, start, end):
         return (type_, level - 1, method) if level > 1 else None
     return reading
 
 
+def is_amount(data: bytes, start: int, end: int) -> bool:
+    """Whether a currency sign stands before, or a unit or decimals behind."""
+    if data[end] in _UNIT_FIRST and data.startswith(UNITS, end):
+        return True
+    if data[start - 1] in _MONEY_LAST and data[start - 3 : start].endswith(MONEY_LEFT):
+        return True
+    return data[end] == 46 and is_decimal_right(data, end)
+
+
 def read_at(data: bytes, start: int, kind: Kind) -> tuple[Hit | None, int]:
-    """The identifier that begins at the digit ``start``; else None, and where the scan goes on."""
+    """The identifier that begins at the digit ``start`` of a padded text; else None, and where the scan goes on."""
     match = _GROUPS(data, start)
     assert match is not None  # noqa: S101 - callers stand on a digit
-    limit = match.end()
-    spans = [m.span() for m in _GROUP(data, start, limit)]
-    resume = spans[0][1]
-    if _left_is_letter(data, start, kind):
-        return None, resume
-    if start and data[start - 1] == 43:
-        hit = _international(data, start, spans)
-        if hit is not None:
-            return hit, hit[1]
-    shape: Lengths = ()
-    candidates: list[tuple[Lengths, int]] = []
-    for left, right in spans:
-        shape = (*shape, right - left)
-        if shape not in _PREFIXES:
-            break
-        candidates.append((shape, right))
-    for shape, end in reversed(candidates):
-        hit = _window(data, start, end, shape, spans, kind)
-        if hit is not None:
-            return hit, hit[1]
+    text = match.group()
+    groups = text.translate(_BLANKS).split()
+    resume = start + len(groups[0])
+    left = data[start - 1]
+    if left in ALNUM and (left in DIGITS or kind() in (None, "OTHER", "MONEY")):
+        return None, resume  # unless the letters end a label: Tel13800138000
+    if left == 43 and (hit := _international(data, start, text, groups)) is not None:
+        return hit, hit[1]
+    shape = tuple(map(len, groups))
+    while shape:
+        if shape in _KNOWN:
+            hit = _window(data, start, start + _length(text, len(shape)), shape, groups, kind)
+            if hit is not None:
+                return hit, hit[1]
+        shape = shape[:-1]
     return None, resume
 
 
-def _left_is_letter(data: bytes, start: int, kind: Kind) -> bool:
-    """A letter or digit on the left rejects a window, unless the letters end a label: ``Tel13800138000``."""
-    if not start:
-        return False
-    left = data[start - 1]
-    if left in DIGITS:
-        return True
-    return left in LETTERS and kind() in (None, "OTHER", "MONEY")
+def _length(text: bytes, num: int) -> int:
+    """Bytes up to the end of the ``num``-th group."""
+    return next(itertools.islice(_GROUP(text), num - 1, None)).end()
 
 
-def _window(data: bytes, start: int, end: int, shape: Lengths, spans: list[tuple[int, int]], kind: Kind) -> Hit | None:
-    digits = b"".join(data[a:b] for a, b in spans[: len(shape)])
-    separator = data[spans[0][1] : spans[1][0]] if len(shape) > 1 else b""
-    if shape in _SHAPES_X and data[end : end + 1] in (b"X", b"x") and data[end + 1 : end + 2] not in _ALNUM_BYTES:
+def _window(data: bytes, start: int, end: int, shape: Lengths, groups: list[bytes], kind: Kind) -> Hit | None:
+    digits = b"".join(groups[: len(shape)])
+    after = data[end]
+    if after in b"Xx" and shape in _SHAPES_X and data[end + 1] not in ALNUM:
         end, digits, shape = end + 1, digits + b"X", (*shape[:-1], shape[-1] + 1)
     elif shape not in SHAPES:
         return None
-    reading = _read(digits, shape, kind, separator)
+    first = start + shape[0]
+    blank = len(shape) > 1 and data[first] == 32 and data[first + 1] in DIGITS
+    reading = _read(digits, shape, kind, blank)
     if reading is None:
         return None
-    if reading[0] is T.PHONE and (extension := EXTENSION(data, end)) and not continues(data, extension.end()):
-        end = extension.end()
-    if end < len(data) and data[end] in ALNUM:
+    if reading[0] is T.PHONE:
+        end = with_extension(data, end)
+    if data[end] in ALNUM:
         return None
-    if reading[1] < 3 and is_decimal_left(data, start) and not _is_list_number(data, start):
-        return None
-    lowered = _lowered(data, start, end, reading, kind)
-    if lowered is None:
-        return None
-    return (_with_opening(data, start, end, lowered[0]), end, *lowered)
+    if reading[1] < 3:
+        if data[start - 1] == 46 and is_decimal_left(data, start) and not _is_list_number(data, start):
+            return None
+        lowered = _lowered(data, start, end, reading, kind)
+        if lowered is None:
+            return None
+        reading = lowered
+    return (_with_opening(data, start, end) if reading[0] is T.PHONE else start), end, *reading
 
 
-_ALNUM_BYTES = frozenset(bytes([c]) for c in ALNUM)
+def with_extension(data: bytes, end: int) -> int:
+    """The end of a phone with its extension, if one follows."""
+    if data[end] in _EXTENSION_FIRST and (match := EXTENSION(data, end)) and not continues(data, match.end()):
+        return match.end()
+    return end
 
 
 def continues(data: bytes, end: int) -> bool:
     """Whether more of a number follows: then what looked like an extension is the next item."""
-    return end < len(data) and (data[end] in ALNUM or (data[end] in b".-" and data[end + 1 : end + 2].isdigit()))
+    return data[end] in ALNUM or (data[end] in b".-" and data[end + 1] in DIGITS)
 
 
 def _is_list_number(data: bytes, start: int) -> bool:
@@ -255,34 +265,30 @@ def _is_list_number(data: bytes, start: int) -> bool:
     return data[start - 2] != 48 and (start < 3 or data[start - 3] not in ALNUM | {46})
 
 
-def _with_opening(data: bytes, start: int, end: int, type_: T) -> int:
+def _with_opening(data: bytes, start: int, end: int) -> int:
     """Take a plus, or the bracket whose partner is inside, along with a phone."""
-    if type_ is not T.PHONE:
-        return start
-    if start and data[start - 1] == 43:
+    if data[start - 1] == 43:
         start -= 1
-    inside = data[start:end]
-    if start and data[start - 1] == 40 and inside.count(b")") > inside.count(b"("):
-        start -= 1
-    elif data[max(0, start - 3) : start] == _OPEN and inside.count(_CLOSE) > inside.count(_OPEN):
-        start -= 3
+    left = data[start - 1]
+    if left == 40:
+        inside = data[start:end]
+        return start - (inside.count(b")") > inside.count(b"("))
+    if left == _OPEN[2] and data[start - 3 : start] == _OPEN:
+        inside = data[start:end]
+        return start - 3 * (inside.count(_CLOSE) > inside.count(_OPEN))
     return start
 
 
-def _international(data: bytes, start: int, spans: list[tuple[int, int]]) -> Hit | None:
+def _international(data: bytes, start: int, text: bytes, groups: list[bytes]) -> Hit | None:
     """E.164 behind a plus: the longest run of groups of at most 15 digits. +86 and +1 obey their own plans."""
-    digits, ends = b"", []
-    for left, right in spans:
-        digits += data[left:right]
-        if len(digits) > _MAX_E164:
-            break
-        ends.append((digits, right))
-    for digits, end in reversed(ends):
-        if not _is_allocated(digits) or (end < len(data) and data[end] in ALNUM):
+    for num in range(len(groups), 0, -1):
+        digits = b"".join(groups[:num])
+        if len(digits) > _MAX_E164 or not _is_allocated(digits):
             continue
-        if extension := EXTENSION(data, end):
-            end = end if continues(data, extension.end()) else extension.end()
-        return _with_opening(data, start, end, T.PHONE), end, T.PHONE, 2, "e164"
+        end = start + _length(text, num)
+        if data[end] not in ALNUM or with_extension(data, end) > end:
+            end = with_extension(data, end)
+            return _with_opening(data, start, end), end, T.PHONE, 2, "e164"
     return None
 
 
@@ -300,19 +306,19 @@ def read_phone(data: bytes, start: int) -> Hit | None:
     match = _GROUPS(data, start)
     if match is None:
         return None
-    total, end = 0, start
-    for left, right in (m.span() for m in _GROUP(data, start, match.end())):
-        if total >= 7 and (total + right - left > 11 or right - left > 4):
+    total = num = 0
+    for group in match.group().translate(_BLANKS).split():
+        if total >= 7 and (total + len(group) > 11 or len(group) > 4):
             break
-        total, end = total + right - left, right
+        total, num = total + len(group), num + 1
+    end = start + _length(match.group(), num)
     service = total >= 5 and data.startswith((b"95", b"96", b"100", b"12"), start)
     if not (7 <= total <= 13 or (service and total < 9)) or _is_date(data[start:end]):
         return None
-    if extension := EXTENSION(data, end):
-        end = end if continues(data, extension.end()) else extension.end()
-    if (end < len(data) and data[end] in ALNUM) or is_decimal_right(data, end) or data.startswith(UNITS, end):
+    end = with_extension(data, end)
+    if data[end] in ALNUM or is_amount(data, start, end):
         return None
-    return _with_opening(data, start, end, T.PHONE), end, T.PHONE, 2, "phone_labelled"
+    return _with_opening(data, start, end), end, T.PHONE, 2, "phone_labelled"
 
 
 def _is_date(text: bytes) -> bool:
@@ -324,4 +330,4 @@ def _is_date(text: bytes) -> bool:
     )
 
 
-__all__ = ["continues", "EXTENSION", "Kind", "MONEY_LEFT", "read_at", "read_phone", "SHAPES", "UNITS"]
+__all__ = ["is_amount", "Kind", "read_at", "read_phone", "SHAPES", "with_extension"]

@@ -18,7 +18,7 @@ from fedward.common.desensitize.detectors.anchors import image_file_start, spelt
 from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, num_digits, touches_alnum
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of
-from fedward.common.desensitize.detectors.numbers import EXTENSION, MONEY_LEFT, UNITS, continues, read_at
+from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
     NUMBER_AT,
@@ -64,9 +64,8 @@ class Reader:
 
     def phone(self, data: bytes, start: int, end: int) -> Hit:
         """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped behind one."""
-        if (extension := EXTENSION(data, end)) and not continues(data, extension.end()):
-            end = extension.end()
-        if data.startswith(UNITS, end) or data[start - 3 : start].endswith(MONEY_LEFT):
+        end = with_extension(data, end)
+        if is_amount(data, start, end):
             return start, end, T.PHONE, 1, "mobile_prefix"
         if not data[start - 9 : start].endswith(_PHONE_TAILS):
             nearest = self._labels.nearest(data, start)
@@ -81,12 +80,13 @@ class Reader:
     def take(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         """Identifiers of the hit ``[start, end)`` and where the scan goes on; nothing before ``floor`` is free."""
         first = data[start]
-        if first >= 0x80 or first in LETTERS:
-            taken = self._take_labelled(data, start, end)
-            if taken is not None:
+        if first >= 0x80:
+            if data[start : start + 3] in PROVINCE_CHARACTERS and (match := PLATE_AT(data, start)):
+                return self._plate(data, start, match.end(), floor)
+            if (taken := self._take_labelled(data, start, end)) is not None:
                 return taken
-        if data[start : start + 3] in PROVINCE_CHARACTERS and (match := PLATE_AT(data, start)):
-            return self._plate(data, start, match.end(), floor)
+        elif first in LETTERS and (taken := self._take_labelled(data, start, end)) is not None:
+            return taken
         match = SHAPE(data, start)
         if match is None:  # cut short by a bound: not this reading
             return _NOTHING, start + 1

@@ -113,6 +113,16 @@ class Groups:
             free &= ~(_WIDE_LEAD[lead] & _WIDE_LAST[last] & _DIGIT[block[beside + 3 * step]])
         return free
 
+    def with_country(self, rows: Offsets) -> Offsets:
+        """Starts of phones, moved before a group ``86`` and a plus in front of them."""
+        block, starts = self.block, self.starts[rows]
+        prior = np.maximum(rows - 1, 0)
+        first, last = self.starts[prior], self.ends[prior]
+        is_86 = (rows > 0) & (starts - last == 1) & (last - first == 2) & _BETWEEN[block[starts - 1]]
+        is_86 &= (block[first] == 56) & (block[first + 1] == 54)
+        begin = np.where(is_86, first, starts)
+        return begin - (is_86 & (block[begin - 1] == 43))
+
     def value(self, rows: Offsets) -> Offsets:
         """Groups of one or two digits as numbers."""
         last = self.block[self.ends[rows] - 1].astype(np.int64) - 48
@@ -128,7 +138,7 @@ class Groups:
 
 
 def _bare(groups: Groups, length: Offsets) -> Typed:
-    """Single groups: resident ids, cards, mobile phones."""
+    """Single groups: resident ids, cards, mobile phones with or without +86."""
     block = groups.block
     rows = np.flatnonzero((length == 11) | ((length >= 13) & (length <= 19)))
     starts, ends, length = groups.starts[rows], groups.ends[rows], length[rows]
@@ -139,16 +149,19 @@ def _bare(groups: Groups, length: Offsets) -> Typed:
         at = np.flatnonzero(length == n)
         lead = _matrix(block, starts[at], 5) @ (10000, 1000, 100, 10, 1)
         if n == 11:
-            kinds[at[_MOBILE[lead]]] = MOBILE
-            continue
-        if n == 13:
-            continue
-        if n == 18:
-            is_id = _is_id(block, starts[at])
-            kinds[at[is_id]] = ID_CN
-            continue
-        at = at[_CARD[n][lead]]
-        kinds[at[_has_luhn(_matrix(block, starts[at], n))]] = CARD
+            at = at[_MOBILE[lead]]
+            kinds[at] = MOBILE
+            starts[at] = groups.with_country(rows[at])
+        elif n == 13:
+            at = at[lead // 1000 == 86]
+            at = at[_MOBILE[_matrix(block, starts[at] + 2, 5) @ (10000, 1000, 100, 10, 1)]]
+            kinds[at] = MOBILE
+            starts[at] -= block[starts[at] - 1] == 43
+        elif n == 18:
+            kinds[at[_is_id(block, starts[at])]] = ID_CN
+        else:
+            at = at[_CARD[n][lead]]
+            kinds[at[_has_luhn(_matrix(block, starts[at], n))]] = CARD
     return _typed(groups, starts, ends, kinds)
 
 
@@ -164,23 +177,20 @@ def _typed(groups: Groups, starts: Offsets, ends: Offsets, kinds: Offsets | int)
 def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     """3-4-4 mobile phones, and area code with subscriber number; ``joint``: the one byte behind a group, else 0."""
     block, starts, ends = groups.block, groups.starts, groups.ends
-    first = length[:-2] == 3
-    rows = np.flatnonzero(
-        first & (length[1:-1] == 4) & (length[2:] == 4) & _BETWEEN[joint[:-1]] & (joint[:-1] == joint[1:])
-    )
+    same = _BETWEEN[joint[:-1]] & (joint[:-1] == joint[1:])
+    rows = np.flatnonzero((length[:-2] == 3) & (length[1:-1] == 4) & (length[2:] == 4) & same)
     lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + _matrix(block, starts[rows + 1], 2) @ (10, 1)
     rows = rows[_MOBILE[lead]]
-    mobiles = _typed(groups, starts[rows], ends[rows + 2], MOBILE)
+    mobiles = _typed(groups, groups.with_country(rows), ends[rows + 2], MOBILE)
     a, b = length[:-1], length[1:]
-    rows = np.flatnonzero((joint == 45) & ((a == 3) & (b == 8) | (a == 4) & ((b == 7) | (b == 8))))
-    four = length[rows] == 4
-    lead = (
-        _matrix(block, starts[rows], 3) @ (10000, 1000, 100)
-        + four * (block[starts[rows] + 3].astype(np.int64) - 48) * 10
-    )
+    closing = (joint == 41) & (block[starts[:-1] - 1] == 40)
+    shape = ((a == 3) & (b == 8)) | ((a == 4) & ((b == 7) | (b == 8)))
+    rows = np.flatnonzero(shape & ((joint == 45) | (joint == 32) | closing))
+    fourth = (block[starts[rows] + 3].astype(np.int64) - 48) * 10
+    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + np.where(length[rows] == 4, fourth, 0)
     subscriber = block[starts[rows + 1]]
     rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
-    return mobiles + _typed(groups, starts[rows], ends[rows + 1], LANDLINE)
+    return mobiles + _typed(groups, starts[rows] - closing[rows], ends[rows + 1], LANDLINE)
 
 
 _FOURS = np.array([0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18])

@@ -67,9 +67,9 @@ def _code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     weak = label[:1].isascii() and not _STRONG(label)
     if digits < _MIN_DIGITS.get(kind, 4) + weak or (end < len(data) and data[end] in ALNUM):
         return None
-    if (_AFTER_QUANTITY(data, end) and digits < 7) or is_decimal_right(data, end):
+    if (digits < 7 and _AFTER_QUANTITY(data, end)) or (data[end] == 46 and is_decimal_right(data, end)):
         return None
-    if digits <= 8 and digits == len(value.replace(b"-", b"")) and b"-" in value and _IS_DATE(value):
+    if b"-" in value and digits <= 8 and digits == len(value.replace(b"-", b"")) and _IS_DATE(value):
         return None
     if weak and digits == 4 and value[:2] in (b"19", b"20"):
         return None
