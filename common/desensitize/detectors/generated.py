@@ -38,7 +38,7 @@ class _Draws:
             self._count += 1
         return self._pool.pop() % bound
 
-    def of(self, values: Sequence[Any]) -> Any:
+    def of(self, values: Sequence[str]) -> str:
         return values[self.below(len(values))]
 
 
@@ -46,7 +46,9 @@ class _Draws:
 def _tables() -> dict[str, Any]:
     text = resources.files("fedward.common.desensitize.detectors.data").joinpath("sentences.json").read_text("utf-8")
     raw = json.loads(text)
-    tables: dict[str, Any] = {k: v if k in ("given", "surname_weights", "templates") else v.split() for k, v in raw.items()}
+    tables: dict[str, Any] = {
+        k: v if k in ("given", "surname_weights", "templates") else v.split() for k, v in raw.items()
+    }
     groups = term_groups()
     tables["medical"] = sorted(t for group in ("herbs", "drugs", "findings", "eponyms") for t in groups[group])
     tables["financial"] = sorted(groups["finance"])
@@ -141,7 +143,9 @@ class _Maker:
         if kind < 4:
             return str(draws.of(self._tables["foreign"]))
         name = self._sounds()
-        return name + "·" + (self._sounds() if draws.below(2) else draws.of(self._tables["foreign"])) if kind < 7 else name
+        return (
+            name + "·" + (self._sounds() if draws.below(2) else draws.of(self._tables["foreign"])) if kind < 7 else name
+        )
 
     def _sounds(self) -> str:
         return "".join(self._draws.of(TRANSLITERATION) for _ in range(2 + self._draws.below(3)))
@@ -169,7 +173,9 @@ class _Maker:
 
     def _address(self) -> str:
         draws = self._draws
-        return f"{self._place()}{self._district()}{1 + draws.below(300)}号" + (f"{1 + draws.below(30)}栋" if draws.below(2) else "")
+        return f"{self._place()}{self._district()}{1 + draws.below(300)}号" + (
+            f"{1 + draws.below(30)}栋" if draws.below(2) else ""
+        )
 
     def _organisation(self) -> str:
         draws = self._draws
@@ -186,7 +192,19 @@ class _Maker:
     def _date(self) -> str:
         draws = self._draws
         month, day = 1 + draws.below(12), 1 + draws.below(28)
-        return str(draws.of((f"{month}月{day}日", f"20{10 + draws.below(15)}年{month}月{day}日", "昨天", "近日", "今天", "日前", "上午")))
+        return str(
+            draws.of(
+                (
+                    f"{month}月{day}日",
+                    f"20{10 + draws.below(15)}年{month}月{day}日",
+                    "昨天",
+                    "近日",
+                    "今天",
+                    "日前",
+                    "上午",
+                )
+            )
+        )
 
 
 __all__ = ["generated"]
