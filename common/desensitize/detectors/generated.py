@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+import numpy as np
+
 from fedward.common.desensitize.detectors.corpora import Sentence
 from fedward.common.desensitize.detectors.hashing import mixed
 from fedward.common.desensitize.detectors.lexicon import term_groups
@@ -22,7 +24,7 @@ from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surna
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 
 
-class _Draws:
+class Draws:
     """Numbers that look random and are the same everywhere."""
 
     def __init__(self, seed: int) -> None:
@@ -31,14 +33,14 @@ class _Draws:
         self._pool: list[int] = []
 
     def below(self, bound: int) -> int:
+        """A number in [0, bound)."""
         if not self._pool:
-            import numpy as np
-
             self._pool = mixed(np.arange(4096, dtype=np.uint32), self._seed, self._count).tolist()
             self._count += 1
         return self._pool.pop() % bound
 
     def of(self, values: Sequence[str]) -> str:
+        """One of ``values``."""
         return values[self.below(len(values))]
 
 
@@ -56,24 +58,36 @@ def _tables() -> dict[str, Any]:
     return tables
 
 
-def generated(count: int, *, seed: int = 1, extra_names: Sequence[str] = ()) -> Iterator[Sentence]:
-    """``count`` sentences.
-
-    Args:
-        count: how many.
-        seed: other seeds give other sentences.
-        extra_names: of people, used for one name in three.
-    """
-    maker = _Maker(_Draws(seed), extra_names)
+def generated(count: int, *, seed: int = 1) -> Iterator[Sentence]:
+    """``count`` sentences; other seeds give other ones."""
+    maker = Maker(Draws(seed))
     for _ in range(count):
         yield maker.sentence()
 
 
-class _Maker:
-    def __init__(self, draws: _Draws, extra_names: Sequence[str]) -> None:
+class Maker:
+    """Fills templates.
+
+    Args:
+        draws: what decides.
+        people: more names of people; these and the next three are used for one in three.
+        foreign: more transliterated ones.
+        places: more places.
+        organisations: more organisations.
+    """
+
+    def __init__(
+        self,
+        draws: Draws,
+        *,
+        people: Sequence[str] = (),
+        foreign: Sequence[str] = (),
+        places: Sequence[str] = (),
+        organisations: Sequence[str] = (),
+    ) -> None:
         self._draws = draws
         self._tables = _tables()
-        self._extra = extra_names
+        self._more = {"P": people, "F": foreign, "L": places, "O": organisations}
         self._slots: dict[str, tuple[str, Callable[[], str]]] = {
             "P": ("PERSON", self._person),
             "S": ("PERSON", self._surname),
@@ -101,13 +115,13 @@ class _Maker:
         return lambda: str(self._draws.of(self._tables[table]))
 
     def sentence(self) -> Sentence:
+        """A template, filled."""
         template = self._draws.of(self._tables["templates"])
         text, place = "", 0
         spans: list[tuple[int, int, str]] = []
         for match in _SLOT.finditer(template):
             text += template[place : match.start()]
-            type_, fill = self._slots[match.group(1)]
-            value = fill()
+            value, type_ = self.fill(match.group(1))
             if type_ and spans and spans[-1][1] == len(text) and spans[-1][2] == type_ == "LOC":
                 spans[-1] = (spans[-1][0], len(text) + len(value), type_)
             elif type_:
@@ -115,6 +129,17 @@ class _Maker:
             text += value
             place = match.end()
         return Sentence(text + template[place:], tuple(spans))
+
+    def fill(self, slot: str) -> tuple[str, str]:
+        """A value for a template's slot, and its type or nothing."""
+        type_, made = self._slots[slot]
+        more = self._more.get(slot)
+        return (self._draws.of(more) if more and self._draws.below(3) == 0 else made()), type_
+
+    def known_places(self) -> frozenset[str]:
+        """Provinces, cities and countries, with and without 省 or 市."""
+        names = {name for table in ("provinces", "cities", "countries") for name in self._tables[table]}
+        return frozenset(names | {name.rstrip("省市") for name in names})
 
     def _surname(self) -> str:
         draws = self._draws
@@ -128,8 +153,6 @@ class _Maker:
     def _person(self) -> str:
         draws = self._draws
         kind = draws.below(30)
-        if self._extra and kind < 10:
-            return str(draws.of(self._extra))
         if kind == 29:
             return str(draws.of(self._tables["minority"]))
         if kind == 28:
@@ -207,4 +230,4 @@ class _Maker:
         )
 
 
-__all__ = ["generated"]
+__all__ = ["Draws", "generated", "Maker"]
