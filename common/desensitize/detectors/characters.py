@@ -69,7 +69,8 @@ def _inside() -> NDArray[np.bool_]:
 def codes_of(text: str) -> Codes:
     """(N,) the number of each character of ``text``."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-    return _table().take(np.minimum(points, OTHER).astype(np.intp))
+    codes: Codes = _table().take(np.minimum(points, OTHER).astype(np.intp))
+    return codes
 
 
 def name_characters(codes: Codes) -> NDArray[np.bool_]:

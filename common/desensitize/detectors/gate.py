@@ -69,7 +69,7 @@ def candidates(codes: Codes, here: WordsHere) -> Mask:
     han = (codes >= 0x3400) & (codes < 0xA000)
     ordinary = (here.within & _bits(_ORDINARY)) != 0
     free = ~ordinary
-    found = ((here.within & _bits(_NAMES)) != 0) | (codes == DOT)
+    found: Mask = ((here.within & _bits(_NAMES)) != 0) | (codes == DOT)
     found |= han & ((shape & _COMMON) != 0) & free
     # A rare surname is mostly a word of its own: it counts before a character that belongs to no word either.
     lone = free & np.concatenate([free[1:], [False]]) if len(free) else free
