@@ -19,7 +19,7 @@ Codes = NDArray[np.uint16]
 GAP: Final = 0
 """Between documents, and beyond the ends."""
 DIGIT, UPPER, LOWER, OTHER = 0x30, 0x41, 0x61, 0xFFFF
-_DOTS: Final = "·•・‧∙．"
+_DOTS: Final = "·•・‧∙\uff0e"
 """Between the parts of a foreign or ethnic-minority name."""
 DOT: Final = 0xB7
 _INSIDE: Final = _DOTS + "-."
@@ -69,12 +69,14 @@ def _inside() -> NDArray[np.bool_]:
 def codes_of(text: str) -> Codes:
     """(N,) the number of each character of ``text``."""
     points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")
-    return _table().take(np.minimum(points, OTHER).astype(np.intp))
+    codes: Codes = _table().take(np.minimum(points, OTHER).astype(np.intp))
+    return codes
 
 
 def name_characters(codes: Codes) -> NDArray[np.bool_]:
     """(N,) true where a name, place or organisation may go on; false at blanks, punctuation and gaps."""
-    return _inside().take(codes.astype(np.intp))
+    inside: NDArray[np.bool_] = _inside().take(codes.astype(np.intp))
+    return inside
 
 
 __all__ = [

@@ -54,7 +54,7 @@ class DatasetEntry(Settings):
     path: Annotated[str, Field(min_length=1)]
     """Its file, as seen from the manifest."""
     format: Literal["spans", "columns", "slashes", "cluener", "braces"]
-    """JSONL with ``text`` and ``spans``; a character and its BIO or BIOES tag a line; word/tag; CLUENER; {{type:name}}."""
+    """JSONL with ``text`` and ``spans``; a character and its BIO or BIOES tag; word/tag; CLUENER; {{type:name}}."""
     licence: Annotated[str, Field(min_length=1, max_length=200)]
     """Under which it is used."""
     split: Literal["train", "generated", "silver"] = "train"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from fedward.common.desensitize.detectors.characters import DIGIT, DOT, LOWER, OTHER, UPPER, Codes
 from fedward.common.desensitize.detectors.hashing import MULTIPLIERS, Hashes, finished
 from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surnames
-from fedward.common.desensitize.detectors.words import MAX_LENGTH, MIN_LENGTH, Kind, Words
+from fedward.common.desensitize.detectors.words import MAX_LENGTH, Words
 
 REACH: Final = MAX_LENGTH + 1
 """How far a feature may look; documents of one block must lie that far apart."""
 TEMPLATES: Final = (
     ("c-2",), ("c-1",), ("c0",), ("c1",), ("c2",),
     ("c-2", "c-1"), ("c-1", "c0"), ("c0", "c1"), ("c1", "c2"), ("c-1", "c1"),
-    ("c-2", "c-1", "c0"), ("c-1", "c0", "c1"), ("c0", "c1", "c2"), ("c-2", "c-1", "c0", "c1"), ("c-1", "c0", "c1", "c2"),
+    ("c-2", "c-1", "c0"), ("c-1", "c0", "c1"), ("c0", "c1", "c2"),
+    ("c-2", "c-1", "c0", "c1"), ("c-1", "c0", "c1", "c2"),
     ("word-1",), ("word+1",), ("word-1", "s0", "s1"), ("c0", "word+1"), ("word-1", "c0"), ("word-1", "word+1"),
     ("in-1", "in0", "in1"), ("begin0", "end0"), ("end-1", "begin0"), ("end0", "begin1"), ("c0", "in0", "begin0"),
     ("c0", "end0", "begin1"),
@@ -40,7 +41,7 @@ class WordsHere:
     Args:
         begin: (N,) uint8, length and kind of the longest word that starts there, or 0.
         end: (N,) uint8, the same of the longest that ends there.
-        within: (N,) uint16, bits: a word starts, ends, goes on here; and a bit for each kind of the words that cover it.
+        within: (N,) uint16, bits: a word starts, ends, goes on here; and each kind of word that covers it.
         left: (N,) uint32, hash of the longest word that ends there, or of the character.
         right: (N,) uint32, hash of the longest word that starts there, or of the character.
     """
@@ -138,7 +139,7 @@ def _atoms(codes: Codes, here: WordsHere, places: NDArray[np.intp]) -> Hashes:
     for k, at in enumerate(around):
         atoms[k], atoms[5 + k] = codes.take(at), shape.take(at)
     before, at, after = around[1:4]
-    rest = (
+    rest: tuple[NDArray[Any], ...] = (
         here.within.take(before), here.within.take(at), here.within.take(after), here.left.take(before),
         here.right.take(after), here.end.take(before), here.end.take(at), here.begin.take(at), here.begin.take(after),
     )  # fmt: skip

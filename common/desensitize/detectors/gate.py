@@ -25,6 +25,11 @@ Mask = NDArray[np.bool_]
 _PLACE_ENDS: Final = "省市县区镇乡村屯寨州路街巷弄里园苑庄湾岛江河湖山港院校局厅部委司行社厂店所馆中队会团站库"
 _WORD_ENDS: Final = "局委军报署社党厅校馆岛庙桥寺宫园盟队厦视协联银"
 """Ends of places and organisations that are telling at the end of an ordinary word as well."""
+_FUNCTION_WORDS: Final = (
+    "的了是在我你他她它您们这那有不就也都和与及或很要会能可以到说去来把被让给从向对于吗呢吧啊呀哦一个上下大小多少好还没再又才后前中为因而且但"
+    "只如若吃用做看问想请叫"
+)
+"""They stand alone in every sentence."""
 _ORDINARY: Final = (Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM)
 _NAMES: Final = (Kind.PERSON, Kind.PERHAPS_PERSON, Kind.FOREIGN, Kind.PLACE, Kind.ORGANISATION)
 _SOUNDS_IN_A_ROW: Final = 3
@@ -49,6 +54,11 @@ def _ends() -> Mask:
 
 
 @cache
+def _function_words() -> Mask:
+    return _table(_FUNCTION_WORDS)
+
+
+@cache
 def _closing_ends() -> Mask:
     return _table(_WORD_ENDS)
 
@@ -59,7 +69,7 @@ def candidates(codes: Codes, here: WordsHere) -> Mask:
     han = (codes >= 0x3400) & (codes < 0xA000)
     ordinary = (here.within & _bits(_ORDINARY)) != 0
     free = ~ordinary
-    found = ((here.within & _bits(_NAMES)) != 0) | (codes == DOT)
+    found: Mask = ((here.within & _bits(_NAMES)) != 0) | (codes == DOT)
     found |= han & ((shape & _COMMON) != 0) & free
     # A rare surname is mostly a word of its own: it counts before a character that belongs to no word either.
     lone = free & np.concatenate([free[1:], [False]]) if len(free) else free
@@ -70,12 +80,14 @@ def candidates(codes: Codes, here: WordsHere) -> Mask:
         run[k:] &= sound[:-k]
         run[:k] = False
     found |= run
-    found[1:] |= lone[:-1] & han[1:] & han[:-1]
+    bare = free & ~_function_words().take(codes.astype(np.intp))
+    found[1:] |= bare[1:] & bare[:-1] & han[1:] & han[:-1]
     letters = (codes == LOWER) | (codes == UPPER)
     found[2:] |= letters[2:] & letters[1:-1] & letters[:-2]
     closing = (here.within & np.uint16(2)) != 0
     places = codes.astype(np.intp)
-    return found | (_ends().take(places) & free) | (_closing_ends().take(places) & closing)
+    found |= (_ends().take(places) & free) | (_closing_ends().take(places) & closing)
+    return found
 
 
 def bodies(text: str, codes: Codes, here: WordsHere) -> Mask:

@@ -14,6 +14,8 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
+import numpy as np
+
 from fedward.common.desensitize.detectors.corpora import Sentence
 from fedward.common.desensitize.detectors.hashing import mixed
 from fedward.common.desensitize.detectors.lexicon import term_groups
@@ -22,7 +24,7 @@ from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surna
 _SLOT: Final = re.compile(r"\{(\w+)\}")
 
 
-class _Draws:
+class Draws:
     """Numbers that look random and are the same everywhere."""
 
     def __init__(self, seed: int) -> None:
@@ -31,14 +33,14 @@ class _Draws:
         self._pool: list[int] = []
 
     def below(self, bound: int) -> int:
+        """A number in [0, bound)."""
         if not self._pool:
-            import numpy as np
-
             self._pool = mixed(np.arange(4096, dtype=np.uint32), self._seed, self._count).tolist()
             self._count += 1
         return self._pool.pop() % bound
 
-    def of(self, values: Sequence[Any]) -> Any:
+    def of(self, values: Sequence[str]) -> str:
+        """One of ``values``."""
         return values[self.below(len(values))]
 
 
@@ -46,7 +48,9 @@ class _Draws:
 def _tables() -> dict[str, Any]:
     text = resources.files("fedward.common.desensitize.detectors.data").joinpath("sentences.json").read_text("utf-8")
     raw = json.loads(text)
-    tables: dict[str, Any] = {k: v if k in ("given", "surname_weights", "templates") else v.split() for k, v in raw.items()}
+    tables: dict[str, Any] = {
+        k: v if k in ("given", "surname_weights", "templates") else v.split() for k, v in raw.items()
+    }
     groups = term_groups()
     tables["medical"] = sorted(t for group in ("herbs", "drugs", "findings", "eponyms") for t in groups[group])
     tables["financial"] = sorted(groups["finance"])
@@ -54,24 +58,36 @@ def _tables() -> dict[str, Any]:
     return tables
 
 
-def generated(count: int, *, seed: int = 1, extra_names: Sequence[str] = ()) -> Iterator[Sentence]:
-    """``count`` sentences.
-
-    Args:
-        count: how many.
-        seed: other seeds give other sentences.
-        extra_names: of people, used for one name in three.
-    """
-    maker = _Maker(_Draws(seed), extra_names)
+def generated(count: int, *, seed: int = 1) -> Iterator[Sentence]:
+    """``count`` sentences; other seeds give other ones."""
+    maker = Maker(Draws(seed))
     for _ in range(count):
         yield maker.sentence()
 
 
-class _Maker:
-    def __init__(self, draws: _Draws, extra_names: Sequence[str]) -> None:
+class Maker:
+    """Fills templates.
+
+    Args:
+        draws: what decides.
+        people: more names of people; these and the next three are used for one in three.
+        foreign: more transliterated ones.
+        places: more places.
+        organisations: more organisations.
+    """
+
+    def __init__(
+        self,
+        draws: Draws,
+        *,
+        people: Sequence[str] = (),
+        foreign: Sequence[str] = (),
+        places: Sequence[str] = (),
+        organisations: Sequence[str] = (),
+    ) -> None:
         self._draws = draws
         self._tables = _tables()
-        self._extra = extra_names
+        self._more = {"P": people, "F": foreign, "L": places, "O": organisations}
         self._slots: dict[str, tuple[str, Callable[[], str]]] = {
             "P": ("PERSON", self._person),
             "S": ("PERSON", self._surname),
@@ -99,13 +115,13 @@ class _Maker:
         return lambda: str(self._draws.of(self._tables[table]))
 
     def sentence(self) -> Sentence:
+        """A template, filled."""
         template = self._draws.of(self._tables["templates"])
         text, place = "", 0
         spans: list[tuple[int, int, str]] = []
         for match in _SLOT.finditer(template):
             text += template[place : match.start()]
-            type_, fill = self._slots[match.group(1)]
-            value = fill()
+            value, type_ = self.fill(match.group(1))
             if type_ and spans and spans[-1][1] == len(text) and spans[-1][2] == type_ == "LOC":
                 spans[-1] = (spans[-1][0], len(text) + len(value), type_)
             elif type_:
@@ -113,6 +129,17 @@ class _Maker:
             text += value
             place = match.end()
         return Sentence(text + template[place:], tuple(spans))
+
+    def fill(self, slot: str) -> tuple[str, str]:
+        """A value for a template's slot, and its type or nothing."""
+        type_, made = self._slots[slot]
+        more = self._more.get(slot)
+        return (self._draws.of(more) if more and self._draws.below(3) == 0 else made()), type_
+
+    def known_places(self) -> frozenset[str]:
+        """Provinces, cities and countries, with and without 省 or 市."""
+        names = {name for table in ("provinces", "cities", "countries") for name in self._tables[table]}
+        return frozenset(names | {name.rstrip("省市") for name in names})
 
     def _surname(self) -> str:
         draws = self._draws
@@ -126,8 +153,6 @@ class _Maker:
     def _person(self) -> str:
         draws = self._draws
         kind = draws.below(30)
-        if self._extra and kind < 10:
-            return str(draws.of(self._extra))
         if kind == 29:
             return str(draws.of(self._tables["minority"]))
         if kind == 28:
@@ -141,7 +166,9 @@ class _Maker:
         if kind < 4:
             return str(draws.of(self._tables["foreign"]))
         name = self._sounds()
-        return name + "·" + (self._sounds() if draws.below(2) else draws.of(self._tables["foreign"])) if kind < 7 else name
+        return (
+            name + "·" + (self._sounds() if draws.below(2) else draws.of(self._tables["foreign"])) if kind < 7 else name
+        )
 
     def _sounds(self) -> str:
         return "".join(self._draws.of(TRANSLITERATION) for _ in range(2 + self._draws.below(3)))
@@ -169,7 +196,9 @@ class _Maker:
 
     def _address(self) -> str:
         draws = self._draws
-        return f"{self._place()}{self._district()}{1 + draws.below(300)}号" + (f"{1 + draws.below(30)}栋" if draws.below(2) else "")
+        return f"{self._place()}{self._district()}{1 + draws.below(300)}号" + (
+            f"{1 + draws.below(30)}栋" if draws.below(2) else ""
+        )
 
     def _organisation(self) -> str:
         draws = self._draws
@@ -186,7 +215,19 @@ class _Maker:
     def _date(self) -> str:
         draws = self._draws
         month, day = 1 + draws.below(12), 1 + draws.below(28)
-        return str(draws.of((f"{month}月{day}日", f"20{10 + draws.below(15)}年{month}月{day}日", "昨天", "近日", "今天", "日前", "上午")))
+        return str(
+            draws.of(
+                (
+                    f"{month}月{day}日",
+                    f"20{10 + draws.below(15)}年{month}月{day}日",
+                    "昨天",
+                    "近日",
+                    "今天",
+                    "日前",
+                    "上午",
+                )
+            )
+        )
 
 
-__all__ = ["generated"]
+__all__ = ["Draws", "generated", "Maker"]

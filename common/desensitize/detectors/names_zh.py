@@ -40,9 +40,9 @@ class Margins:
 
     eagerness: float = 2.0
     """How much is taken off being outside while the path is sought; finds names of a margin above its negative."""
-    alone: tuple[float, float, float] = (-1.0, 0.0, 1.0)
+    alone: tuple[float, float, float] = (-1.5, -1.0, 0.0)
     """For a person, a place, an organisation that our tagger alone finds."""
-    lac_alone: tuple[float, float, float] = (-6.0, -6.0, -6.0)
+    lac_alone: tuple[float, float, float] = (-9.0, -6.0, -6.0)
     """What our tagger must think at least of one that LAC alone finds."""
 
 

@@ -50,27 +50,39 @@ _ROLES: Final = (
     "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
     "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长"
 )
-_KIN: Final = "|".join(
-    [
-        *(f"{whose}{who}" for whose in ("患者之", "其") for who in "子女妻夫母父兄弟姐妹媳婿孙"),
-        *"之子 之女 长子 长女 次子 次女 幼子 幼女 丈夫 妻子 儿子 女儿 儿媳 女婿 父亲 母亲 爱人 配偶 哥哥 姐姐 弟弟 妹妹 外甥 侄子 侄女 孙子 孙女".split(),
-        *"爷爷 奶奶 外公 外婆 未婚妻 未婚夫".split(),
-    ]
+_KIN: Final = (
+    "患者之子|患者之女|患者之妻|患者之夫|患者之母|患者之父|患者之兄"
+    "|患者之弟|患者之姐|患者之妹|患者之媳|患者之婿|患者之孙|其子|其女"
+    "|其妻|其夫|其母|其父|其兄|其弟|其姐|其妹|其媳|其婿|其孙|之子"
+    "|之女|长子|长女|次子|次女|幼子|幼女|丈夫|妻子|儿子|女儿|儿媳"
+    "|女婿|父亲|母亲|爱人|配偶|哥哥|姐姐|弟弟|妹妹|外甥|侄子|侄女"
+    "|孙子|孙女|爷爷|奶奶|外公|外婆|未婚妻|未婚夫"
 )
 _TITLES: Final = (
     "(?:副)?主任(?:医师|医生|护师|药师)?|(?:主治|住院|副主任|主管)?医(?:生|师)|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
     "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
     "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
 )
-_MOSTLY_WORDS: Final = frozenset("向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾")
+_MOSTLY_WORDS: Final = frozenset(
+    "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾"
+)
 """Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
+_BEFORE_TITLES: Final = frozenset("高温白安方")
+"""Those of them that a title makes a surname again."""
 _NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
 """A field that begins so holds no name."""
-_NICK_OUT: Final = frozenset(
-    "老师 老路 老常 老成 老白 老鼠 老公 老板 老牛 老马 老龙 老江 老宋 老花 老边 老化 老龄 老来 老强 小时 小于 小儿 小米 小麦 小心 小孔 小白 小江 小路 小车 小石 小常 小康 小马 小牛 小毛 小汤 小"
-    "段 小包 小池 小项 小曲 小钟 小肖 小单 小万 小费 小向 小金 小方 小平 小安 小关 小成 小明 小季 小解 小水 小边 小花 小虎 小熊 小龙 小叶 小管 小汪 小贝 小支 小相 小连 小全 小阳 小温 阿胶 阿司 阿莫 阿奇 阿托 阿姨 阿米 阿尔 阿拉 阿房 阿里 阿伦 阿贝 阿马 阿金 "
-    "阿波 阿普 阿苏 阿布 阿古 阿德 阿米 阿法 阿卡 阿霉 阿司 阿克 阿扎 阿尼 阿洛 阿维 阿万 阿根 阿富 阿斯".split()
+_NO_NICKS: Final = (
+    "老师 老路 老常 老成 老白 老鼠 老公 老板 老牛 老马 老龙 老江 "
+    "老宋 老花 老边 老化 老龄 老来 老强 小时 小于 小儿 小米 小麦 "
+    "小心 小孔 小白 小江 小路 小车 小石 小常 小康 小马 小牛 小毛 "
+    "小汤 小段 小包 小池 小项 小曲 小钟 小肖 小单 小万 小费 小向 "
+    "小金 小方 小平 小安 小关 小成 小明 小季 小解 小水 小边 小花 "
+    "小虎 小熊 小龙 小叶 小管 小汪 小贝 小支 小相 小连 小全 小阳 "
+    "小温 阿胶 阿司 阿莫 阿奇 阿托 阿姨 阿米 阿尔 阿拉 阿房 阿里 "
+    "阿伦 阿贝 阿马 阿金 阿波 阿普 阿苏 阿布 阿古 阿德 阿法 阿卡 "
+    "阿霉 阿克 阿扎 阿尼 阿洛 阿维 阿万 阿根 阿富 阿斯 "
 )
+"""Words that only look like 老, 小 or 阿 before a surname."""
 
 
 class RuleHit(NamedTuple):
@@ -95,7 +107,9 @@ def _rules() -> tuple[re.Pattern[str], ...]:
     surname = f"(?:{compound}|[{single}])"
     roles = _longest_first(f"{_ROLES}|{_KIN}")
     return (
-        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"),
+        re.compile(
+            f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"
+        ),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
         re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
@@ -174,7 +188,7 @@ class Rules:
         if kind == Kind.PERSON and word + 1 >= surname + 1:
             return start + word + 1
         end = start + surname
-        if not is_han(text, end) or text[end] in STOPS and text[end] not in "中文正明如可得前安自":
+        if not is_han(text, end) or (text[end] in STOPS and text[end] not in "中文正明如可得前安自"):
             return end
         end += 1
         if not is_han(text, end) or text[end] in STOPS:
@@ -203,7 +217,7 @@ class Rules:
             return
 
     def _ordinary_across(self, start: int, end: int) -> bool:
-        """Whether an ordinary word ends on the surname (主任医生), or begins with it and is none of a name (高血压医生)."""
+        """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生)."""
         if start and is_han(self._text, start - 1) and int(self._end[start]) and not _names(int(self._end[start])):
             return True
         begin = int(self._begin[start])
@@ -219,7 +233,7 @@ class Rules:
             return True
         inner = start > 0 and is_han(text, start - 1)
         rare = first not in surnames().common
-        return (rare and (bool(given) or inner)) or (first in _MOSTLY_WORDS and first not in "高温白安方")
+        return first in _MOSTLY_WORDS - _BEFORE_TITLES or (rare and (bool(given) or inner))
 
     def _plain(self, place: int) -> bool:
         begin = int(self._begin[place])
@@ -227,7 +241,7 @@ class Rules:
 
     def _nick(self, start: int) -> Iterator[RuleHit]:
         text = self._text
-        if text[start : start + 2] in _NICK_OUT or (start and int(self._end[start]) and is_han(text, start - 1)):
+        if text[start : start + 2] in _no_nicks() or (start and int(self._end[start]) and is_han(text, start - 1)):
             return
         begin = int(self._begin[start])
         inner = int(self._begin[start + 1])
@@ -257,7 +271,10 @@ class Rules:
         return place + 1 if step < 0 else place
 
 
-_SOUNDS: Final = frozenset(TRANSLITERATION + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆")
+_SOUNDS: Final = frozenset(
+    TRANSLITERATION
+    + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
+)
 
 
 def _names(code: int) -> bool:
@@ -270,6 +287,11 @@ def surname_length(text: str, start: int) -> int:
         if text[start : start + length] in _compound():
             return length
     return 1 if text[start : start + 1] in surnames().single else 0
+
+
+@cache
+def _no_nicks() -> frozenset[str]:
+    return frozenset(_NO_NICKS.split())
 
 
 @cache

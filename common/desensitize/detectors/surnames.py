@@ -45,9 +45,7 @@ def surnames() -> Surnames:
     """The table that ships with the package."""
     file = resources.files("fedward.common.desensitize.detectors.data").joinpath("surnames.json")
     table = json.loads(file.read_text("utf-8"))
-    return Surnames(
-        common=frozenset(table["common"]), rare=frozenset(table["rare"]), compound=tuple(table["compound"])
-    )
+    return Surnames(common=frozenset(table["common"]), rare=frozenset(table["rare"]), compound=tuple(table["compound"]))
 
 
 __all__ = ["Surnames", "surnames", "TRANSLITERATION"]

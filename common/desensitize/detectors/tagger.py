@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import crf
-from fedward.common.desensitize.detectors.array_file import read_arrays, read_file, write_arrays
+from fedward.common.desensitize.detectors.array_file import Arrays, read_arrays, read_file, write_arrays
 from fedward.common.desensitize.detectors.characters import Codes, name_characters
 from fedward.common.desensitize.detectors.crf import Chains, Floats
 from fedward.common.desensitize.detectors.features import NUM_TEMPLATES, WordsHere, features
@@ -152,7 +152,7 @@ class Tagger:
 
     def to_bytes(self) -> bytes:
         """The model file."""
-        arrays = {
+        arrays: Arrays = {
             "checks": self.table.checks,
             "weights": self.weights,
             "transitions": self.transitions.astype(np.float32),

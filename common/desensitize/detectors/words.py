@@ -57,7 +57,7 @@ class Words:
 
     @classmethod
     def of(cls, kinds: Mapping[str, int]) -> Words:
-        """A list of words of two to five characters; longer and shorter ones are left out, the first ones are safest."""
+        """A list of the words of two to five characters; the first ones are safest of a cell."""
         by_hash: dict[int, int] = {}
         for length in range(MIN_LENGTH, MAX_LENGTH + 1):
             chosen = [word for word in kinds if len(word) == length]

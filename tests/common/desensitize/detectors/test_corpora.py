@@ -16,7 +16,9 @@ FORMATS = {
     "spans": json.dumps({"text": "王芳在北京。", "spans": [[0, 2, "PERSON"], [3, 5, "GPE"]]}),
     "columns": "王 B-PER\n芳 I-PER\n在 O\n北 B-LOC\n京 I-LOC\n。 O\n",
     "slashes": "王芳/nr 在/o 北京/ns 。/o",
-    "cluener": json.dumps({"text": "王芳在北京。", "label": {"name": {"王芳": [[0, 1]]}, "address": {"北京": [[3, 4]]}}}),
+    "cluener": json.dumps(
+        {"text": "王芳在北京。", "label": {"name": {"王芳": [[0, 1]]}, "address": {"北京": [[3, 4]]}}}
+    ),
     "braces": "{{person_name:王芳}}在{{location:北京}}。",
 }
 
@@ -24,7 +26,7 @@ FORMATS = {
 def write_manifest(folder: Path, text: str, **changes: object) -> Path:
     data = text.encode()
     (folder / "data.txt").write_bytes(data)
-    entry = {"name": "d", "path": "data.txt", "format": "spans", "licence": "own", "split": "train"}
+    entry: dict[str, object] = {"name": "d", "path": "data.txt", "format": "spans", "licence": "own", "split": "train"}
     entry |= {"sha256": hashlib.sha256(data).hexdigest()} | changes
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in entry.items()]
     (folder / "manifest.toml").write_text("[[dataset]]\n" + "\n".join(lines) + "\n", "utf-8")

@@ -19,13 +19,24 @@ def passes(text: str) -> bool:
 
 @pytest.mark.parametrize(
     "text",
-    ["昨天张伟明来过", "今天陪欧阳娜娜看病", "见到克林顿了", "阿依古丽·买买提", "转到北京协和医院", "住在青山县柳河镇", "陈静瑜做过", "黃曉明住院"],
+    [
+        "昨天张伟明来过",
+        "今天陪欧阳娜娜看病",
+        "见到克林顿了",
+        "阿依古丽·买买提",
+        "转到北京协和医院",
+        "住在青山县柳河镇",
+        "陈静瑜做过",
+        "黃曉明住院",
+    ],
 )
 def test_text_with_a_name_passes(text: str) -> None:
     assert passes(text)
 
 
-@pytest.mark.parametrize("text", ["", "血压正常", "建议多喝热水", "需要继续服用药物治疗", "感谢您的咨询", "定期复查肝功能"])
+@pytest.mark.parametrize(
+    "text", ["", "血压正常", "建议多喝热水", "需要继续服用药物治疗", "感谢您的咨询", "定期复查肝功能"]
+)
 def test_text_without_a_candidate_does_not(text: str) -> None:
     assert not passes(text)
 

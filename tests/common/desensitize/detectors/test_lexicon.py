@@ -8,7 +8,8 @@ from fedward.common.desensitize.detectors.lexicon import terms, vetoed
 
 
 @pytest.mark.parametrize(
-    "term", ["何首乌", "徐长卿", "黄斑", "张力", "白塞", "马凡", "库欣", "帕金森", "白细胞", "夏普比率", "余额", "金银花"]
+    "term",
+    ["何首乌", "徐长卿", "黄斑", "张力", "白塞", "马凡", "库欣", "帕金森", "白细胞", "夏普比率", "余额", "金银花"],
 )
 def test_a_term_is_no_name(term: str) -> None:
     assert vetoed(term + "治疗", 0, len(term))
@@ -19,7 +20,9 @@ def test_a_part_of_a_term_is_no_name(text: str, start: int, end: int) -> None:
     assert vetoed(text, start, end)
 
 
-@pytest.mark.parametrize(("text", "start", "end"), [("白云飞", 0, 3), ("张力强", 0, 3), ("王芳服用", 0, 2), ("威尔逊说", 0, 3)])
+@pytest.mark.parametrize(
+    ("text", "start", "end"), [("白云飞", 0, 3), ("张力强", 0, 3), ("王芳服用", 0, 2), ("威尔逊说", 0, 3)]
+)
 def test_a_name_is_no_term(text: str, start: int, end: int) -> None:
     assert not vetoed(text, start, end)
 
