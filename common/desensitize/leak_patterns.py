@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
+from fedward.common.desensitize import tables
 from fedward.common.desensitize.normalise import DIGIT, Normalised, Spelt, digits_of
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.wordlists import word_list
@@ -62,19 +63,30 @@ class Traces:
     """In lower case."""
     cased_names: dict[str, EntityType] = field(repr=False)
     """Latin words that are a name with this capital only."""
+    surnames: set[str] = field(repr=False)
+    """Last words of Latin names in full, in lower case."""
+    known_words: Collection[str] = field(repr=False)
+    """Words of names that the institution knows, in lower case."""
     terms: Collection[str] = field(repr=False)
     terms_with: dict[str, list[tuple[str, int]]] = field(repr=False, default_factory=dict)
     """Terms that hold a name, and where; filled as names are met."""
 
     @classmethod
-    def of(cls, values: Mapping[EntityType, Iterable[Spelt]], terms: Collection[str] | None = None) -> Traces:
+    def of(
+        cls,
+        values: Mapping[EntityType, Iterable[Spelt]],
+        terms: Collection[str] | None = None,
+        known_names: Iterable[str] = (),
+    ) -> Traces:
         """Traces of ``values``.
 
         Args:
+            known_names: those of ``values`` that stand in columns, and are no guess of a detector.
             terms: words that hold a name without being one; None: those of the word lists.
         """
         own = _own_terms() if terms is None else terms
-        traces = cls(literals={}, numbers=[], names={}, cased_names={}, terms=own)
+        known = {word.lower() for name in known_names for word in _LATIN_WORD.findall(name)}
+        traces = cls(literals={}, numbers=[], names={}, cased_names={}, surnames=set(), known_words=known, terms=own)
         for type_, some in values.items():
             if type_ is EntityType.PERSON:
                 for value in some:
@@ -114,6 +126,7 @@ class Traces:
         if len(full) > 1:
             forms = (" ".join(full), f"{full[-1]}, {' '.join(full[:-1])}", f"{full[-1]} {' '.join(full[:-1])}")
             self.names.update(dict.fromkeys(forms, EntityType.PERSON))
+            self.surnames.update((full[-1], full[0]) if "," in value.text else (full[-1],))
         for word in words:
             self._add_latin_word(word)
 
@@ -158,8 +171,11 @@ class Traces:
         for text, names in ((kept.text, self.names), (kept.cased, self.cased_names)):
             for name, start in _Index(names).places(text):
                 end = start + len(name)
-                if _stands_alone(text, start, end) and not self._is_term(kept.text, start, end):
-                    yield ("name", EntityType.PERSON, *kept.span(start, end))
+                if not _stands_alone(text, start, end) or self._is_term(kept.text, start, end):
+                    continue
+                if names is self.cased_names and self._is_only_capital(text, start, name):
+                    continue
+                yield ("name", EntityType.PERSON, *kept.span(start, end))
         if self.names and _SPACED.search(kept.text):
             yield from self._spaced_names(kept)
 
@@ -171,6 +187,14 @@ class Traces:
             around = kept.text[max(0, first - 1) : first] + kept.text[last + 1 : last + 2]
             if last - first >= len(name) and not _CJK.search(around):
                 yield ("name", EntityType.PERSON, *kept.span(first, last + 1))
+
+    def _is_only_capital(self, text: str, start: int, word: str) -> bool:
+        """The first word of a sentence, which is a name in no list and no column, nor a surname: a detector took too much."""
+        before = text[max(0, start - 4) : start].rstrip(" \t\"'([-*")
+        if word.isupper() or (before and before[-1] not in ".!?:;\n"):
+            return False
+        small = word.lower()
+        return small not in self.surnames and small not in self.known_words and small not in _listed_names()
 
     def _is_term(self, text: str, start: int, end: int) -> bool:
         """Inside a term, and no cue beside it says that it is a name after all."""
@@ -281,6 +305,13 @@ def _cues(name: str) -> tuple[str, ...]:
 @cache
 def _name_words() -> frozenset[str]:
     return frozenset(_cues("words_that_are_names_en"))
+
+
+@cache
+def _listed_names() -> frozenset[str]:
+    lists = tables.read_table("names_en")
+    keys = ("male", "female", "neutral", "surnames", "pinyin_surnames")
+    return frozenset(name.lower() for key in keys for name in lists[key])
 
 
 @cache

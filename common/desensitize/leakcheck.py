@@ -94,7 +94,8 @@ def check(
     leaks = list(_seen_again(text, again, issued, levels))
     values = _values(source, issued, context, originals, levels, known_names)
     kept = Normalised.of(_masked(text, issued))
-    traces = Traces.of({type_: some.values() for type_, some in values.items()}, terms)
+    in_columns = (*context.known.get(EntityType.PERSON, ()), *known_names)
+    traces = Traces.of({type_: some.values() for type_, some in values.items()}, terms, in_columns)
     found = itertools.islice(traces.search(kept), MAX_TRACES)
     leaks += [Leak(kind, type_, start, end) for kind, type_, start, end in found]
     leaks += _canaries(text, canaries)
