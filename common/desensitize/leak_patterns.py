@@ -189,7 +189,7 @@ class Traces:
                 yield ("name", EntityType.PERSON, *kept.span(first, last + 1))
 
     def _is_only_capital(self, text: str, start: int, word: str) -> bool:
-        """The first word of a sentence, which is a name in no list and no column, nor a surname: a detector took too much."""
+        """The first word of a sentence, a name in no list and no column, and no surname: a detector took too much."""
         before = text[max(0, start - 4) : start].rstrip(" \t\"'([-*")
         if word.isupper() or (before and before[-1] not in ".!?:;\n"):
             return False
