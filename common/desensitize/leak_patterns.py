@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
+from fedward.common.desensitize import tables
 from fedward.common.desensitize.normalise import DIGIT, Normalised, Spelt, digits_of
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.wordlists import word_list
@@ -46,6 +47,8 @@ _SPACED = re.compile(r"[\u3400-\u9fff][ \u3000]+[\u3400-\u9fff]")
 _NAME_GAPS = re.compile(r"[\s·•]+")
 _LATIN_WORD = re.compile(r"[^\W\d_]{2,}(?:['-][^\W\d_]+)*")
 _MIN_LATIN_NAME = 4
+_LONGEST_CUE = 24
+"""Characters before a name that are looked at, cue and separators together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,17 +63,30 @@ class Traces:
     """In lower case."""
     cased_names: dict[str, EntityType] = field(repr=False)
     """Latin words that are a name with this capital only."""
+    surnames: set[str] = field(repr=False)
+    """Last words of Latin names in full, in lower case."""
+    known_words: Collection[str] = field(repr=False)
+    """Words of names that the institution knows, in lower case."""
     terms: Collection[str] = field(repr=False)
+    terms_with: dict[str, list[tuple[str, int]]] = field(repr=False, default_factory=dict)
+    """Terms that hold a name, and where; filled as names are met."""
 
     @classmethod
-    def of(cls, values: Mapping[EntityType, Iterable[Spelt]], terms: Collection[str] | None = None) -> Traces:
+    def of(
+        cls,
+        values: Mapping[EntityType, Iterable[Spelt]],
+        terms: Collection[str] | None = None,
+        known_names: Iterable[str] = (),
+    ) -> Traces:
         """Traces of ``values``.
 
         Args:
+            known_names: those of ``values`` that stand in columns, and are no guess of a detector.
             terms: words that hold a name without being one; None: those of the word lists.
         """
         own = _own_terms() if terms is None else terms
-        traces = cls(literals={}, numbers=[], names={}, cased_names={}, terms=own)
+        known = {word.lower() for name in known_names for word in _LATIN_WORD.findall(name)}
+        traces = cls(literals={}, numbers=[], names={}, cased_names={}, surnames=set(), known_words=known, terms=own)
         for type_, some in values.items():
             if type_ is EntityType.PERSON:
                 for value in some:
@@ -82,7 +98,7 @@ class Traces:
 
     def search(self, kept: Normalised) -> Iterator[Found]:
         """Every trace in ``kept``; places in code points of its source."""
-        for value, start in _places(kept.text, self.literals):
+        for value, start in _Index(self.literals).places(kept.text):
             if _stands_alone(kept.text, start, start + len(value)):
                 yield ("original", self.literals[value], *kept.span(start, start + len(value)))
         yield from self._names_found(kept)
@@ -110,6 +126,7 @@ class Traces:
         if len(full) > 1:
             forms = (" ".join(full), f"{full[-1]}, {' '.join(full[:-1])}", f"{full[-1]} {' '.join(full[:-1])}")
             self.names.update(dict.fromkeys(forms, EntityType.PERSON))
+            self.surnames.update((full[-1], full[0]) if "," in value.text else (full[-1],))
         for word in words:
             self._add_latin_word(word)
 
@@ -129,7 +146,7 @@ class Traces:
         codes = {v: t for v, t in self.numbers if not v.isdigit() and v.isascii() and v.isalnum() and len(v) >= _RUN}
         if codes:
             squeezed, places = _squeezed(kept.text, " \t-./·_—–")
-            for value, start in _places(squeezed, codes):
+            for value, start in _Index(codes).places(squeezed):
                 if _stands_alone(squeezed, start, start + len(value)):
                     yield ("original", codes[value], *kept.span(places[start], places[start + len(value) - 1] + 1))
 
@@ -137,10 +154,10 @@ class Traces:
         digits = [(digits_of(value), type_) for value, type_ in self.numbers]
         whole = {value: type_ for value, type_ in digits if len(value) >= _MIN_DIGITS}
         whole |= {value[:_REGION_AND_DAY]: type_ for value, type_ in digits if type_ is EntityType.ID_CN}
-        shared = _Shared(digits)
+        index, shared = _Index(whole), _Shared(digits)
         for stream in kept.streams():
             span = kept.span(stream.start, stream.end)
-            for value, start in _places(stream.digits, whole):
+            for value, start in index.places(stream.digits):
                 # Eight digits or less meet inside a long serial; by themselves they count.
                 if len(value) > _LONG_RUN or {start, start + len(value)} <= stream.edges:
                     yield ("original", whole[value], *span)
@@ -152,32 +169,42 @@ class Traces:
 
     def _names_found(self, kept: Normalised) -> Iterator[Found]:
         for text, names in ((kept.text, self.names), (kept.cased, self.cased_names)):
-            for name, start in _places(text, names):
+            for name, start in _Index(names).places(text):
                 end = start + len(name)
-                if _stands_alone(text, start, end) and not self._is_term(kept.text, start, end):
-                    yield ("name", EntityType.PERSON, *kept.span(start, end))
+                if not _stands_alone(text, start, end) or self._is_term(kept.text, start, end):
+                    continue
+                if names is self.cased_names and self._is_only_capital(text, start, name):
+                    continue
+                yield ("name", EntityType.PERSON, *kept.span(start, end))
         if self.names and _SPACED.search(kept.text):
             yield from self._spaced_names(kept)
 
     def _spaced_names(self, kept: Normalised) -> Iterator[Found]:
         """张 三, as forms set it: with no character before or after it, for blanks do part words in some texts."""
         squeezed, places = _squeezed(kept.text, " \u3000")
-        for name, start in _places(squeezed, self.names):
+        for name, start in _Index(self.names).places(squeezed):
             first, last = places[start], places[start + len(name) - 1]
             around = kept.text[max(0, first - 1) : first] + kept.text[last + 1 : last + 2]
             if last - first >= len(name) and not _CJK.search(around):
                 yield ("name", EntityType.PERSON, *kept.span(first, last + 1))
 
+    def _is_only_capital(self, text: str, start: int, word: str) -> bool:
+        """The first word of a sentence, a name in no list and no column, and no surname: a detector took too much."""
+        before = text[max(0, start - 4) : start].rstrip(" \t\"'([-*")
+        if word.isupper() or (before and before[-1] not in ".!?:;\n"):
+            return False
+        small = word.lower()
+        return small not in self.surnames and small not in self.known_words and small not in _listed_names()
+
     def _is_term(self, text: str, start: int, end: int) -> bool:
         """Inside a term, and no cue beside it says that it is a name after all."""
-        if text.startswith(_cues("titles_zh"), end) or text[:start].rstrip(" :：").endswith(_cues("before_names")):
+        before = text[max(0, start - _LONGEST_CUE) : start].rstrip(" :：")
+        if text.startswith(_cues("titles_zh"), end) or before.endswith(_cues("before_names")):
             return False
         name = text[start:end]
-        return any(
-            text.startswith(term, start - place)
-            for term in self.terms
-            if (place := term.find(name)) >= 0 and start >= place
-        )
+        if name not in self.terms_with:
+            self.terms_with[name] = [(term, term.find(name)) for term in self.terms if name in term]
+        return any(start >= place and text.startswith(term, start - place) for term, place in self.terms_with[name])
 
 
 def _squeezed(text: str, drop: str) -> tuple[str, list[int]]:
@@ -233,24 +260,31 @@ class _Shared:
         return not is_round and run not in _COUNTING and run not in self._dates
 
 
-def _places(text: str, values: Mapping[str, EntityType]) -> Iterator[tuple[str, int]]:
-    """Every value with every place it stands at; linear in ``text`` for each distinct length."""
-    if len(values) <= _FEW:
-        for value in values:
-            start = text.find(value)
-            while start >= 0:
-                yield value, start
-                start = text.find(value, start + 1)
-        return
-    by_length: dict[int, dict[str, list[str]]] = {}
-    for value in values:
-        size = min(len(value), _MAX_WINDOW)
-        by_length.setdefault(size, {}).setdefault(value[:size], []).append(value)
-    for size, heads in by_length.items():
-        for start in range(len(text) - size + 1):
-            for value in heads.get(text[start : start + size], ()):
-                if text.startswith(value, start):
+class _Index:
+    """Values to be found in several texts; a search is linear in the text for each distinct length."""
+
+    def __init__(self, values: Mapping[str, EntityType]) -> None:
+        self.types = values
+        self._by_length: dict[int, dict[str, list[str]]] = {}
+        if len(values) > _FEW:
+            for value in values:
+                size = min(len(value), _MAX_WINDOW)
+                self._by_length.setdefault(size, {}).setdefault(value[:size], []).append(value)
+
+    def places(self, text: str) -> Iterator[tuple[str, int]]:
+        """Every value with every place it stands at."""
+        if not self._by_length:
+            for value in self.types:
+                start = text.find(value)
+                while start >= 0:
                     yield value, start
+                    start = text.find(value, start + 1)
+            return
+        for size, heads in self._by_length.items():
+            for start in range(len(text) - size + 1):
+                for value in heads.get(text[start : start + size], ()):
+                    if text.startswith(value, start):
+                        yield value, start
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
@@ -271,6 +305,13 @@ def _cues(name: str) -> tuple[str, ...]:
 @cache
 def _name_words() -> frozenset[str]:
     return frozenset(_cues("words_that_are_names_en"))
+
+
+@cache
+def _listed_names() -> frozenset[str]:
+    lists = tables.read_table("names_en")
+    keys = ("male", "female", "neutral", "surnames", "pinyin_surnames")
+    return frozenset(name.lower() for key in keys for name in lists[key])
 
 
 @cache

@@ -8,6 +8,7 @@ issued span is judged as a surrogate, all else as kept text. Not handled here: w
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
@@ -21,6 +22,10 @@ from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType, Span
 
 LeakKind = Literal["detector", "original", "shared_run", "name", "canary", "surrogate", "inconsistent", "spans"]
+
+
+MAX_TRACES = 200
+"""Further traces in one text are not listed: one holds it back, and a hostile text has one at every character."""
 
 
 class Leak(NamedTuple):
@@ -85,12 +90,14 @@ def check(
     broken = list(_broken_spans(source, text, issued))
     if broken:
         return tuple(broken)
-    found = detector.detect(Document.of(text)) if hits is None and detector is not None else hits or ()
-    leaks = list(_seen_again(text, found, issued, levels))
+    again = detector.detect(Document.of(text)) if hits is None and detector is not None else hits or ()
+    leaks = list(_seen_again(text, again, issued, levels))
     values = _values(source, issued, context, originals, levels, known_names)
     kept = Normalised.of(_masked(text, issued))
-    traces = Traces.of({type_: some.values() for type_, some in values.items()}, terms)
-    leaks += [Leak(kind, type_, start, end) for kind, type_, start, end in traces.search(kept)]
+    in_columns = (*context.known.get(EntityType.PERSON, ()), *known_names)
+    traces = Traces.of({type_: some.values() for type_, some in values.items()}, terms, in_columns)
+    found = itertools.islice(traces.search(kept), MAX_TRACES)
+    leaks += [Leak(kind, type_, start, end) for kind, type_, start, end in found]
     leaks += _canaries(text, canaries)
     leaks += [
         Leak(kind, type_, start, end) for kind, type_, start, end in surrogate_leaks(source, text, issued, values)
@@ -170,4 +177,4 @@ def _canaries(text: str, canaries: Collection[str]) -> Iterator[Leak]:
         yield Leak("canary", type_, start, end)
 
 
-__all__ = ["check", "IssuedSpan", "Leak", "LeakKind", "num_coincidences"]
+__all__ = ["check", "IssuedSpan", "Leak", "LeakKind", "MAX_TRACES", "num_coincidences"]

@@ -112,6 +112,22 @@ def test_a_name_that_is_also_a_word_is_a_leak_beside_a_cue(name: str, appended: 
     assert ("name", "PERSON") in kinds(note.leaks(note.text + appended))
 
 
+@pytest.mark.parametrize(
+    ("known", "appended", "is_leak"),
+    [
+        ((), " Diet and exercise help.", False),
+        ((), " The Diet form is lost.", True),
+        ((), " Kowalski is well.", True),
+        (("Diet Kowalski",), " Diet is well.", True),
+    ],
+)
+def test_a_word_that_a_detector_took_for_a_name_may_begin_a_sentence(
+    known: tuple[str, ...], appended: str, is_leak: bool
+) -> None:
+    note = scrub("Seen by Diet Kowalski today.", [("Diet Kowalski", E.PERSON, "Peter Olsen")])
+    assert bool(note.leaks(note.text + appended, known_names=known)) is is_leak
+
+
 def test_a_known_value_that_no_detector_found_is_a_leak() -> None:
     context = Context(document_id="D", patient_id="P", known={E.PERSON: ("赵敏",), E.PHONE: ("010-88886666",)})
     leaks = scrub("赵敏来电01088886666。", []).leaks(context=context)
