@@ -70,7 +70,7 @@ class DataSource:
             raise ConfigError(f"format = {self.format!r}: expected one of {', '.join(get_args(Format))}")
         if self.patient_share is not None:
             _validate.probability(patient_share=self.patient_share)
-        object.__setattr__(self, "encoding", _checked_encoding(self.encoding))
+        object.__setattr__(self, "encoding", checked_encoding(self.encoding))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -184,8 +184,12 @@ def _hash64(label: str, patient_id: str) -> int:
     return int.from_bytes(hashlib.sha256(label.encode() + patient_id.encode()).digest()[:8], "big")
 
 
-def _checked_encoding(encoding: str) -> str:
-    """Return a canonical name of an encoding that can be split at the byte of a newline."""
+def checked_encoding(encoding: str) -> str:
+    """The canonical name of an encoding that can be split at the byte of a newline.
+
+    Raises:
+        ConfigError: unknown, or not readable line by line.
+    """
     with suppress(LookupError, UnicodeError, ValueError):
         name = codecs.lookup(encoding).name
         name = "utf-8" if name == "utf-8-sig" else name

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedward.common.config import AUTO, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import LEVEL_OF_STANCE, PROFILES, DesensitizePolicy
 from fedward.common.distributed_terms import agreed_colluders, is_distributed
 from fedward.common.errors import ProtocolError
 from fedward.common.identity import Roster
@@ -38,6 +39,8 @@ class Proposal:
     """Epsilon of all that the site's account holds and of this run, at the account's delta."""
     nominal_units: int = 1
     """The site's declared number of units."""
+    desensitized: DesensitizePolicy | None = None
+    """Under which policy the site's records were desensitised; None: they are as they came."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +134,20 @@ def _auxiliary_noise_holds(plan: RunPlan, policy: SitePolicy) -> bool:
     return all(multiplier >= policy.min_noise_multiplier for multiplier in multipliers)
 
 
+def _is_clean(plan: RunPlan, policy: SitePolicy, done: DesensitizePolicy | None) -> bool:
+    """Whether the records have been through what plan and site ask for."""
+    asked = plan.desensitize
+    if done is None:
+        return not asked.required and not policy.require_desensitization
+    if not asked.required:
+        return True
+    return (
+        PROFILES.index(done.profile) >= PROFILES.index(asked.least_profile)
+        and LEVEL_OF_STANCE[done.stance] <= LEVEL_OF_STANCE[asked.least_stance]
+        and (done.safe_harbor or not asked.safe_harbor)
+    )
+
+
 def _is_patient(plan: RunPlan, policy: SitePolicy) -> bool:
     """Whether the site's secrets live as long as the plan's coordinator may wait."""
     secagg = plan.secagg
@@ -173,6 +190,19 @@ RULES: tuple[Rule, ...] = (
         limits=("assumed_colluders", "min_honest", "allow_two_sites"),
         direction="≥",
         holds=lambda p, s: _floors_hold(p.plan, s, p.roster),
+    ),
+    Rule(
+        name="desensitization",
+        code=_REFUSED,
+        paths=(
+            "desensitize.required",
+            "desensitize.least_profile",
+            "desensitize.least_stance",
+            "desensitize.safe_harbor",
+        ),
+        limits=("require_desensitization",),
+        direction="done",
+        holds=lambda p, s: _is_clean(p.plan, s, p.desensitized),
     ),
     Rule(
         name="attempt_ttl",

@@ -29,6 +29,7 @@ from fedward.client.site_state import SiteState
 from fedward.client.store import MemoryStore, SiteStore
 from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, FedwardError, ProtocolError
 from fedward.common.identity import Identity, Roster
@@ -73,6 +74,7 @@ class SiteAgent:
         entropy_for: gives the randomness of one (round, attempt): the operating system's, unless a simulation says
             otherwise.
         aggregator: a profile without masks, for simulations; a real site has none.
+        desensitized: the policy under which the trainer's records were desensitised; None: they are as they came.
         store: what outlives the process; a site with something in it goes on from there.
         random_bytes: for one-time keys; the operating system's.
         now_s: monotonic seconds.
@@ -88,6 +90,7 @@ class SiteAgent:
         trainer: Trainer,
         entropy_for: Callable[[int, int], Entropy],
         aggregator: Aggregator | None = None,
+        desensitized: DesensitizePolicy | None = None,
         store: SiteStore | None = None,
         random_bytes: RandomBytes = os.urandom,
         now_s: Callable[[], float] = time.monotonic,
@@ -98,6 +101,7 @@ class SiteAgent:
         self._policy = policy
         self._trainer = trainer
         self._aggregator = aggregator
+        self._desensitized = desensitized
         self._store = store or MemoryStore()
         self._random_bytes = random_bytes
         self._now_s = now_s
@@ -164,6 +168,7 @@ class SiteAgent:
             run_epsilon=0.0,
             total_epsilon=0.0,
             nominal_units=plan.site(self.site_id).nominal_units,
+            desensitized=self._desensitized,
         )
         require(free, self._policy)
         require(self.accounts.proposal(free, is_new=known is None), self._policy)
@@ -171,6 +176,8 @@ class SiteAgent:
         if known is None:
             self._begin_run(position, body.plan, plan)
         accept = pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
+        if self._desensitized is not None:
+            accept.desensitization_policy = bytes.fromhex(self._desensitized.digest)
         if self._masked is not None:
             accept.transport_key, accept.signature = self._masked.accept_fields()
             accept.graph_commitment, accept.graph_signature = self._masked.graph_fields()

@@ -16,6 +16,7 @@ from fedward.common.plan_parts import (
     TWO_SITES,
     Aggregation,
     BasePlan,
+    DesensitizePlan,
     DpPlan,
     EvaluationPlan,
     LoraPlan,
@@ -67,6 +68,8 @@ class RunPlan(Settings):
     """Public randomness: the start of A, the split. Never noise, never sampling of a private run."""
     rounds: int = Field(default=5, ge=1, le=100_000)
     """Number of aggregations."""
+    desensitize: DesensitizePlan = DesensitizePlan()
+    """What the records have been through."""
     base: BasePlan = BasePlan()
     """The frozen model."""
     lora: LoraPlan = LoraPlan()
@@ -262,6 +265,8 @@ class SitePolicy(Settings):
     """Largest delta of a plan."""
     units: tuple[PrivacyUnit, ...] = (PrivacyUnit.PATIENT,)
     """Units of privacy that are strong enough."""
+    require_desensitization: bool = True
+    """Train only on desensitised records, also where a plan does not ask for it."""
     privacy_modes: tuple[PrivacyMode, ...] = (PrivacyMode.LOCAL,)
     """``none`` is for simulations."""
     min_noise_multiplier: PositiveFloat = 0.3
@@ -339,6 +344,7 @@ __all__ = [
     "AUTO",
     "BasePlan",
     "COORDINATOR",
+    "DesensitizePlan",
     "digest_of",
     "DpPlan",
     "EvaluationPlan",

@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from fedward.common.config import MetricPlan, RunPlan, Settings, SitePlan, SitePolicy
+from fedward.common.desensitize.policy import CanaryTargets, ColumnPolicy, DesensitizePolicy
 
 _HEAD = """\
 # Plan and policy
@@ -40,6 +41,12 @@ def markdown() -> str:
     return "\n".join(parts).replace("``", "`")
 
 
+def scrub_tables() -> str:
+    """The settings of ``policy.toml``, for ``docs/desensitization.md``."""
+    tables = (("policy.toml", DesensitizePolicy), ("[columns.NAME]", ColumnPolicy), ("[canaries]", CanaryTargets))
+    return "\n".join(_table(f"`{title}`", model) for title, model in tables).replace("``", "`")
+
+
 def _table(title: str, model: type[Settings]) -> str:
     rows = [_row(name, field) for name, field in model.model_fields.items() if not _is_section(field)]
     note = " ".join((model.__doc__ or "").split())
@@ -55,7 +62,8 @@ def _is_section(field: FieldInfo) -> bool:
 
 
 def _row(name: str, field: FieldInfo) -> str:
-    default = "required" if field.default is PydanticUndefined else _value(field.default)
+    is_required = field.default is PydanticUndefined and field.default_factory is None
+    default = "required" if is_required else _value("" if field.default is PydanticUndefined else field.default)
     meaning = " ".join((field.description or "").split())
     return f"| `{field.alias or name}` | {_type(field.annotation)}{_bounds(field)} | {default} | {meaning} |"
 

@@ -35,6 +35,8 @@
     │   └── TrailingDataError    something follows its end
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
+    ├── DesensitizationError     a text or column that may not pass
+    │   └── FpeDomainError       too few possible values to encrypt one as another
     └── NotYetError              a command of a later version
 
 The command line prints ``message`` and ``hint`` and exits with ``exit_code``; the traceback shows with ``--verbose``.
@@ -246,6 +248,19 @@ class RunError(FedwardError):
     exit_code = 5
 
 
+class DesensitizationError(FedwardError):
+    """A text or a column cannot be desensitised as the policy asks. Nothing was written."""
+
+    hint = "docs/desensitization.md describes actions, keys and what is refused."
+    exit_code = 6
+
+
+class FpeDomainError(DesensitizationError):
+    """Format-preserving encryption needs at least 1,000,000 and at most 2**64 possible values."""
+
+    hint = "Use the action `surrogate` (a keyed token) or `placeholder` for this column."
+
+
 class NotYetError(FedwardError):
     """A command of a later version."""
 
@@ -262,6 +277,7 @@ __all__ = [
     "ConfigError",
     "ContextMismatchError",
     "DataError",
+    "DesensitizationError",
     "EmptyDataError",
     "EncodingError",
     "EnvelopeError",
@@ -269,6 +285,7 @@ __all__ = [
     "EnvelopeTooLargeError",
     "EnvelopeVersionError",
     "FedwardError",
+    "FpeDomainError",
     "HeaderTamperedError",
     "HeadMovedError",
     "IdentityError",

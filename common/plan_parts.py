@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from fedward.common.desensitize.policy import ScrubProfile, Stance
 from fedward.common.errors import ConfigError
 from fedward.common.secagg.floors import Floors
 from fedward.common.secagg.thresholds import Profile
@@ -262,6 +263,21 @@ class EvaluationPlan(Settings):
     sample_tokens: int = Field(default=0, ge=0, le=2048)
     """Show on the terminal how base and tuned model go on from held-out records, by so many tokens. 0: no record's text
     is shown."""
+
+
+class DesensitizePlan(Settings):
+    """What must have been done to every site's records before they are trained on."""
+
+    required: bool = True
+    """A site that trains on records as they are is not in the run. Each acceptance names the policy under which the
+    site's records were desensitised."""
+    least_profile: ScrubProfile = "structured"
+    """``structured``: numbers, addresses, dates and whatever else has a form. ``fast``: names too, by rules and a
+    tagger. ``max-recall``: by every tagger there is. A site may do more."""
+    least_stance: Stance = "balanced"
+    """How sure a hit must be to count, at most: ``strict`` misses the most, ``safe`` replaces the most."""
+    safe_harbor: bool = False
+    """Only under policies by the rules of 45 CFR 164.514(b)(2)."""
 
 
 class SitePlan(Settings):

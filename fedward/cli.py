@@ -14,6 +14,7 @@ from typer import rich_utils
 
 from fedward import __version__
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.scrub_cli import desensitize_app, scrub
 from fedward.client.site_cli import site_app
 from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError
@@ -31,6 +32,8 @@ app = typer.Typer(
 )
 app.command()(demo)
 app.command()(simulate)
+app.command()(scrub)
+app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
 app.add_typer(vault_app, name="vault")
@@ -41,7 +44,6 @@ _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""
 
 _LATER = {
-    "scrub": ("0.2", "desensitisation of text in Chinese and English"),
     "server": ("0.3", "the coordinator of a real consortium"),
     "evaluate": ("0.4", "utility and privacy attacks on a finished run"),
     "audit": ("0.4", "audits of plans, optimisers and ledgers"),

@@ -32,6 +32,7 @@ from fedward.server.gathering import Attempt, Gathered, Gatherer, PlainRounds, c
 from fedward.server.grid import Clock, Grid
 from fedward.server.masked_rounds import MaskedRounds
 
+_DIGEST_BYTES = 32
 _OFFER_TIMEOUT_S = 600.0
 
 Used = TypeVar("Used")
@@ -228,6 +229,8 @@ class RoundLoop:
         return tuple(sorted(accepted, key=str.encode)), refusals
 
     def _welcomed(self, site_id: str, accept: pb.PlanAccept) -> str:
+        if self._plan.desensitize.required and len(accept.desensitization_policy) != _DIGEST_BYTES:
+            return "POLICY_REFUSED"  # an honest site would have refused the plan itself
         try:
             self._gatherer.welcome(site_id, accept)
         except ProtocolError as error:

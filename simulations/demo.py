@@ -34,6 +34,7 @@ PLAN: dict[str, Any] = {
         "max_batch_tokens": 4096,
     },
     "evaluation": {"max_heldout_records": 120, "sample_tokens": 32},
+    "scrub": {"canaries": {"num_structured": 200, "num_names": 200}},
 }
 """The default plan of the demo; every setting is explained in ``docs/plan.md``."""
 

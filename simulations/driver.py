@@ -16,15 +16,16 @@ from rich.markup import escape
 from fedward.client.intake import Patients
 from fedward.client.training.base_model import require_device
 from fedward.common.atomic import write_atomically
-from fedward.common.config import COORDINATOR
+from fedward.common.config import COORDINATOR, PrivacyMode
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
+from fedward.common.secagg.transcript import digest
 from fedward.simulations import report as reports
 from fedward.simulations.console import Interface, RoundProgress
 from fedward.simulations.job import SimulationJob, aggregator
 from fedward.simulations.privacy_report import plan_warnings
 from fedward.simulations.recipe import Recipe
-from fedward.simulations.sites import SiteData, final_plan, read_patients, site_agent, tokenise
+from fedward.simulations.sites import SiteData, SitePatients, final_plan, read_patients, site_agent, tokenise
 
 if TYPE_CHECKING:
     from fedward.client.training.base_model import Base
@@ -43,6 +44,14 @@ class Options:
     runtime: Runtime = "inprocess"
     seeded_noise: bool = False
     cache_dir: Path | None = None
+    random_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    """Of which the sites' desensitisation keys are made, unless the run is repeatable."""
+
+    def scrub_secret(self, recipe: Recipe) -> bytes:
+        """The source of the sites' desensitisation keys; public, from the seed, where a run is to be repeatable."""
+        if self.seeded_noise or recipe.privacy.mode is PrivacyMode.NONE:
+            return digest("fedward/simulation/v1/scrub", recipe.seed)
+        return self.random_secret
 
 
 @dataclass(slots=True)
@@ -140,12 +149,13 @@ def _count_sites(patients: Mapping[str, Patients]) -> Counter[str]:
     )
 
 
-def read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, Patients]:
-    """Every site's patients, by site id."""
-    found = {}
-    with ui.bar("Reading the sites' records", len(recipe.sites)) as tick:
+def read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, SitePatients]:
+    """Every site's patients, by site id; desensitised by each site, unless the recipe does without."""
+    found, secret = {}, options.scrub_secret(recipe)
+    title = "Desensitising the sites' records" if recipe.desensitize.required else "Reading the sites' records"
+    with ui.bar(title, len(recipe.sites)) as tick:
         for index, site in enumerate(recipe.sites):
-            found[site.id] = read_patients(recipe, site.id, options.data_root)
+            found[site.id] = read_patients(recipe, site.id, options.data_root, scrub_secret=secret)
             tick(index + 1, site.id)
     return found
 
@@ -166,7 +176,7 @@ def load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[Adapt
 
 
 def tokenise_all(
-    recipe: Recipe, patients: Mapping[str, Patients], session: AdapterSession, ui: Interface
+    recipe: Recipe, patients: Mapping[str, SitePatients], session: AdapterSession, ui: Interface
 ) -> list[SiteData]:
     """Every site's patients as token ids, in the recipe's order."""
     sites: list[SiteData] = []
@@ -189,6 +199,7 @@ def make_job(recipe: Recipe, options: Options, session: AdapterSession, base: Ba
         data_root=str(options.data_root.absolute()),
         run_id_hex=secrets.token_hex(16),
         secret_hex=secrets.token_hex(32),
+        scrub_secret_hex=options.scrub_secret(recipe).hex(),
         seeded_noise=options.seeded_noise,
     )
 

@@ -93,7 +93,9 @@ def _session(folder: str) -> AdapterSession:
 @functools.lru_cache(maxsize=64)
 def _site_data(folder: str, site_id: str) -> SiteData:
     job = _job(folder)
-    patients = read_patients(job.recipe, site_id, Path(job.data_root))
+    secret = bytes.fromhex(job.scrub_secret_hex)
+    root = Path(job.data_root)
+    patients = read_patients(job.recipe, site_id, root, scrub_secret=secret, with_canaries=False)
     return tokenise(job.recipe, site_id, patients, _session(folder).tokenizer)
 
 

@@ -39,6 +39,7 @@ SIMULATION_POLICY = SitePolicy(
     account_epsilon=1e6,
     max_delta=1e-3,
     units=tuple(PrivacyUnit),
+    require_desensitization=False,
     privacy_modes=tuple(PrivacyMode),
     min_noise_multiplier=1e-6,
     max_clip_norm=1e9,
@@ -77,6 +78,8 @@ class SimulationJob(Settings):
     run_id_hex: str = Field(pattern=r"^[0-9a-f]{32}$")
     secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
     """Source of the simulated identities."""
+    scrub_secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
+    """Source of the sites' desensitisation keys."""
     seeded_noise: bool
     """Noise and sampling from the plan's seed: repeatable, and therefore without any privacy."""
 

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 from fedward.client.intake import DataSource
 from fedward.common.config import (
     BasePlan,
+    DesensitizePlan,
     DpPlan,
     EvaluationPlan,
     LoraPlan,
@@ -29,6 +30,7 @@ from fedward.common.config import (
     to_json,
     validated,
 )
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ConfigError
 from fedward.common.settings import SiteId
 
@@ -84,6 +86,7 @@ class Recipe(Settings):
     name: str = Field(min_length=1, max_length=200)
     seed: int = Field(default=0, ge=0, lt=1 << 63)
     rounds: int = Field(default=5, ge=1, le=100_000)
+    desensitize: DesensitizePlan = DesensitizePlan()
     base: BasePlan = BasePlan()
     lora: LoraPlan = LoraPlan()
     privacy: DpPlan = DpPlan()
@@ -92,6 +95,8 @@ class Recipe(Settings):
     secagg: SecAggPlan = SecAggPlan()
     evaluation: EvaluationPlan = EvaluationPlan()
     data: DataSettings = DataSettings()
+    scrub: DesensitizePolicy = DesensitizePolicy()
+    """The policy under which all simulated sites desensitise their records."""
     sites: tuple[RecipeSite, ...] = Field(min_length=1, max_length=10_000)
 
     @model_validator(mode="after")
@@ -110,7 +115,7 @@ class Recipe(Settings):
 
     def draft_plan(self) -> RunPlan:
         """The plan, not yet with base digest, layout and noise."""
-        shared = {"data", "sites", "format"}
+        shared = {"data", "sites", "format", "scrub"}
         document = self.model_dump(mode="json", exclude=shared)
         document["schema"] = "fedward.plan/1"
         shown = ("id", "nominal_units", "rank")

@@ -17,7 +17,7 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import sent_layout, trained_layout
 from fedward.common.privacy import accounting
 from fedward.server.rounds import RunResult
-from fedward.simulations import noise_report, secagg_report
+from fedward.simulations import noise_report, scrub_report, secagg_report
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.measure import Sample, Utility
 from fedward.simulations.privacy_report import (
@@ -83,6 +83,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "warnings": warnings(outcome),
         "privacy": _privacy(outcome, plan),
         "sites": [_site(outcome, plan, data) for data in outcome.sites],
+        "desensitisation": scrub_report.figures(plan, outcome.sites),
         "secure_aggregation": secagg_report.figures(plan, outcome.result),
         "not_taking_part": dict(outcome.result.refusals),
         "rounds": [asdict(record) for record in outcome.result.rounds],
@@ -118,7 +119,7 @@ def warnings(outcome: Outcome) -> list[str]:
     plan = outcome.job.plan
     found = [
         *secagg_report.warning(plan),
-        "desensitisation: none. Records are trained on as they are; replacement of identifiers comes with version 0.2.",
+        *scrub_report.warnings([data for data in outcome.sites if data.site_id not in outcome.result.refusals]),
     ]
     found += _of_the_run(outcome)
     found += plan_warnings(plan)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fedward.client.intake import Patients, Record, load_records, split_patients
+from fedward.client.clean_records import CleanRecords, clean_records
+from fedward.client.intake import DataSource, Patients, Record, load_records, split_patients
 from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
 from fedward.client.store import SiteStore
 from fedward.common.agreement import events_beside_training, probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.tally import Tally
 from fedward.common.distributed_terms import releases_per_round, round_noise
-from fedward.common.errors import DataError, EmptyDataError, PlanError
+from fedward.common.errors import DataError, DesensitizationError, EmptyDataError, PlanError
 from fedward.common.privacy.accounting import epsilon
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
 from fedward.simulations.recipe import Recipe
@@ -40,6 +43,8 @@ class SiteData:
     """Where the unit is a record: how many were more than a patient may have."""
     patients_of_records: int | None = None
     """Where the unit is a record: of how many patients they are. None: a unit is a patient."""
+    scrubbed: CleanRecords | None = field(default=None, repr=False)
+    """What desensitisation counted; its records are gone. None: the records are as they came."""
 
     @property
     def num_patients(self) -> int:
@@ -47,31 +52,57 @@ class SiteData:
         return len(self.units) if self.patients_of_records is None else self.patients_of_records
 
 
-def read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
-    """A site's patients, the held-out ones apart.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SitePatients(Patients):
+    """A site's patients, and what desensitisation counted on the way."""
+
+    scrubbed: CleanRecords | None = field(default=None, repr=False)
+
+
+def read_patients(
+    recipe: Recipe, site_id: str, root: Path, *, scrub_secret: bytes, with_canaries: bool = True
+) -> SitePatients:
+    """A site's patients, the held-out ones apart; desensitised, unless the recipe does without.
+
+    Args:
+        scrub_secret: of the simulation; each site's key is made of it and of its id.
+        with_canaries: estimate recall too.
 
     Raises:
         DataError: what is wrong with the site's file.
+        DesensitizationError: too many records fail the leak check.
     """
     try:
-        return _read_patients(recipe, site_id, root)
-    except DataError as error:
+        return _read_patients(recipe, site_id, root, scrub_secret, with_canaries)
+    except (DataError, DesensitizationError) as error:
         raise type(error)(f"site {site_id!r}: {error.message}", hint=error.advice) from error
 
 
-def _read_patients(recipe: Recipe, site_id: str, root: Path) -> Patients:
-    records = load_records(recipe.source(site_id, root))
+def _read_patients(recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes, with_canaries: bool) -> SitePatients:
+    keys = ScrubKeys(secret=scrub_secret, site_id=site_id, key_id="simulation")
+    found = _loaded(recipe, recipe.source(site_id, root), keys, with_canaries=with_canaries)
     apart = recipe.heldout_source(site_id, root)
     if apart is None:
         share = recipe.evaluation.heldout_share
-        patients = split_patients(records, heldout_share=share, split_seed=recipe.seed)
+        patients = split_patients(found.records, heldout_share=share, split_seed=recipe.seed)
     else:
-        train = split_patients(records, heldout_share=0.0, split_seed=recipe.seed).train
-        heldout = split_patients(load_records(apart), heldout_share=0.0, split_seed=recipe.seed).train
+        train = split_patients(found.records, heldout_share=0.0, split_seed=recipe.seed).train
+        beside = _loaded(recipe, apart, keys, with_canaries=False)
+        heldout = split_patients(beside.records, heldout_share=0.0, split_seed=recipe.seed).train
         patients = Patients(train=train, heldout=_strangers(train, heldout))
+        found.tally.add(beside.tally)
     if not patients.train:
         raise EmptyDataError("no patient to train on")
-    return patients
+    scrubbed = replace(found, records=()) if recipe.desensitize.required else None
+    return SitePatients(train=patients.train, heldout=patients.heldout, scrubbed=scrubbed)
+
+
+def _loaded(recipe: Recipe, source: DataSource, keys: ScrubKeys, *, with_canaries: bool) -> CleanRecords:
+    """The records of a file, desensitised where the recipe asks for it."""
+    records = load_records(source)
+    if not recipe.desensitize.required:
+        return CleanRecords(records=records, policy=recipe.scrub, tally=Tally())
+    return clean_records(records, recipe.scrub, keys, with_canaries=with_canaries)
 
 
 def _strangers(
@@ -82,7 +113,7 @@ def _strangers(
     return tuple(records for records in heldout if records[0].patient_id not in known)
 
 
-def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTrainedTokenizerBase) -> SiteData:
+def tokenise(recipe: Recipe, site_id: str, patients: SitePatients, tokenizer: PreTrainedTokenizerBase) -> SiteData:
     """A site's units as token ids, records cut to the plan's length.
 
     A unit is a patient, or one record of those that a patient may have.
@@ -108,6 +139,7 @@ def tokenise(recipe: Recipe, site_id: str, patients: Patients, tokenizer: PreTra
         num_records=len(texts),
         records_left_out=left_out,
         patients_of_records=len(patients.train) if by_record else None,
+        scrubbed=patients.scrubbed,
     )
 
 
@@ -137,6 +169,7 @@ def site_agent(
         ),
         aggregator=aggregator(),
         entropy_for=job.entropy_for(site_id),
+        desensitized=None if data.scrubbed is None else data.scrubbed.policy,
         store=store,
     )
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from fedward.common.agreement import site_rank
 from fedward.common.config import RunPlan
 from fedward.common.lora.adapters import num_coordinates
-from fedward.simulations import noise_report, secagg_report
+from fedward.simulations import noise_report, scrub_report, secagg_report
 from fedward.simulations.measure import Sample
 from fedward.simulations.report import Outcome, headline, report, trained_by_round, warnings
 
@@ -114,6 +114,7 @@ def _closing(outcome: Outcome, out: Path) -> Text:
         privacy = outcome.job.plan.privacy
         text.append(f"Each {privacy.unit.value} of each site: ε as above at δ = {privacy.delta:g}, add/remove one\n")
         text.append(_beyond_one_unit(outcome))
+    text.append(scrub_report.line(outcome.sites))
     text.append(f"Aggregation: {_aggregation(outcome.job.plan)}\n")
     text.append(noise_report.line(outcome.job.plan, outcome.result))
     text.append(secagg_report.lines(outcome.job.plan, outcome.result))

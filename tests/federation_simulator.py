@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import Permit
 from fedward.common.lora import adapters
@@ -206,6 +207,7 @@ class Federation:
     def agent(self, site: str = "alpha", *, aggregator: Aggregator | None = None) -> SiteAgent:
         """A real agent around a fake trainer."""
         return SiteAgent(
+            desensitized=DesensitizePolicy(),
             site_id=site,
             identity=identity_of(site),
             roster=self.roster,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fedward.client.site import SiteAgent
 from fedward.common.config import PrivacyMode, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.noise import Entropy
@@ -92,6 +93,7 @@ class _StopError(BaseException):
 def agent_of(federation: Federation, site: str = "alpha", **parts: Any) -> SiteAgent:  # noqa: ANN401
     """A site as a hospital runs it: without the profile for simulations, with the parts that a test brings."""
     return SiteAgent(
+        desensitized=DesensitizePolicy(),
         site_id=site,
         identity=identity_of(site),
         roster=federation.roster,

@@ -7,8 +7,11 @@ import pytest
 from fedward import __version__, cli
 from fedward.common.errors import FedwardError
 
-HEAVY = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
-LATER = ("scrub", "server", "evaluate", "audit", "release", "serve", "monitor")
+HEAVY = (
+    *("re2", "spacy", "onnxruntime", "torch", "flwr", "ray", "transformers"),
+    *("opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow"),
+)
+LATER = ("server", "evaluate", "audit", "release", "serve", "monitor")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +39,9 @@ def test_relay_loads_no_machine_learning_library() -> None:
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert all(command in done.stdout for command in ("demo", "simulate", "bench", "attack", *LATER))
+    assert all(
+        command in done.stdout for command in ("demo", "simulate", "scrub", "desensitize", "bench", "attack", *LATER)
+    )
 
 
 def test_version_is_printed() -> None:
@@ -45,7 +50,7 @@ def test_version_is_printed() -> None:
 
 
 def test_command_of_a_later_version_ends_with_a_hint_and_no_traceback() -> None:
-    done = run("scrub", "--anything", "else")
+    done = run("vault", "--anything", "else")
     assert done.returncode == 2
     assert "not in this version" in done.stderr
     assert "Hint:" in done.stderr
@@ -81,7 +86,7 @@ def test_error_as_json_is_the_last_line(monkeypatch: pytest.MonkeyPatch, capsys:
     assert document["exit_code"] == 2
 
 
-@pytest.mark.parametrize("words", [["--verbose", "scrub"], ["scrub", "--verbose"]])
+@pytest.mark.parametrize("words", [["--verbose", "vault"], ["vault", "--verbose"]])
 def test_verbose_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["fedward", *words])
     with pytest.raises(FedwardError, match="not in this version"):

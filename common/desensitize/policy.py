@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -45,6 +45,10 @@ class ColumnClass(StrEnum):
     TECHNICAL = "technical"
 
 
+ScrubProfile = Literal["structured", "fast", "max-recall"]
+Stance = Literal["strict", "balanced", "safe"]
+PROFILES: tuple[ScrubProfile, ...] = get_args(ScrubProfile)
+"""From the least to the most that is done to find names."""
 LEVEL_OF_STANCE = {"strict": 3, "balanced": 2, "safe": 1}
 _PLACEHOLDER_TYPES = (EntityType.SECRET, EntityType.MASKED, EntityType.URL)
 _DEFAULT_ACTIONS: Mapping[EntityType, Action] = {
@@ -83,14 +87,16 @@ class CanaryTargets(Settings):
     """Bound for the lower end of Wilson's 95 % interval."""
     min_recall_names: Fraction = 0.0
     """The same for names; 0 reports and does not refuse."""
+    enforce: bool = False
+    """End a run whose canaries miss a target; otherwise its report warns."""
 
 
 class DesensitizePolicy(Settings):
     """The desensitisation policy of a site."""
 
-    profile: Literal["structured", "fast", "max-recall"] = "fast"
+    profile: ScrubProfile = "fast"
     """``structured`` has no names model; ``fast`` has rules, gate and tagger; ``max-recall`` unites every tagger."""
-    stance: Literal["strict", "balanced", "safe"] = "balanced"
+    stance: Stance = "balanced"
     """Least level of the confidence ladder that counts: 3, 2 or 1."""
     levels: dict[EntityType, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
     """Least level of single types, where it differs from the stance."""
@@ -172,4 +178,7 @@ __all__ = [
     "DesensitizePolicy",
     "LEVEL_OF_STANCE",
     "load_policy",
+    "PROFILES",
+    "ScrubProfile",
+    "Stance",
 ]

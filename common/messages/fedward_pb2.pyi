@@ -87,20 +87,22 @@ class PlanOffer(_message.Message):
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., plan: _Optional[bytes] = ...) -> None: ...
 
 class PlanAccept(_message.Message):
-    __slots__ = ("header", "request_hash", "transport_key", "signature", "graph_commitment", "graph_signature")
+    __slots__ = ("header", "request_hash", "transport_key", "signature", "graph_commitment", "graph_signature", "desensitization_policy")
     HEADER_FIELD_NUMBER: _ClassVar[int]
     REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
     TRANSPORT_KEY_FIELD_NUMBER: _ClassVar[int]
     SIGNATURE_FIELD_NUMBER: _ClassVar[int]
     GRAPH_COMMITMENT_FIELD_NUMBER: _ClassVar[int]
     GRAPH_SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    DESENSITIZATION_POLICY_FIELD_NUMBER: _ClassVar[int]
     header: Header
     request_hash: bytes
     transport_key: bytes
     signature: bytes
     graph_commitment: bytes
     graph_signature: bytes
-    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., graph_commitment: _Optional[bytes] = ..., graph_signature: _Optional[bytes] = ...) -> None: ...
+    desensitization_policy: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ..., transport_key: _Optional[bytes] = ..., signature: _Optional[bytes] = ..., graph_commitment: _Optional[bytes] = ..., graph_signature: _Optional[bytes] = ..., desensitization_policy: _Optional[bytes] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("header", "request_hash", "code", "rule")

@@ -32,6 +32,7 @@ LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
         "signature": _MAY_LACK_SIGNATURE,
         "graph_commitment": _MAY_LACK_HASH,
         "graph_signature": _MAY_LACK_SIGNATURE,
+        "desensitization_policy": _MAY_LACK_HASH,
     },
     "Train": {
         "previous_sum_hash": _MAY_LACK_HASH,

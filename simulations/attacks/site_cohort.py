@@ -22,6 +22,7 @@ from fedward.client.site import SiteAgent
 from fedward.client.store import MemoryStore, SiteStore, SqliteStore
 from fedward.common.agreement import PROBE_ROUND, plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ProtocolError
 from fedward.common.identity import Roster
 from fedward.common.ledger.budget import Permit
@@ -149,6 +150,7 @@ class AgentSite(Site):
         """Its process, from what its store holds."""
         cohort, hospital = self._cohort, self.hospital
         return SiteAgent(
+            desensitized=DesensitizePolicy(),
             site_id=self.name,
             identity=cohort.identity(self.name),
             roster=cohort.roster,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import plan_position
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import EntryState, Permit
@@ -156,6 +157,7 @@ class WiredScene:
 
     def _agent(self, name: str) -> SiteAgent:
         return SiteAgent(
+            desensitized=DesensitizePolicy(),
             site_id=name,
             identity=self.identity(name),
             roster=self.roster,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedward.client.policy import RULES, UNRULED, Proposal, judge, plan_value, require
 from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ProtocolError
 from fedward.common.settings import Settings
 from tests.federation_simulator import Federation, make_plan
@@ -20,7 +21,13 @@ ROSTER = replace(Federation(PLAN).roster, min_cohort=2)
 
 def judged(*, plan: RunPlan = PLAN, run_epsilon: float = 1.0, total_epsilon: float = 2.0, **roster: Any) -> Proposal:  # noqa: ANN401
     changed = replace(ROSTER, **roster)
-    return Proposal(plan=plan, roster=changed, run_epsilon=run_epsilon, total_epsilon=total_epsilon)
+    return Proposal(
+        plan=plan,
+        roster=changed,
+        run_epsilon=run_epsilon,
+        total_epsilon=total_epsilon,
+        desensitized=DesensitizePolicy(),
+    )
 
 
 FINE = judged()
@@ -41,6 +48,11 @@ def masked(profile: str, num_sites: int) -> Proposal:
 
 def masked_policy(**changes: Any) -> SitePolicy:  # noqa: ANN401
     return SitePolicy(min_cohort=2, **changes)
+
+
+def scrubbed(done: DesensitizePolicy | None, **asked: Any) -> Proposal:  # noqa: ANN401
+    """The records' state against a plan that asks for one."""
+    return replace(judged(plan=make_plan(desensitize=asked)), desensitized=done)
 
 
 METRIC = judged(plan=make_plan(secagg={"metrics": [{"name": "unit_loss", "noise_multiplier": 1.5}]}))
@@ -112,6 +124,20 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ("delta", "POLICY_REFUSED", lambda: (proposal("privacy", "delta", math.nan), POLICY)),
     ("clip", "POLICY_REFUSED", lambda: (proposal("privacy", "clip_norm", math.nan), POLICY)),
     ("sample_rate", "POLICY_REFUSED", lambda: (proposal("training", "sample_rate", math.nan), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(None), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(None, required=False), POLICY)),
+    (
+        "desensitization",
+        "POLICY_REFUSED",
+        lambda: (scrubbed(None), POLICY.model_copy(update={"require_desensitization": False})),
+    ),
+    (
+        "desensitization",
+        "POLICY_REFUSED",
+        lambda: (scrubbed(DesensitizePolicy(profile="structured"), least_profile="fast"), POLICY),
+    ),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(DesensitizePolicy(stance="strict")), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(DesensitizePolicy(), safe_harbor=True), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", math.nan), POLICY)),
@@ -132,6 +158,16 @@ AT_THE_LIMIT = [
     ("", "rounds", 1000),
     ("secagg", "min_cohort", 2),
 ]
+
+
+def test_raw_records_pass_where_neither_plan_nor_site_asks() -> None:
+    lenient = POLICY.model_copy(update={"require_desensitization": False})
+    assert judge(scrubbed(None, required=False), lenient) == ()
+
+
+def test_a_site_may_do_more_than_the_plan_asks() -> None:
+    done = DesensitizePolicy(profile="max-recall", stance="safe", safe_harbor=True)
+    assert judge(scrubbed(done, least_profile="fast", safe_harbor=True), POLICY) == ()
 
 
 def test_acceptable_plan_passes() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedward.common.config import RunPlan, Settings, SitePlan, SitePolicy
-from fedward.common.config_reference import markdown
+from fedward.common.config_reference import markdown, scrub_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,3 +23,8 @@ def test_every_setting_has_a_meaning() -> None:
         f"{model.__name__}.{name}" for model in models for name, f in model.model_fields.items() if not f.description
     ]
     assert bare == []
+
+
+def test_the_page_of_desensitisation_has_the_settings_as_the_code_says() -> None:
+    page = (ROOT / "docs" / "desensitization.md").read_text("utf-8")
+    assert scrub_tables() in page, "paste what config_reference.scrub_tables() gives"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedward.client.policy import Proposal, judge
 from fedward.common.config import SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ProtocolError
 from fedward.common.secagg import graph_floors
 from fedward.common.secagg.floors import Floors
@@ -106,7 +107,9 @@ def test_default_numbers_do_for_every_size(count: int) -> None:
 def test_sites_policy_judges_a_plan_of_66_sites(policy: SitePolicy, rules: tuple[str, ...]) -> None:
     federation = masked_federation("resilient", 66, privacy=WITHOUT_DP)
     plan = federation.plan
-    proposal = Proposal(plan=plan, roster=federation.roster, run_epsilon=0.0, total_epsilon=0.0)
+    proposal = Proposal(
+        plan=plan, roster=federation.roster, run_epsilon=0.0, total_epsilon=0.0, desensitized=DesensitizePolicy()
+    )
     assert tuple(rule.name for rule in judge(proposal, policy)) == rules
 
 

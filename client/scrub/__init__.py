@@ -1,0 +1,1 @@
+"""Desensitisation of whole files: formats, workers, quarantine, resuming, progress."""

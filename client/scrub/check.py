@@ -1,0 +1,126 @@
+"""The leak check alone, on the output of any tool: whether direct identifiers of the input still stand in it.
+
+Records are compared one by one in their order; what a quarantine list names is left out. Not handled here: surrogates
+that are not valid, for who issued them is not known.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from fedward.client.scrub import fields as paths
+from fedward.client.scrub import rows, tables
+from fedward.client.scrub.chunks import Mark, cut
+from fedward.client.scrub.inputs import Input
+from fedward.common.desensitize import leakcheck
+from fedward.common.desensitize.context import Context
+from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.pipeline import QUASI_TYPES, Desensitizer
+from fedward.common.desensitize.policy import DesensitizePolicy
+from fedward.common.desensitize.spans import EntityType
+from fedward.common.desensitize.terms import all_terms
+from fedward.common.errors import DataError
+
+MAX_PLACES = 100
+
+
+@dataclass(slots=True, kw_only=True)
+class Checked:
+    """What was found. Counts and places, never a value."""
+
+    records: int = 0
+    leaking: int = 0
+    by_type: Counter[str] = field(default_factory=Counter)
+    places: list[str] = field(default_factory=list)
+    """Of the first records that leak."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "records": self.records,
+            "leaking": self.leaking,
+            "by_type": dict(sorted(self.by_type.items())),
+            "places": self.places,
+        }
+
+
+def check_output(source: Input, output: Input, policy: DesensitizePolicy, left_out: Path | None) -> Checked:
+    """Compare every record of ``output`` with that of ``source``.
+
+    Args:
+        left_out: a quarantine list.
+
+    Raises:
+        DataError: a record cannot be read, or the two have not the same records.
+    """
+    skipped = _places(left_out)
+    desensitizer = Desensitizer(policy, ScrubKeys.one_run())
+    levels = {type_: policy.level_of(type_) for type_ in EntityType if type_ not in QUASI_TYPES}
+    checked = Checked()
+    before = ((place, texts) for place, texts in _records(source) if place not in skipped)
+    for first, second in zip_longest(before, _records(output)):
+        if first is None or second is None:
+            raise DataError(
+                "input and output have not the same number of records",
+                hint="A quarantine list beside the output names those that were left out; give it with --quarantine.",
+            )
+        checked.records += 1
+        originals = desensitizer.originals(first[1], Context(document_id=first[0]))
+        kinds = {leak.type.value for text in second[1] for leak in _leaks(text, originals, levels)}
+        if kinds:
+            checked.leaking += 1
+            checked.by_type.update(kinds)
+            if len(checked.places) < MAX_PLACES:
+                checked.places.append(first[0])
+    return checked
+
+
+def _leaks(
+    text: str, originals: dict[EntityType, set[str]], levels: dict[EntityType, int]
+) -> tuple[leakcheck.Leak, ...]:
+    direct = {type_: values for type_, values in originals.items() if type_ in levels}
+    if not direct:
+        return ()
+    return leakcheck.check(
+        text, text, (), context=Context(document_id=""), levels=levels, detector=None, originals=direct,
+        terms=all_terms(), hits=(),
+    )  # fmt: skip
+
+
+def _records(found: Input) -> Iterator[tuple[str, list[str]]]:
+    """Place and texts of every record."""
+    for chunk in cut(list(found.files), found.members, start=Mark(0, 0, 1), index=0, split=True):
+        member = found.members[chunk.start.member]
+        if member.kind in ("parquet", "arrow"):
+            _, table = tables.read(chunk.body, chunk.start.number)
+            yield from ((place, _texts(record)) for _, place, record in table)
+            continue
+        for raw in rows.read(member, chunk.start.number, chunk.body):
+            if raw.refusal is not None:
+                raise DataError(f"{member.name}, {raw.place}: the record cannot be read")
+            if raw.record is not None:
+                yield raw.place, _texts(raw.record)
+
+
+def _texts(record: dict[str, Any]) -> list[str]:
+    values = (leaf.value for leaf in paths.leaves(record))
+    return [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+
+
+def _places(left_out: Path | None) -> set[str]:
+    if left_out is None:
+        return set()
+    try:
+        return {json.loads(line)["place"] for line in left_out.read_text("utf-8").splitlines()}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise DataError(f"{left_out.name}: not a quarantine list")
+
+
+__all__ = ["check_output", "Checked", "MAX_PLACES"]

@@ -1,0 +1,87 @@
+"""Which detectors read a text, by profile and by script.
+
+Invariants: a missing extra is an error with the way to install it, never a silent downgrade; the choice depends on the
+policy and the text alone. Not handled here: what they find and what is done with it (``pipeline``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from fedward.common.desensitize.detectors.detector import Detector
+from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.scan import StructuredDetector
+from fedward.common.desensitize.policy import DesensitizePolicy
+from fedward.common.desensitize.spans import EntityType
+
+_HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
+_HAS_LATIN = re.compile(r"[A-Z][a-z]|[A-Z]{2}").search
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSet:
+    """The detectors of one policy.
+
+    Args:
+        structured: rules and validators; reads every text.
+        chinese: for texts with a Chinese character.
+        english: for texts with a capital Latin letter that may begin a name.
+    """
+
+    structured: StructuredDetector = field(repr=False)
+    chinese: tuple[Detector, ...] = ()
+    english: tuple[Detector, ...] = ()
+
+    def assigned(self, documents: Sequence[Document]) -> Iterator[tuple[Detector, list[int]]]:
+        """Each detector beside ``structured`` with the documents that it can find anything in, by index."""
+        chinese = [i for i, document in enumerate(documents) if self.chinese and _HAS_CJK(document.text)]
+        english = [i for i, document in enumerate(documents) if self.english and _HAS_LATIN(document.text)]
+        for detectors, indices in ((self.chinese, chinese), (self.english, english)):
+            for detector in detectors if indices else ():
+                yield detector, indices
+
+    def for_text(self, text: str) -> tuple[Detector, ...]:
+        """Those beside ``structured`` that can find anything in ``text``."""
+        chinese = self.chinese if self.chinese and _HAS_CJK(text) else ()
+        return chinese + (self.english if self.english and _HAS_LATIN(text) else ())
+
+
+def build_detectors(policy: DesensitizePolicy) -> DetectorSet:
+    """The detectors that ``policy`` asks for.
+
+    Raises:
+        ConfigError: an extra that the profile needs is not installed.
+    """
+    structured = StructuredDetector({type_: policy.level_of(type_) for type_ in EntityType})
+    return DetectorSet(
+        structured=structured,
+        chinese=() if policy.language == "en" else _chinese(policy),
+        english=() if policy.language == "zh" else _english(policy),
+    )
+
+
+def _chinese(policy: DesensitizePolicy) -> tuple[Detector, ...]:
+    from fedward.common.desensitize.detectors.addresses import AddressDetector
+
+    if policy.profile == "structured":
+        return (AddressDetector("zh"),)
+    from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector
+    from fedward.common.desensitize.detectors.orgs import OrganisationDetector
+
+    return (AddressDetector("zh"), OrganisationDetector("zh"), ChineseNameDetector(policy.profile))
+
+
+def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
+    from fedward.common.desensitize.detectors.addresses import AddressDetector
+
+    if policy.profile == "structured":
+        return (AddressDetector("en"),)
+    from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
+    from fedward.common.desensitize.detectors.orgs import OrganisationDetector
+
+    return (AddressDetector("en"), OrganisationDetector("en"), EnglishNameDetector(policy.profile))
+
+
+__all__ = ["build_detectors", "DetectorSet"]

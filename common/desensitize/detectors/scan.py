@@ -1,0 +1,190 @@
+"""The structured detector: numbers, codes, addresses of machines, dates and ages, in Chinese and English.
+
+Invariants: one scan over the UTF-8 bytes of many records joined by newlines, which no rule crosses, so a record gives
+the same hits alone and in a block; both engines give the same hits; spans are code points of each document's source,
+sorted and disjoint. Not handled here: names, postal addresses, organisations, known values; what a policy does with
+a hit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from fedward.common.desensitize.detectors import runs, short_runs
+from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
+from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.hits import Hit
+from fedward.common.desensitize.detectors.labels import Labels
+from fedward.common.desensitize.detectors.reading import Reader
+from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
+from fedward.common.desensitize.spans import EntityType, Level, Span
+
+_BLOCK_CHARS = 1 << 18
+"""Characters of short records that are scanned together; their bytes stay in a core's cache."""
+_PAD = "\n" * (runs.PAD_BYTES - 1)
+"""With the newline that joins it to the records, what must stand before and behind a block."""
+_LABELS_OF: Mapping[EntityType, frozenset[str]] = {
+    EntityType.ID_CN: frozenset(("ID", "LICENCE")),
+    EntityType.CARD: frozenset(("CARD", "ACCOUNT")),
+    EntityType.IBAN: frozenset(("IBAN", "ACCOUNT")),
+    EntityType.EMAIL: frozenset(("PHONE", "HANDLE")),
+}
+_RUN_HITS = {
+    runs.ID_CN: (EntityType.ID_CN, 3, "id_checked"),
+    runs.CARD: (EntityType.CARD, 3, "card_luhn_bin"),
+    runs.DATE: (EntityType.DATE, 2, "date_ymd"),
+    runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
+}
+_NULS = bytes(64)
+
+
+class StructuredDetector:
+    """Finds every type of the catalogue that a grammar, a check digit or a label gives away.
+
+    Args:
+        levels: least level by type; a type that is missing counts from level 2.
+        engine: None takes google-re2 where it is installed, else the stdlib's ``re``: slower, same hits.
+
+    Raises:
+        ConfigError: an engine that is not installed was asked for by name.
+    """
+
+    def __init__(self, levels: Mapping[EntityType, int], *, engine: Engine | None = None) -> None:
+        self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
+        self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
+        bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
+        self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
+        self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
+
+    def detect(self, document: Document) -> list[Span]:
+        """Spans of one document, sorted and disjoint."""
+        return self.detect_many([document])[0]
+
+    def detect_many(self, documents: Sequence[Document]) -> list[list[Span]]:
+        """Spans of each document. Many short records cost as little as one long one."""
+        found: list[list[Span]] = []
+        for block in _blocks(documents):
+            found += self._detect_block(block)
+        return found
+
+    def _detect_block(self, documents: Sequence[Document]) -> list[list[Span]]:
+        text = "\n".join([_PAD, *[document.text for document in documents], _PAD])
+        data = text.encode("utf-8", "surrogatepass")
+        return _spans(documents, self._scan(data), data, len(data) == len(text))
+
+    def _scan(self, data: bytes) -> list[Hit]:
+        """Hits in a padded block that reach their level, sorted and disjoint."""
+        work = bytearray(data)
+        hits = find_links(data)
+        if hits:
+            _blank(work, hits)
+        if b"@" in data:
+            addresses = find_addresses(bytes(work) if hits else data)
+            _blank(work, addresses)
+            hits += addresses
+        hits += self._typed_runs(data, work)
+        hits += self._rest(bytes(work))
+        if self._wants_labels:
+            hits = [self._with_label(data, hit) for hit in hits]
+        levels = self._levels
+        hits = [hit for hit in hits if hit[3] >= levels[hit[2]]]
+        hits.sort()
+        return hits
+
+    def _typed_runs(self, data: bytes, work: bytearray) -> list[Hit]:
+        """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
+        hits: list[Hit] = []
+        if len(data) < short_runs.MAX_BYTES:
+            typed = short_runs.typed_runs(bytes(work))
+        else:
+            typed = runs.typed_runs(np.frombuffer(work, np.uint8))
+        for start, end, kind in typed:
+            known = _RUN_HITS.get(kind)
+            hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
+            work[start : hit[1]] = _NULS[: hit[1] - start]
+            hits.append(hit)
+        return hits
+
+    def _rest(self, data: bytes) -> list[Hit]:
+        """The scan proper, over what is not yet taken."""
+        hits: list[Hit] = []
+        find, take, at = self._find, self._reader.take, 0
+        while (span := find(data, at)) is not None:
+            start, end = span
+            taken, at = take(data, start, end, hits[-1][1] if hits else 0)
+            hits += taken
+        return hits
+
+    def _with_label(self, data: bytes, hit: Hit) -> Hit:
+        """Level 3 beside a label of its type is level 4; looked up only for types that ask for it."""
+        start, end, type_, level, method = hit
+        if level != Level.CHECKED or self._levels[type_] < Level.LABELLED:
+            return hit
+        kind = self._reader.kind_before(data, start)
+        if kind is not None and kind in _LABELS_OF.get(type_, (type_.value,)):
+            return start, end, type_, int(Level.LABELLED), method
+        return hit
+
+
+def _blocks(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
+    """Consecutive documents of together about ``_BLOCK_CHARS``; a longer one is a block of its own."""
+    first = size = 0
+    for i, document in enumerate(documents):
+        size += len(document.text) + 1
+        if size >= _BLOCK_CHARS:
+            yield documents[first : i + 1]
+            first, size = i + 1, 0
+    if first < len(documents):
+        yield documents[first:]
+
+
+def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
+    """Overwrite hits with NUL, which no rule matches."""
+    for start, end, *_ in hits:
+        work[start:end] = bytes(end - start)
+
+
+def _spans(documents: Sequence[Document], hits: Sequence[Hit], data: bytes, is_ascii: bool) -> list[list[Span]]:
+    """Hits of a block as spans of its documents, from bytes to code points of the sources."""
+    found: list[list[Span]] = [[] for _ in documents]
+    if not hits:
+        return found
+    offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
+    starts, ends = offsets if is_ascii else _code_points(data, *offsets)
+    make = tuple.__new__
+    i, first = 0, runs.PAD_BYTES
+    last = first + len(documents[0].text)
+    for (_, _, type_, level, method), start, end in zip(hits, starts, ends, strict=True):
+        while start >= last:
+            i, first = i + 1, last + 1
+            last = first + len(documents[i].text)
+        start, end = start - first, end - first
+        kept = documents[i].kept
+        if kept is not None:
+            start, end = kept[start], kept[end - 1] + 1
+        found[i].append(make(Span, (start, end, type_, level, method)))
+    return found
+
+
+def _code_points(data: bytes, starts: list[int], ends: list[int]) -> tuple[list[int], list[int]]:
+    """Byte offsets, which are character boundaries, as offsets of code points."""
+    if len(data) < short_runs.MAX_BYTES:
+        points: list[int] = []
+        at = count = 0
+        for offset in (offset for pair in zip(starts, ends, strict=True) for offset in pair):
+            count += len(data[at:offset].decode("utf-8", "surrogatepass"))
+            at = offset
+            points.append(count)
+        return points[0::2], points[1::2]
+    # Every byte but 10xxxxxx begins a character: as bits, counted by eights, so that nothing long is summed.
+    is_first = np.packbits(np.frombuffer(data, np.int8) >= -64)
+    before = np.cumsum(np.bitwise_count(is_first), dtype=np.int64)
+    offsets = np.array((starts, ends), np.int64)
+    byte, bit = offsets >> 3, offsets & 7
+    counts = before[byte] - np.bitwise_count(is_first[byte] & (0xFF >> bit).astype(np.uint8))
+    return counts[0].tolist(), counts[1].tolist()
+
+
+__all__ = ["StructuredDetector"]

@@ -1,0 +1,142 @@
+"""Search of logs, caches and temporary files for values that must not be in them (f).
+
+Invariants: it reads, and says how often and where, never what. Not handled here: compressed and encrypted files, and
+shredding what was found.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from fedward.common.errors import DataError
+
+MIN_VALUE_BYTES = 4
+"""Shorter values are found everywhere."""
+_CHUNK_BYTES = 1 << 20
+_FEW = 200
+"""Up to so many forms, ``bytes.find`` for each is faster than windows over the data (measured)."""
+_HEAD_BYTES = 8
+"""Windows of so many bytes are looked up before a form is compared in full."""
+
+_Forms = dict[bytes, tuple[int, str]]
+"""Bytes to the index of their value and the name of the form."""
+
+
+class ValueFound(NamedTuple):
+    """One place."""
+
+    path: Path | None
+    """None: in the bytes that were given."""
+    offset: int
+    value_index: int
+    """Which of the values, in their order."""
+    form: str
+    """utf-8, utf-16-le, utf-16-be, gb18030, base64 or escaped."""
+
+
+def scan_for_values(sources: Iterable[Path | bytes], values: Collection[str]) -> Iterator[ValueFound]:
+    """Every place of one of ``values`` in files, folders (with all below them) and bytes.
+
+    Args:
+        sources: symbolic links are not followed.
+        values: those under 4 bytes are not searched for.
+
+    Raises:
+        DataError: a file cannot be read, so that nobody can vouch for it.
+    """
+    forms = _forms(values)
+    if not forms:
+        return
+    overlap = max(map(len, forms)) - 1
+    for source in sources:
+        if isinstance(source, bytes):
+            yield from (ValueFound(None, start, *forms[form]) for form, start in _places(source, forms))
+            continue
+        for path in _files(source):
+            yield from _in_file(path, forms, overlap)
+
+
+def _forms(values: Collection[str]) -> _Forms:
+    forms: _Forms = {}
+    for index, value in enumerate(values):
+        plain = value.encode("utf-8", "surrogatepass")
+        if len(plain) < MIN_VALUE_BYTES:
+            continue
+        forms.setdefault(plain, (index, "utf-8"))
+        for encoding in ("utf-16-le", "utf-16-be"):
+            forms.setdefault(value.encode(encoding, "surrogatepass"), (index, encoding))
+        forms.setdefault(value.encode("gb18030", "replace"), (index, "gb18030"))
+        if not value.isascii():
+            escaped = value.encode("ascii", "backslashreplace")
+            forms.setdefault(escaped, (index, "escaped"))
+        for core in _base64_cores(plain):
+            forms.setdefault(core, (index, "base64"))
+    return forms
+
+
+def _base64_cores(plain: bytes) -> Iterator[bytes]:
+    """What base64 makes of ``plain`` at each of three alignments, without the characters that its neighbours touch."""
+    for lead in range(3):
+        encoded = base64.b64encode(b"\0" * lead + plain)
+        first = (0, 2, 3)[lead]
+        last = (lead + len(plain)) * 8 // 6
+        core = encoded[first:last]
+        if len(core) > MIN_VALUE_BYTES:
+            yield core
+            yield core.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if source.is_symlink():
+        return
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                yield path
+    elif source.exists():
+        yield source
+
+
+def _in_file(path: Path, forms: _Forms, overlap: int) -> Iterator[ValueFound]:
+    tail, offset = b"", 0
+    try:
+        with path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                data = tail + chunk
+                for form, start in _places(data, forms):
+                    # What ends in the tail was seen with the chunk before.
+                    if start + len(form) > len(tail):
+                        yield ValueFound(path, offset - len(tail) + start, *forms[form])
+                tail = data[-overlap:] if overlap else b""
+                offset += len(chunk)
+    except OSError as error:
+        raise DataError(
+            f"{path.name}: cannot be searched for leaked values ({error.strerror})",
+            hint="Give the file back its permissions, or remove it, and check again.",
+        ) from None
+
+
+def _places(data: bytes, forms: _Forms) -> Iterator[tuple[bytes, int]]:
+    """Linear in ``data`` for each length of a head, whatever the number of forms."""
+    if len(forms) <= _FEW:
+        for form in forms:
+            start = data.find(form)
+            while start >= 0:
+                yield form, start
+                start = data.find(form, start + 1)
+        return
+    by_size: dict[int, dict[bytes, list[bytes]]] = {}
+    for form in forms:
+        size = min(len(form), _HEAD_BYTES)
+        by_size.setdefault(size, {}).setdefault(form[:size], []).append(form)
+    for size, heads in by_size.items():
+        for start in range(len(data) - size + 1):
+            for form in heads.get(data[start : start + size], ()):
+                if data.startswith(form, start):
+                    yield form, start
+
+
+__all__ = ["MIN_VALUE_BYTES", "scan_for_values", "ValueFound"]
