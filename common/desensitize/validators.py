@@ -7,7 +7,6 @@ region existed in a year of birth (counties were renumbered later, so that test 
 
 from __future__ import annotations
 
-import operator
 import re
 from itertools import chain
 
@@ -127,7 +126,8 @@ def is_real_date(year: int, month: int, day: int) -> bool:
 
 def id_check_character(digits: bytes) -> int:
     """The check character (ASCII code) of the first 17 digits of a resident identity number."""
-    return ID_CHECKS[(sum(map(operator.mul, digits[:17], ID_WEIGHTS)) - _WEIGHT_OF_ZEROS) % 11]
+    total = sum(map(int.__mul__, digits[:17], ID_WEIGHTS))
+    return ID_CHECKS[(total - _WEIGHT_OF_ZEROS) % 11]
 
 
 def id_has_check(value: bytes) -> bool:

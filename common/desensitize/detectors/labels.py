@@ -99,7 +99,8 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "TAIL": (
         "卡尾号|尾号|后四位|末四位|后4位|末4位|最后四位|尾数|尾4位",
-        "ending in|ending with|ending|ends in|ends with|last four digits|last 4 digits|last four|last 4|last4",
+        "ending in|ending with|card ending|account ending|ends in|ends with|last four digits|"
+        "last 4 digits|last four|last 4|last4",
     ),
     "CODE": (
         "短信验证码|验证码|校验码|动态码|确认码|识别码|安全码|取件码|提取码|激活码|驗證碼|取号码|授权码|PIN码",
@@ -112,7 +113,7 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "PLATE": (
         "车牌号|车牌|牌照|车号|号牌|車牌|车辆号|车辆",
-        "license plate|licence plate|number plate|plate|vehicle registration|vehicle reg|vrn|registration plate|tag",
+        "license plate|licence plate|number plate|plate|vehicle registration|vehicle reg|vrn|registration plate",
     ),
     "VIN": ("车架号|车辆识别|车架|大架号|发动机号", "vin|vehicle identification|chassis|frame no|engine no"),
     "DEVICE": (
@@ -199,7 +200,7 @@ def latin_pattern(kinds: tuple[str, ...]) -> str:
 _REMARK = "(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)"
 SEPARATOR = (
     "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|号|號|码|编号|"
-    "证号|卡号|如下|→|—|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
+    "证号|卡号|如下|→|—|№|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
     "using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
 )
 """What may stand between label and value, up to ``MAX_SEPARATORS`` times: bracketed remarks without digits, too."""
@@ -251,3 +252,19 @@ class Labels:
                 found = span
             at = span[1]
         return None if found is None else (kind_of(window[found[0] : found[1]]), floor + found[1])
+
+
+__all__ = [
+    "Find",
+    "kind_of",
+    "LABELS",
+    "Labels",
+    "latin_pattern",
+    "MAX_LABEL_BYTES",
+    "MAX_SEPARATORS",
+    "MONEY",
+    "OTHER",
+    "SEPARATOR",
+    "stands_alone",
+    "zh_pattern",
+]

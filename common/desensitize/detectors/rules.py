@@ -221,3 +221,19 @@ def _spans_of_re2(match: Callable[..., list[tuple[int, int]]], anchor: object) -
         return span if span[0] >= 0 else None
 
     return find
+
+
+__all__ = [
+    "Engine",
+    "finder",
+    "has_re2",
+    "LABELLED_AT",
+    "NUMBER_AT",
+    "NUMBER_SEPARATOR",
+    "PLATE_AT",
+    "PROVINCE_CHARACTERS",
+    "scan_pattern",
+    "SEPARATORS_AT",
+    "SHAPE",
+    "SPOKEN",
+]
