@@ -213,7 +213,7 @@ _HINT: Final = "`fedward desensitize train-tagger` writes a model for this versi
 
 
 def _groups(chains: Chains) -> Iterator[Chains]:
-    """Chains in groups of about ``_GROUP`` characters, so that a long document needs no more memory than a short one."""
+    """Chains in groups of about ``_GROUP`` characters, so that long documents need no more memory."""
     group = np.cumsum(chains.lengths) // _GROUP
     cuts = np.flatnonzero(np.diff(group)) + 1
     for starts, lengths in zip(np.split(chains.starts, cuts), np.split(chains.lengths, cuts), strict=True):
