@@ -7,7 +7,8 @@ import pytest
 from fedward import __version__, cli
 from fedward.common.errors import FedwardError
 
-HEAVY = ("re2", "spacy", "onnxruntime", "torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
+LEARNING = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
+HEAVY = (*LEARNING, "re2", "spacy", "onnxruntime")
 LATER = ("vault", "site", "server", "evaluate", "audit", "release", "serve", "monitor")
 
 
@@ -36,7 +37,9 @@ def test_relay_loads_no_machine_learning_library() -> None:
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0
-    assert all(command in done.stdout for command in ("demo", "simulate", "scrub", "desensitize", "bench", "attack", *LATER))
+    assert all(
+        command in done.stdout for command in ("demo", "simulate", "scrub", "desensitize", "bench", "attack", *LATER)
+    )
 
 
 def test_version_is_printed() -> None:

@@ -325,7 +325,9 @@ def _settled(
     if leaks:
         # The text goes: who forgets to look at ``leaks`` then has nothing to write.
         return replace(result, text=None, leaks=tuple(f"{leak.kind} {leak.type.value}" for leak in leaks))
-    others = {type_: values for type_, values in originals.items() if type_ is not EntityType.PERSON}
+    others: dict[EntityType, Collection[str]] = {
+        type_: values for type_, values in originals.items() if type_ is not EntityType.PERSON
+    }
     found = leakcheck.num_coincidences(result.text or "", result.issued, others)
     return result if not found else replace(result, coincidences=found)
 

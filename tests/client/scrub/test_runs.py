@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedward.client.scrub import pool, records
+from fedward.client.scrub import pool
 from fedward.client.scrub import run as runs
 from fedward.client.scrub.chunks import Chunk
 from fedward.client.scrub.encodings import encoding_of
@@ -18,6 +18,7 @@ from fedward.client.scrub.quarantine import quarantine_path
 from fedward.client.scrub.run import prepare, scrub_files
 from fedward.client.scrub.work import Done
 from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.pipeline import Desensitizer
 from fedward.common.errors import ConfigError, DesensitizationError, EncodingError, RunError
 from tests.client.scrub.samples import NOTE, PLANTED, POLICY, job, many, read_jsonl, run, write_jsonl
 
@@ -171,7 +172,7 @@ def leaking(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
     """Records with ``marker`` fail the leak check."""
     from dataclasses import replace
 
-    honest = records.Desensitizer.records
+    honest = Desensitizer.records
 
     def sabotaged(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return [
@@ -179,7 +180,7 @@ def leaking(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
             for result in honest(self, *args, **kwargs)
         ]
 
-    monkeypatch.setattr(records.Desensitizer, "records", sabotaged)
+    monkeypatch.setattr(Desensitizer, "records", sabotaged)
 
 
 def test_failing_record_is_left_out_and_named_by_a_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,7 @@ def test_kept_types_are_counted_and_stay() -> None:
 
 def test_failing_check_leaves_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     leak = leakcheck.Leak("original", EntityType.PHONE, 0, 1)
-    monkeypatch.setattr(pipeline.leakcheck, "check", lambda *_, **__: (leak,))
+    monkeypatch.setattr(leakcheck, "check", lambda *_, **__: (leak,))
     result = scrub(SAMPLE)
     assert result.text is None
     assert result.leaks == ("original PHONE",)
