@@ -62,7 +62,10 @@ Encoding = Annotated[
 Lang = Annotated[Language | None, typer.Option("--lang", help="Which names are looked for; auto goes by the script.")]
 Profile = Annotated[
     ProfileName | None,
-    typer.Option("--profile", help="structured: no names; fast: rules and tagger; max-recall: every tagger united."),
+    typer.Option(
+        "--profile",
+        help="structured: numbers and dates alone; fast: names and addresses too; max-recall: every tagger.",
+    ),
 ]
 Format = Annotated[FormatName | None, typer.Option("--format", help="Of the input; without it by the suffix.")]
 

@@ -312,7 +312,7 @@ def _warnings(facts: Facts) -> list[dict[str, Any]]:
 
 WARNINGS: Mapping[str, str] = {
     "scope_site": "scope site: surrogates of names are a substitution cipher that frequencies can read.",
-    "structured": "profile structured: no names model has read the texts.",
+    "structured": "profile structured: names, organisations and addresses in prose were not looked for.",
     "mostly_replaced": "more than half of all characters were replaced: is this text?",
     "failed": "{} records failed the leak check and are not in the output.",
     "canaries_missed": "canary recall is below the policy's target for: {}.",

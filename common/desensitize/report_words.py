@@ -117,7 +117,7 @@ STATEMENTS_ZH: Mapping[str, str] = {
 }
 WARNINGS_ZH: Mapping[str, str] = {
     "scope_site": "范围为 site：姓名替换是一种可按频率破解的代换密码。",
-    "structured": "档位为 structured：没有姓名模型阅读过文本。",
+    "structured": "档位为 structured：未查找行文中的姓名、机构与地址。",
     "mostly_replaced": "超过一半的字符被替换：这是文本吗？",
     "failed": "{} 条记录未通过泄漏检查，不在输出中。",
     "canaries_missed": "以下类型的金丝雀召回率低于策略目标：{}。",
