@@ -86,7 +86,7 @@ def _resident_id(value: bytes, kind: Kind) -> Reading | None:
 
 def _card(digits: bytes, kind: Kind) -> Reading | None:
     luhn, known = check.has_luhn(digits), check.has_card_range(digits)
-    if luhn and known:  # thirteen digits are article numbers, too
+    if luhn and known and len(digits) > 12:  # thirteen digits are article numbers, too
         return T.CARD, 3 if len(digits) > 13 else 2, "card_luhn_bin"
     label = kind()
     if label == "ACCOUNT":
@@ -129,7 +129,9 @@ def _american(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading
     if len(digits) == 13 and digits.startswith(b"001"):
         digits = digits[3:]
     if not check.is_nanp(digits):
-        return None
+        # An exchange N11 is not in the plan, but made-up and mistyped numbers have it.
+        likely = len(digits) == 10 and len(shape) > 2 and not blank and digits[0] > 49 and digits[3] > 49
+        return (T.PHONE, 2, "nanp_shape") if likely and digits[1:3] != b"11" else None
     label = kind()
     witness = label == "PHONE" or (len(shape) > 1 and not blank)
     return T.PHONE, 1 + witness, "nanp"

@@ -38,6 +38,7 @@ _PHONE_TAILS = frozenset(
 )
 _CLOSE_TO_LABEL = frozenset(mark.encode() for mark in "：是为（")
 """The labels before most phones, for which no look back is needed, and what may stand in between."""
+_NUMBER_WORD = re.compile(rb" (no|nr|id|num|NO|NR|ID)$").search
 _IS_GLUED = re.compile(rb"[A-Za-z]+[-_]?").fullmatch
 """A label that is part of its value: MRN12345678, SN-2024-001."""
 _NOTHING: list[Hit] = []
@@ -92,6 +93,9 @@ class Reader:
             if (taken := self._take_labelled(data, start, end)) is not None:
                 return taken
         elif first in LETTERS and (taken := self._take_labelled(data, start, end)) is not None:
+            if not taken[0] and (match := SHAPE(data, start)) and match.lastgroup in _READERS:
+                # What looked like a label is the head of a code: cc:7d:ff:03:5a:b5
+                return _READERS[match.lastgroup](self, data, start, match.end(), floor)
             return taken
         match = SHAPE(data, start)
         if match is None:  # cut short by a bound: not this reading
@@ -113,6 +117,8 @@ class Reader:
                 return None
             label = next(group for group in match.groups() if group is not None)
             known = (kind_of(label), match.start(match.lastindex or 0) - start)
+            if known[1] == len(label) and (word := _NUMBER_WORD(label)):  # VIN NR034JUT…: no word, but the value
+                known = (known[0], word.start(1))
             if len(self._remembered) < _MAX_REMEMBERED and b"(" not in key and "（".encode() not in key:
                 self._remembered[key] = known
         kind, offset = known

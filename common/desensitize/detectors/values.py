@@ -23,10 +23,10 @@ _CODE = re.compile(
 ).match
 _ACCOUNT = re.compile(rb"[A-Za-z]{0,4}[0-9]{1,32}(?:[ -][0-9]{2,8}){0,7}").match
 _NATIONAL = re.compile(
-    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}"
+    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,8}){0,4}"
     rb"(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?"
 ).match
-_PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}").match
+_PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,6}").match
 _VIN = re.compile(rb"[A-Za-z0-9]{17}").match
 _ORG = re.compile(rb"[0-9A-Za-z]{18}|[0-9]{15}|[0-9A-Z]{8}-?[0-9X]|[0-9]{2}-[0-9]{7}").match
 _POSTCODE = re.compile(
@@ -163,7 +163,7 @@ def _plate(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _PLATE(data, start)
     if match is None or data[match.end()] in ALNUM or not num_digits(match.group()):
         return None
-    if match.group().replace(b" ", b"").isdigit() and not _STRONG(label):
+    if match.group().replace(b" ", b"").isdigit() and b" " not in label.strip() and not _STRONG(label):
         return None
     return start, match.end(), T.PLATE, 2, "plate_labelled"
 
