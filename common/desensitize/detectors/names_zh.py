@@ -37,11 +37,11 @@ _DOTS: Final = str.maketrans(dict.fromkeys(DOTS, "·"))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Margins:
-    """What a tagger's margin must reach for level 2, in log-odds; tuned on public corpora, see the page on accuracy."""
+    """What a tagger's margin must reach for level 2, in log-odds; tuned on public corpora."""
 
     eagerness: float = 2.0
     """How much is taken off being outside while the path is sought; finds names of a margin above its negative."""
-    alone: tuple[float, float, float] = (-1.5, -1.0, 0.0)
+    alone: tuple[float, float, float] = (-1.5, -1.0, 1.0)
     """For a person, a place, an organisation that our tagger alone finds."""
     lac_alone: tuple[float, float, float] = (-9.0, -6.0, -6.0)
     """What our tagger must think at least of one that LAC alone finds."""
