@@ -165,8 +165,10 @@ class EnglishNameDetector:
         return free or self._weights.may_be_name(key)
 
     def _weighed(self, text: str, entities: list[Entity] | None) -> Iterator[_Hit]:
-        """Runs of capitalised words. One witness is enough for a listed name that is no everyday word; for others where
-        a tagger reads too and says nothing else.
+        """Runs of capitalised words.
+
+        One witness is enough for a listed name that is no everyday word, and for others where a tagger reads too and
+        says nothing else.
         """
         others = [(start, end) for start, end, label in entities or () if label != "PERSON"]
         for match in SEQUENCE.finditer(text):
