@@ -42,11 +42,15 @@ veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav te
 road""")
 _LOWER_LEAD = _alternatives("""rue avenue chemin via ul. al. os. pl. calle rua str. r. trg""")
 _UNIT_WORD = "(?:[Aa]pt|[Aa]partment|[Ss]uite|Ste|[Uu]nit|[Ff]lat|[Rr]oom|Rm|[Ff]loor|Bldg|Building|[Bb]ox)(?!\\w)"
-_NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]{{0,30}}\.?(?:-[\w'\u2019]{{1,30}}){{0,4}}|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
+_NAME = (
+    rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]{{0,30}}\.?(?:-[\w'\u2019]{{1,30}}){{0,4}}|C/"
+    r"|\d{1,3}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
+)
 _PART = rf"(?:(?:{_LINK})[ ]?){{0,3}}{_NAME}|(?:{_LOWER_TYPE})(?=[ ,\n?]|$)"
 _NAMES = rf"(?:(?:{_LOWER_LEAD})[ ](?:(?:{_LINK})[ ]){{0,2}})?{_NAME}(?:[ -](?:{_PART})){{0,6}}"
 _CANDIDATE = re.compile(
-    rf"(?<![\w.,$€£#/'\u2019-])(?:(?<!\d[ -])(?P<before>{_NUMBER})[ ](?:(?P<second>{_NUMBER})[ ])?)?(?P<street>{_NAMES})"
+    rf"(?<![\w.,$€£#/'\u2019-])(?:(?<!\d[ -])(?P<before>{_NUMBER})[ ](?:(?P<second>{_NUMBER})[ ])?)?"
+    rf"(?P<street>{_NAMES})"
     rf"(?:(?:[ ]|,[ ](?!{_NUMBER},?[ ](?:\d|{_UP})))(?P<after>{_NUMBER})(?![\w%]|[.,:/]\d))?\.?"
 )
 _LOWER = re.compile(
@@ -92,7 +96,8 @@ _BOX = re.compile(
     r"|(?i:(?<![a-z])[AFD]PO,? A[AEP],? \d{5}))"
 )
 _CITY_STATE_ZIP = re.compile(
-    rf"(?<![\w'\u2019-]){_UP}[\w'\u2019-]{{1,30}}\.?(?: {_UP}[\w'\u2019-]{{1,30}}){{0,3}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)"
+    rf"(?<![\w'\u2019-]){_UP}[\w'\u2019-]{{1,30}}\.?(?: {_UP}[\w'\u2019-]{{1,30}}){{0,3}}"
+    rf",? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)"
 )
 _ZIP_LABEL = re.compile(
     rf"(?i:\b(?:zip(?: ?code)?|post ?code|postal code|plz)(?: is)?\s{{0,2}}[:#]?\s{{0,2}})({_POSTCODE})(?!\w)"

