@@ -19,6 +19,7 @@ from fedward.client.scrub.run import prepare, scrub_files
 from fedward.client.scrub.work import Done
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import Desensitizer
+from fedward.common.desensitize.value_search import scan_for_values
 from fedward.common.errors import ConfigError, DesensitizationError, EncodingError, RunError
 from tests.client.scrub.samples import NOTE, PLANTED, POLICY, job, many, read_jsonl, run, write_jsonl
 
@@ -253,3 +254,26 @@ def test_big5_is_read_when_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("病人電話13800138000".encode("big5"))
     run(tmp_path / "a.txt", tmp_path / "b.txt", encoding="big5")
     assert (tmp_path / "b.txt").read_text("utf-8").startswith("病人電話1")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_nothing_that_a_run_leaves_holds_a_planted_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, out = write_jsonl(tmp_path / "a.jsonl", many(60)), tmp_path / "out"
+    out.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, 2)
+        with pytest.raises(_StopError):
+            run(source, out / "b.jsonl")
+    run(source, out / "b.jsonl", workers=2)
+    assert list(scan_for_values([out, caplog.text.encode()], PLANTED)) == []
+
+
+def test_optional_layers_change_prose_and_no_other_field(tmp_path: Path) -> None:
+    changes = {"layers": ("entity", "semantic", "noise"), "noise_rate": 0.10, "semantic_rate": 0.10}
+    policy = POLICY.model_copy(update=changes)
+    prose = "患者因为咳嗽来到医院，医生认为情况比较稳定，建议继续观察并且按时服药。" * 5
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": prose, "title": prose}])
+    run(source, tmp_path / "b.jsonl", policy=policy)
+    (record,) = read_jsonl(tmp_path / "b.jsonl")
+    assert record["text"] != prose
+    assert record["title"] == prose
