@@ -129,8 +129,10 @@ ROW_NOTES_ZH: Mapping[str, str] = {
     "shift": "日期平移不属于安全港，而属于专家判定",
     "labelled": "仅限带标签的代码：无标签的号码不因其长而成为标识符",
     "kept": "策略保留：{}",
+    "not_looked": "档位为 structured，未在行文中查找",
 }
 EVIDENCE_ZH: Mapping[str, str] = {
+    "not_looked": "档位为 structured：未查找行文中的姓名",
     "kept": "策略保留了直接标识符：{}",
     "classes": "准标识符列的最小等价类有 {} 条记录；行文中的准标识符不在此数之内",
     "small_classes": "直接标识符已替换；仍有仅 {} 条记录的等价类",
