@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fedward.client.scrub.run import Job, Summary
+    from fedward.client.scrub.settings import Kind
     from fedward.common.desensitize.policy import DesensitizePolicy
 
 desensitize_app = typer.Typer(
@@ -61,7 +62,10 @@ Encoding = Annotated[
 Lang = Annotated[Language | None, typer.Option("--lang", help="Which names are looked for; auto goes by the script.")]
 Profile = Annotated[
     ProfileName | None,
-    typer.Option("--profile", help="structured: no names; fast: rules and tagger; max-recall: every tagger united."),
+    typer.Option(
+        "--profile",
+        help="structured: numbers and dates alone; fast: names and addresses too; max-recall: every tagger.",
+    ),
 ]
 Format = Annotated[FormatName | None, typer.Option("--format", help="Of the input; without it by the suffix.")]
 
@@ -128,7 +132,7 @@ def scrub(
         keys=keys,
         descriptor=descriptor,
         fields=Fields(text=tuple(field or ()), patient=patient),
-        kind=None if format_ is None else format_.value,
+        kind=_kind(format_),
         encoding=encoding,
         workers=workers,
         dry_run=dry_run,
@@ -389,6 +393,11 @@ def _recode(
     typer.echo(f"{count:,} values of {len(functions)} columns", err=True)
 
 
+def _kind(name: FormatName | None) -> Kind | None:
+    found: dict[str, Kind] = {"jsonl": "jsonl", "csv": "csv", "text": "text", "parquet": "parquet", "arrow": "arrow"}
+    return None if name is None else found[name.value]
+
+
 def _through(first: Any, second: Any) -> Any:  # noqa: ANN401 - two functions of one kind
     return lambda values: second(first(values))
 
@@ -397,8 +406,9 @@ def _opened(source: Path, encoding: str | None, format_: FormatName | None) -> A
     from fedward.client.scrub.inputs import open_input
     from fedward.client.scrub.settings import MAX_SPLIT_BYTES, Fields
 
-    kind = None if format_ is None else format_.value
-    return open_input(source, kind=kind, encoding=encoding, fields=Fields(), again=True, limit=MAX_SPLIT_BYTES)
+    return open_input(
+        source, kind=_kind(format_), encoding=encoding, fields=Fields(), again=True, limit=MAX_SPLIT_BYTES
+    )
 
 
 @desensitize_app.command("train-tagger")

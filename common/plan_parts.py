@@ -271,9 +271,9 @@ class DesensitizePlan(Settings):
     required: bool = True
     """A site that trains on records as they are is not in the run. Each acceptance names the policy under which the
     site's records were desensitised."""
-    least_profile: ScrubProfile = "structured"
-    """``structured``: numbers, addresses, dates and whatever else has a form. ``fast``: names too, by rules and a
-    tagger. ``max-recall``: by every tagger there is. A site may do more."""
+    least_profile: ScrubProfile = "fast"
+    """``structured``: numbers, dates and whatever else has a form. ``fast``: names, organisations and addresses too, by
+    rules and a tagger. ``max-recall``: by every tagger there is. A site may do more."""
     least_stance: Stance = "balanced"
     """How sure a hit must be to count, at most: ``strict`` misses the most, ``safe`` replaces the most."""
     safe_harbor: bool = False

@@ -78,8 +78,8 @@ def warnings(sites: Sequence[SiteData]) -> list[str]:
     found = []
     if raw:
         found.append(
-            f"desensitisation: none at {', '.join(raw[:3])}{' …' if len(raw) > 3 else ''}. Their records are trained on "
-            "as they are."
+            f"desensitisation: none at {', '.join(raw[:3])}{' …' if len(raw) > 3 else ''}. Their records are trained "
+            "on as they are."
         )
     failed = _whole(sites).failed
     if failed:

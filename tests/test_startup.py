@@ -7,10 +7,8 @@ import pytest
 from fedward import __version__, cli
 from fedward.common.errors import FedwardError
 
-HEAVY = (
-    *("re2", "spacy", "onnxruntime", "torch", "flwr", "ray", "transformers"),
-    *("opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow"),
-)
+LEARNING = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
+HEAVY = (*LEARNING, "re2", "spacy", "onnxruntime")
 LATER = ("server", "evaluate", "audit", "release", "serve", "monitor")
 
 

@@ -116,6 +116,7 @@ class RecordScrubber:
             task.refusal = RefusalError("bad_json", task.place)
         if task.refusal is not None:
             del batch[start:]
+            task.leaves.clear()
 
     def _check_names(self, record: dict[str, Any], place: str) -> None:
         """A field's name cannot be replaced, so it must not be an identifier (``{"13800138000": …}``)."""
@@ -186,7 +187,7 @@ class RecordScrubber:
         """Write the new values into the record."""
         for leaf, first, count in task.leaves:
             found = results[first : first + count]
-            if not any(result.issued for result in found):
+            if not any(result.issued or result.words_changed for result in found):
                 continue
             try:
                 leaf.put(as_value(leaf, "".join(result.text or "" for result in found)))

@@ -7,7 +7,7 @@ without a text. Pure: no file, no clock, no network. Not handled here: files and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.layers import apply_layers
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
-from fedward.common.desensitize.spans import EntityType, Span, merge
+from fedward.common.desensitize.spans import EntityType, Level, Span, merge
 from fedward.common.desensitize.surrogates import DocumentSurrogates, Surrogates
 from fedward.common.desensitize.terms import all_terms, in_term
 
@@ -29,6 +29,10 @@ QUASI_TYPES = frozenset(
     {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
 )
 """What identifies only together; everything else is direct."""
+
+
+_REPAIRED = ("detector", "original", "shared_run", "name")
+"""Kinds of leaks that can still be replaced; the others say that something is broken."""
 
 
 class Issued(NamedTuple):
@@ -144,20 +148,30 @@ class Desensitizer:
                 value = reading.document.source[span.start : span.end]
                 originals[group].setdefault(span.type, set()).add(value)
         surrogates: dict[str, DocumentSurrogates] = {}
-        written: list[Result] = []
-        for (_, context), group, reading in zip(batch, groups, read, strict=True):
+        for (_, context), group in zip(batch, groups, strict=True):
             if context.document_id not in surrogates:
                 replacer = surrogates[context.document_id] = self._surrogates.for_document(context)
-                replacer.announce(
-                    (type_, value) for type_, values in originals[group].items() for value in sorted(values)
-                )
-            result = self._written(reading, surrogates[context.document_id])
-            written.append(self._layered(result, context) if layered is None or layered[len(written)] else result)
-        again = self._detectors.structured.detect_many([Document.of(result.text or "") for result in written])
-        return [
-            self._checked(result, context, hits, originals[group])
-            for result, (_, context), hits, group in zip(written, batch, again, groups, strict=True)
+                replacer.announce((kind, value) for kind, some in originals[group].items() for value in sorted(some))
+        contexts = [context for _, context in batch]
+        written = [
+            self._written(reading, surrogates[context.document_id])
+            for reading, context in zip(read, contexts, strict=True)
         ]
+        scopes = [originals[group] for group in groups]
+        leaks = self._leaks(written, contexts, scopes)
+        for index in [index for index, found in enumerate(leaks) if found]:
+            reading = _with_leaks(read[index], written[index], leaks[index])
+            written[index] = self._written(reading, surrogates[contexts[index].document_id])
+            leaks[index] = self._leaks([written[index]], [contexts[index]], [scopes[index]])[0]
+        if len(self.policy.layers) > 1:
+            prose = layered or [True] * len(batch)
+            written = [
+                self._layered(result, context) if is_prose and not found else result
+                for result, context, is_prose, found in zip(written, contexts, prose, leaks, strict=True)
+            ]
+            again = self._leaks(written, contexts, scopes)
+            leaks = [before or after for before, after in zip(leaks, again, strict=True)]
+        return [_settled(result, found, scope) for result, found, scope in zip(written, leaks, scopes, strict=True)]
 
     def is_identifier(self, name: str) -> bool:
         """Whether a short text such as a column's name holds a direct identifier, by the rules alone."""
@@ -241,8 +255,6 @@ class Desensitizer:
 
     def _layered(self, result: Result, context: Context) -> Result:
         """The result after the optional layers, with its surrogates where they now stand."""
-        if len(self.policy.layers) == 1:
-            return result
         edited = apply_layers(
             result.text or "",
             [(item.start, item.end) for item in result.issued],
@@ -256,27 +268,68 @@ class Desensitizer:
         ]
         return replace(result, text=edited.text, issued=tuple(sorted(moved)), words_changed=edited.num_changed)
 
-    def _checked(
-        self, result: Result, context: Context, hits: Sequence[Span], originals: Mapping[EntityType, Collection[str]]
-    ) -> Result:
-        """The result, or one without a text."""
-        leaks = leakcheck.check(
-            result.source,
-            result.text or "",
-            result.issued,
-            context=context,
-            levels=self._checked_levels,
-            detector=None,
-            originals=originals,
-            terms=all_terms(),
-            hits=hits,
-        )
-        if not leaks:
-            others = {type_: values for type_, values in originals.items() if type_ is not EntityType.PERSON}
-            found = leakcheck.num_coincidences(result.text or "", result.issued, others)
-            return result if not found else replace(result, coincidences=found)
+    def _leaks(
+        self,
+        results: Sequence[Result],
+        contexts: Sequence[Context],
+        scopes: Sequence[Mapping[EntityType, Collection[str]]],
+    ) -> list[tuple[leakcheck.Leak, ...]]:
+        """The leaks of each result."""
+        hits = self._detectors.structured.detect_many([Document.of(result.text or "") for result in results])
+        return [
+            leakcheck.check(
+                result.source,
+                result.text or "",
+                result.issued,
+                context=context,
+                levels=self._checked_levels,
+                detector=None,
+                originals=scope,
+                terms=all_terms(),
+                hits=found,
+            )
+            for result, context, scope, found in zip(results, contexts, scopes, hits, strict=True)
+        ]
+
+
+def _with_leaks(reading: _Reading, result: Result, leaks: Sequence[leakcheck.Leak]) -> _Reading:
+    """The reading with what the leak check saw still standing: a surname alone, a spelling that no rule has.
+
+    It is then replaced like any hit, and the text checked again: what leaks a second time fails.
+    """
+    spans = [
+        Span(start, end, leak.type, Level.WITNESS, "leak-check")
+        for leak in leaks
+        if leak.kind in _REPAIRED
+        for start, end in _in_source(result, leak.start, leak.end)
+    ]
+    return replace(reading, accepted=merge([*reading.accepted, *spans])) if spans else reading
+
+
+def _in_source(result: Result, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the kept characters of ``text[start:end]`` stand in the source."""
+    place = place_in_source = 0
+    for item in (*result.issued, None):
+        stop = len(result.text or "") if item is None else item.start
+        first, last = max(place, start), min(stop, end)
+        if first < last:
+            yield place_in_source + first - place, place_in_source + last - place
+        if item is not None:
+            place, place_in_source = item.end, item.span.end
+
+
+def _settled(
+    result: Result, leaks: Sequence[leakcheck.Leak], originals: Mapping[EntityType, Collection[str]]
+) -> Result:
+    """The result, or one without a text."""
+    if leaks:
         # The text goes: who forgets to look at ``leaks`` then has nothing to write.
         return replace(result, text=None, leaks=tuple(f"{leak.kind} {leak.type.value}" for leak in leaks))
+    others: dict[EntityType, Collection[str]] = {
+        type_: values for type_, values in originals.items() if type_ is not EntityType.PERSON
+    }
+    found = leakcheck.num_coincidences(result.text or "", result.issued, others)
+    return result if not found else replace(result, coincidences=found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

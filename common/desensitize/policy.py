@@ -95,7 +95,8 @@ class DesensitizePolicy(Settings):
     """The desensitisation policy of a site."""
 
     profile: ScrubProfile = "fast"
-    """``structured`` has no names model; ``fast`` has rules, gate and tagger; ``max-recall`` unites every tagger."""
+    """``structured``: rules and validators alone, no names, organisations and addresses in prose; ``fast``: those too,
+    by grammar, rules and our tagger; ``max-recall``: by every tagger there is, united."""
     stance: Stance = "balanced"
     """Least level of the confidence ladder that counts: 3, 2 or 1."""
     levels: dict[EntityType, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)

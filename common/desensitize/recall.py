@@ -18,6 +18,8 @@ from fedward.common.desensitize.spans import EntityType
 MAX_HOSTS = 400
 MAX_HOST_CHARS = 400
 _BATCH = 256
+_UNSTRUCTURED = (EntityType.PERSON, EntityType.ORG, EntityType.LOC, EntityType.ADDRESS)
+"""What the profile ``structured`` does not look for."""
 
 
 def estimate_recall(
@@ -44,11 +46,11 @@ def estimate_recall(
 
 
 def _types(desensitizer: Desensitizer) -> tuple[EntityType, ...]:
-    """What the policy keeps cannot be missed; without a names model names are not judged."""
+    """What the policy keeps cannot be missed; what a profile does not look for is not judged."""
     policy = desensitizer.policy
     found = [type_ for type_ in canaries.CANARY_TYPES if policy.action_of(type_) is not Action.KEEP]
     if policy.profile == "structured":
-        found = [type_ for type_ in found if type_ not in (EntityType.PERSON, EntityType.ORG)]
+        found = [type_ for type_ in found if type_ not in _UNSTRUCTURED]
     return tuple(found)
 
 

@@ -76,6 +76,8 @@ SAFE_HARBOR_ROWS: tuple[tuple[str, str, tuple[EntityType, ...]], ...] = (
 """45 CFR 164.514(b)(2)(i), with the types that stand for each row."""
 _DIRECT = tuple(type_ for type_ in EntityType if type_ not in QUASI_TYPES)
 _ATTACHMENTS = ("P", "Q")
+_OF_NAMES = ("A", "B")
+"""What the profile ``structured`` does not look for in prose."""
 
 
 def build(facts: Facts) -> dict[str, Any]:
@@ -203,7 +205,8 @@ def _safe_harbor(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
     for letter, what, types in SAFE_HARBOR_ROWS:
         kept = [type_.value for type_ in types if policy.action_of(type_) is Action.KEEP]
         code, value = _row_note(letter, kept, policy)
-        status = "not handled" if letter in _ATTACHMENTS or len(kept) == len(types) else "covered"
+        is_open = letter in _ATTACHMENTS or code == "not_looked" or len(kept) == len(types)
+        status = "not handled" if is_open else "covered"
         rows.append(
             {
                 "row": letter,
@@ -224,6 +227,7 @@ ROW_NOTES: Mapping[str, str] = {
     "shift": "a date shift is not Safe Harbor but a matter of Expert Determination",
     "labelled": "labelled codes only: an unlabelled number is no identifier because it is long",
     "kept": "kept by the policy: {}",
+    "not_looked": "not looked for in prose: the profile is structured",
 }
 
 
@@ -231,6 +235,8 @@ def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tu
     """Code of ``ROW_NOTES``, or nothing, and what stands in it."""
     if letter in _ATTACHMENTS:
         return "attachments", ""
+    if letter in _OF_NAMES and policy.profile == "structured":
+        return "not_looked", ""
     if letter == "C" and policy.date_mode in ("shift", "keep_weekday"):
         return "shift", ""
     if letter == "R":
@@ -239,6 +245,7 @@ def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tu
 
 
 EVIDENCE: Mapping[str, str] = {
+    "not_looked": "names in prose were not looked for: the profile is structured",
     "kept": "direct identifiers are kept by the policy: {}",
     "classes": "the smallest class of the quasi-identifying columns has {} records; quasi-identifiers in prose are "
     "not in this figure",
@@ -254,6 +261,8 @@ def _gbt_level(policy: DesensitizePolicy, k_anonymity: Mapping[str, Any]) -> dic
     is_named = any(column.kind is ColumnClass.QUASI for column in policy.columns.values())
     if kept:
         level, code, value = 1, "kept", ", ".join(kept)
+    elif policy.profile == "structured":
+        level, code, value = 1, "not_looked", ""
     elif not (k_anonymity["measured"] and is_named):
         level, code, value = 2, "not_measured", ""
     elif k_anonymity["k_min"] >= K_THRESHOLD:
@@ -312,7 +321,7 @@ def _warnings(facts: Facts) -> list[dict[str, Any]]:
 
 WARNINGS: Mapping[str, str] = {
     "scope_site": "scope site: surrogates of names are a substitution cipher that frequencies can read.",
-    "structured": "profile structured: no names model has read the texts.",
+    "structured": "profile structured: names, organisations and addresses in prose were not looked for.",
     "mostly_replaced": "more than half of all characters were replaced: is this text?",
     "failed": "{} records failed the leak check and are not in the output.",
     "canaries_missed": "canary recall is below the policy's target for: {}.",

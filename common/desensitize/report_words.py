@@ -117,7 +117,7 @@ STATEMENTS_ZH: Mapping[str, str] = {
 }
 WARNINGS_ZH: Mapping[str, str] = {
     "scope_site": "范围为 site：姓名替换是一种可按频率破解的代换密码。",
-    "structured": "档位为 structured：没有姓名模型阅读过文本。",
+    "structured": "档位为 structured：未查找行文中的姓名、机构与地址。",
     "mostly_replaced": "超过一半的字符被替换：这是文本吗？",
     "failed": "{} 条记录未通过泄漏检查，不在输出中。",
     "canaries_missed": "以下类型的金丝雀召回率低于策略目标：{}。",
@@ -129,8 +129,10 @@ ROW_NOTES_ZH: Mapping[str, str] = {
     "shift": "日期平移不属于安全港，而属于专家判定",
     "labelled": "仅限带标签的代码：无标签的号码不因其长而成为标识符",
     "kept": "策略保留：{}",
+    "not_looked": "档位为 structured，未在行文中查找",
 }
 EVIDENCE_ZH: Mapping[str, str] = {
+    "not_looked": "档位为 structured：未查找行文中的姓名",
     "kept": "策略保留了直接标识符：{}",
     "classes": "准标识符列的最小等价类有 {} 条记录；行文中的准标识符不在此数之内",
     "small_classes": "直接标识符已替换；仍有仅 {} 条记录的等价类",

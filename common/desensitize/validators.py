@@ -7,7 +7,6 @@ region existed in a year of birth (counties were renumbered later, so that test 
 
 from __future__ import annotations
 
-import operator
 import re
 from itertools import chain
 
@@ -66,23 +65,23 @@ CALLING_CODES = frozenset(
 )
 """ITU-T E.164 country calling codes."""
 
-_MAESTRO = (5018, 5020, 5038, 5893, 6304, 6759, 6761, 6762, 6763)
+_MAESTRO = (5018, 5020, 5038, 6304, 6759, 6761, 6762, 6763)
 CARD_RANGES: tuple[tuple[bytes, tuple[int, ...]], ...] = (
     (b"62", (16, 17, 18, 19)),
-    (b"4", (13, 16)),
-    (b"43674", (19,)),
+    (b"4", (13, 16, 19)),
     *((b"%d" % p, (16,)) for p in range(51, 56)),
     *((b"%d" % p, (16,)) for p in chain(range(2221, 2230), range(223, 230), range(23, 27), range(270, 272), (2720,))),
     *((b"%d" % p, (15,)) for p in (34, 37, 1800, 2131)),
-    *((b"%d" % p, (16,)) for p in chain((3528, 3529), range(353, 359))),
+    *((b"%d" % p, (16,)) for p in (35,)),
     *((b"%d" % p, (14, 16)) for p in (300, 301, 302, 303, 304, 305, 36, 38, 39)),
     *((b"%d" % p, (16,)) for p in (644, 645, 646, 647, 648, 649, 65)),
     *((b"%d" % p, (16, 19)) for p in chain((60, 955, 9400, 9111), range(810, 817), (8170, 8171))),
+    *((b"%d" % p, (16,)) for p in (56, 57, 58)),
     *((b"%d" % p, (12, 13, 14, 15, 16, 17, 19)) for p in _MAESTRO),
 )
-"""Leading digits and lengths of ISO/IEC 7812 cards: UnionPay (62, 81, and 43674, 60, 955, 94, 91 of older debit cards
-of the mainland), Visa, Mastercard, American Express, JCB, Diners, Discover, Maestro. With 18 and 19 digits those of
-the mainland, which are in use: one random number in ten has Luhn."""
+"""Leading digits and lengths of ISO/IEC 7812 cards: UnionPay (62, 81, and 60, 955, 94, 91 of older debit cards
+of the mainland), Visa, Mastercard, American Express, JCB, Diners, Discover, Maestro. Eighteen digits are UnionPay's
+alone: resident ids have as many, and one random number in ten has Luhn."""
 _CARD_BY_LENGTH: dict[int, tuple[bytes, ...]] = {
     n: tuple(prefix for prefix, lengths in CARD_RANGES if n in lengths) for n in range(12, 20)
 }
@@ -127,7 +126,8 @@ def is_real_date(year: int, month: int, day: int) -> bool:
 
 def id_check_character(digits: bytes) -> int:
     """The check character (ASCII code) of the first 17 digits of a resident identity number."""
-    return ID_CHECKS[(sum(map(operator.mul, digits[:17], ID_WEIGHTS)) - _WEIGHT_OF_ZEROS) % 11]
+    total = sum(map(int.__mul__, digits[:17], ID_WEIGHTS))
+    return ID_CHECKS[(total - _WEIGHT_OF_ZEROS) % 11]
 
 
 def id_has_check(value: bytes) -> bool:
@@ -184,14 +184,7 @@ def is_landline(digits: bytes) -> bool:
 
 def is_nanp(digits: bytes) -> bool:
     """Whether ten digits obey the North American plan: area and exchange from 2, neither of them N11."""
-    return (
-        len(digits) == 10
-        and digits[0] > 49
-        and digits[3] > 49
-        and digits[1:3] != b"11"
-        and digits[4:6] != b"11"
-        and digits[1] != 57
-    )
+    return len(digits) == 10 and digits[0] > 49 and digits[3] > 49 and digits[1:3] != b"11" and digits[4:6] != b"11"
 
 
 def is_ssn(digits: bytes) -> bool:

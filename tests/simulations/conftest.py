@@ -59,6 +59,7 @@ def small_recipe(num_sites: int = 3) -> dict[str, Any]:
         "training": {"sample_rate": 0.25, "steps_per_round": 2, "max_records_per_unit": 2, "max_batch_tokens": 1024},
         "secagg": {"profile": "strict"},
         "evaluation": {"heldout_share": 0.2, "sample_tokens": 4},
+        "desensitize": {"least_profile": "structured"},
         "scrub": {"profile": "structured", "canaries": {"num_structured": 12, "num_names": 0}},
         "data": {"text_columns": ["text"], "patient_column": "patient"},
         "sites": [{"id": f"site-{i}", "nominal_units": 20, "path": f"site-{i}.jsonl"} for i in range(num_sites)],

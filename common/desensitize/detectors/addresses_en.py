@@ -38,42 +38,51 @@ _NUMBER = r"\d{1,6}(?:[A-Za-z](?![A-Za-z]))?(?:[-/]\d{1,4}[A-Za-z]?)?"
 _LINK = _alternatives("""de da do das dos del della dei degli delle di du des la le les el los las et van von der den
 ten ter op aan af av zur zum und og och na nad pod of the d' l'""")
 _LOWER_TYPE = _alternatives("""utca út útja u. tér tere kapu köz krt. körút sétány sor terrasse allé alle plads vej gade
-veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. str straat street road""")
+veien vegen gata gate sok. cad. ulice nábřeží náměstí trg cesta tänav tee mnt pst puiestee str. str straat street
+road""")
 _LOWER_LEAD = _alternatives("""rue avenue chemin via ul. al. os. pl. calle rua str. r. trg""")
 _UNIT_WORD = "(?:[Aa]pt|[Aa]partment|[Ss]uite|Ste|[Uu]nit|[Ff]lat|[Rr]oom|Rm|[Ff]loor|Bldg|Building|[Bb]ox)(?!\\w)"
-_NAME = rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]*\.?(?:-[\w'\u2019]+)*|C/|\d{{1,3}}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
+_NAME = (
+    rf"(?!{_UNIT_WORD})(?:{_UP}[\w'\u2019]{{0,30}}\.?(?:-[\w'\u2019]{{1,30}}){{0,4}}|C/"
+    r"|\d{1,3}(?:st|nd|rd|th|ST|ND|RD|TH)(?!\w))"
+)
 _PART = rf"(?:(?:{_LINK})[ ]?){{0,3}}{_NAME}|(?:{_LOWER_TYPE})(?=[ ,\n?]|$)"
 _NAMES = rf"(?:(?:{_LOWER_LEAD})[ ](?:(?:{_LINK})[ ]){{0,2}})?{_NAME}(?:[ -](?:{_PART})){{0,6}}"
 _CANDIDATE = re.compile(
-    rf"(?<![\w.,$€£#/-])(?:(?<!\d[ -])(?P<before>{_NUMBER})[ ](?:(?P<second>{_NUMBER})[ ])?)?(?P<street>{_NAMES})"
+    rf"(?<![\w.,$€£#/'\u2019-])(?:(?<!\d[ -])(?P<before>{_NUMBER})[ ](?:(?P<second>{_NUMBER})[ ])?)?"
+    rf"(?P<street>{_NAMES})"
     rf"(?:(?:[ ]|,[ ](?!{_NUMBER},?[ ](?:\d|{_UP})))(?P<after>{_NUMBER})(?![\w%]|[.,:/]\d))?\.?"
 )
 _LOWER = re.compile(
-    rf"(?<![\w.,$€£#/-])(?:{_NUMBER} ){{1,2}}(?:[^\W\d_]+ ){{1,3}}"
+    rf"(?<![\w.,$€£#/-])(?:{_NUMBER} ){{1,2}}(?:[^\W\d_]{{1,30}} ){{1,3}}"
     r"(?:street|avenue|road|boulevard|lane|drive|highway|parkway|terrace|crescent)(?!\w)"
 )
 
 _TYPES = re.compile(
-    r"(?:street|streets|st|road|rd|avenue|ave|av|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq|terrace|ter|tce"
-    r"|highway|hwy|parkway|pkwy|circle|cir|crescent|cres|close|way|trail|trl|row|mews|walk|grove|gardens|esplanade|quay"
-    r"|turnpike|tpke|expressway|loop|alley|plaza|broadway|route|rte)\.?",
+    r"(?:street|streets|st|road|rd|avenue|ave|av|boulevard|blvd|lane|ln|drive|dr|court|ct|place|pl|square|sq"
+    r"|terrace|ter|tce|highway|hwy|parkway|pkwy|circle|cir|crescent|cres|close|way|trail|trl|row|mews|walk|grove|gardens"
+    r"|esplanade|quay|turnpike|tpke|expressway|loop|alley|plaza|broadway|route|rte)\.?",
     re.IGNORECASE,
 )
 _ENDINGS = re.compile(
-    r"(?:[^\W\d_]{2,}(?:katu|kuja|tie|polku|gatan|gata|gaten|vägen|vagen|vegen|veien|vegur|vei|vej|gade|stræti|straeti"
-    r"|braut|weg|gasse|strasse|straße|str|platz|allee|alle|damm|ufer|graben|straat|laan|plein|kade|gracht|dreef|singel"
-    r"|stien|stigen|torget|torg|plads|parken|bakken|utca|mäe|puiestee|tänav|prospekt)"
+    r"(?:[^\W\d_]{2,30}(?:katu|kuja|tie|polku|gatan|gata|gaten|vägen|vagen|vegen|veien|vegur|vei|vej|gade|stræti"
+    r"|straeti|braut|weg|gasse|strasse|straße|str|platz|allee|alle|damm|ufer|graben|straat|laan|plein|kade|gracht"
+    r"|dreef|singel|stien|stigen|torget|torg|plads|parken|bakken|utca|mäe|puiestee|tänav|prospekt)"
     r"|utca|út|u|tér|kapu|köz|krt|körút|sétány|terrasse|allé|plads|ulice|nábřeží|náměstí|trg|cesta|tänav|sok|cad"
     r"|str|straat|ul)\.?",
     re.IGNORECASE,
 )
 _LEADERS = re.compile(
-    r"(?:rue|avenue|av|ave|boulevard|bd|place|chemin|impasse|allée|allee|quai|cours|route|via|viale|piazza|corso|vicolo"
-    r"|largo|calle|avda|avenida|paseo|plaza|camino|carrera|ronda|rua|r|travessa|praça|praca|estrada|alameda|ul|ulica"
+    r"(?:rue|avenue|av|ave|boulevard|bd|place|chemin|impasse|allée|allee|quai|cours|route|via|viale|piazza"
+    r"|corso|vicolo|largo|calle|avda|avenida|paseo|plaza|camino|carrera|ronda|rua|r|travessa|praça|praca|estrada|alameda|ul|ulica"
     r"|aleja|al|os|pl|jalan|jl|strada|calea|λεωφόρος|οδός|trg|kungsgatan|hoge|lange)\.?",
     re.IGNORECASE,
 )
-_UNIT = r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Rm|Floor|Fl|Bldg|Building|Lot|Trlr)\.? ?#?[ ]?[A-Za-z]?-?\d{1,5}[A-Za-z]?|# ?\d{1,5}"
+_UNIT = (
+    r"(?:Apt|Apartment|Suite|Ste|Unit|Flat|Room|Rm|Floor|Fl|Bldg|Building|Lot|Trlr)\.? ?#?[ ]?"
+    r"[A-Za-z]?-?\d{1,5}[A-Za-z]?"
+    r"|# ?\d{1,5}"
+)
 _POSTCODE = (
     r"[A-Z]{1,2}\d[A-Z\d]? ?\d[A-Z]{2}|[A-Z]\d[A-Z] ?\d[A-Z]\d|\d{5}-\d{3,4}|\d{4}-\d{3}|(?:[A-Z]{1,2}-)?\d{5,6}"
     r"|\d{3} \d{2,3}|\d{4} [A-Z]{2}|(?:[A-Z]{1,2}-)?\d{4}"
@@ -83,28 +92,31 @@ NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY PR GU VI ON QC BC AB
 ACT TAS""")
 _BOX = re.compile(
     r"(?:(?:\d{1,6},? )?(?:P\.? ?O\.? ?|Post Office |p\.?o\.? )[Bb]ox:? #?\d{1,6}|(?i:PSC \d{1,5},? Box \d{1,6})"
-    r"|(?i:Unit \d{1,5},? Box \d{1,6})|(?:US(?:S|NS|NV|CGC|NV)) [A-Z]\w+(?=,?\s{1,2}(?:[AFD]PO))"
+    r"|(?i:Unit \d{1,5},? Box \d{1,6})|(?:US(?:S|NS|NV|CGC|NV)) [A-Z]\w{1,30}(?=,?\s{1,2}(?:[AFD]PO))"
     r"|(?i:(?<![a-z])[AFD]PO,? A[AEP],? \d{5}))"
 )
 _CITY_STATE_ZIP = re.compile(
-    rf"{_UP}[\w'\u2019-]+\.?(?: {_UP}[\w'\u2019-]+){{0,3}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)"
+    rf"(?<![\w'\u2019-]){_UP}[\w'\u2019-]{{1,30}}\.?(?: {_UP}[\w'\u2019-]{{1,30}}){{0,3}}"
+    rf",? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?(?!\w)"
 )
 _ZIP_LABEL = re.compile(
     rf"(?i:\b(?:zip(?: ?code)?|post ?code|postal code|plz)(?: is)?\s{{0,2}}[:#]?\s{{0,2}})({_POSTCODE})(?!\w)"
 )
 _CORNER = re.compile(
-    rf"(?i:(?:the )?(?:corner|intersection) of )(?:{_NUMBER} )?{_NAMES}(?: {_NUMBER}\.?)? (?:and|&) (?:{_NUMBER} )?{_NAMES}"
+    rf"(?i:(?:the )?(?:corner|intersection) of )(?:{_NUMBER} )?{_NAMES}(?: {_NUMBER}\.?)? (?:and"
+    rf"|&) (?:{_NUMBER} )?{_NAMES}"
     rf"(?: {_NUMBER})?\.?"
 )
 _CROSSING = re.compile(rf"(?:(?<=[ :\n])|^){_NAMES}(?: {_NUMBER}\.?)? (?:and|&) $")
 _NO_NUMBER = re.compile(
-    rf"(?<![\w-]){_NAME}(?: {_NAME}){{0,2}} (?:Street|Avenue|Boulevard|Road|Lane|street|avenue|boulevard|road|lane)(?!\w)"
+    rf"(?<![\w-]){_NAME}(?: {_NAME}){{0,2}} (?:Street|Avenue|Boulevard|Road|Lane|street|avenue|boulevard|road"
+    rf"|lane)(?!\w)"
 )
 
 _CUE = re.compile(
-    r"(?i:(?:\baddress(?:es)?(?: is| are|:|\?)?|\b(?:lives?|living|lived|resid\w+|located|meet(?:ing)?|return|send|sent"
-    r"|ship\w*|mail\w*|deliver\w*|drop\w*|taxi|cab|ride|office|house|home|restaurant|shop|store|clinic|enter|side|moved?"
-    r"|stay\w*|park\w*|came|went|go|visit)\b[^.?!\n]{0,24}?\b(?:at|on|to|in|of|near|from|off))[:,]?\s{0,3})$"
+    r"(?i:(?:\baddress(?:es)?(?: is| are|:|\?)?|\b(?:lives?|living|lived|resid\w+|located|meet(?:ing)?|return"
+    r"|send|sent|ship\w*|mail\w*|deliver\w*|drop\w*|taxi|cab|ride|office|house|home|restaurant|shop|store|clinic|enter"
+    r"|side|moved?|stay\w*|park\w*|came|went|go|visit)\b[^.?!\n]{0,24}?\b(?:at|on|to|in|of|near|from|off))[:,]?\s{0,3})$"
 )
 _GAP = re.compile(r"[ \t]{0,3},?[ \t]{0,3}(?:\n[ \t]{0,3}){0,2}(?:(?<=\n)[>|?*]{1,3}[ \t]{0,3})?(?:,[ \t]{0,3})?")
 """Between the parts of an address: a comma, a line break or two, the mark of a quoted line."""
@@ -112,15 +124,16 @@ _TAIL_BASE = re.compile(r"(?i:[AFD]PO,? A[AEP],? \d{5}(?!\w)|(?:unit|psc) \d{1,5
 _TAIL_UNIT = re.compile(rf"(?i:{_UNIT})(?!\w)")
 _TAIL_POSTCODE = re.compile(rf"(?:{_POSTCODE})(?![\w-]|[.,/:]\d)")
 _TAIL_REGION = re.compile(rf"(?:(?:{_STATES})(?!\w)|[A-Za-z0-9]{{1,4}}(?=,?\s{{1,3}}\d{{4,6}}(?!\w)))")
-_PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.])*(?:-[^\W\d_]+)*(?!\w)"
+_PLACE = rf"{_UP}(?:[^\W\d_]|['\u2019.]){{0,30}}(?:-[^\W\d_]{{1,30}}){{0,4}}(?!\w)"
 _TAIL_TOWN = re.compile(rf"{_PLACE}(?:[ -](?:(?:{_LINK})[ ])?{_PLACE}){{0,4}}(?: \({_UP}[^()\n]{{1,30}}\))?")
 _STATE_AFTER = re.compile(rf",? (?:{_STATES}),? \d{{5}}")
-_TOWN_END = re.compile(rf"[ \t]*(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
+_TOWN_END = re.compile(rf"[ \t]{{0,3}}(?:$|[\n,;?!)]|\.(?:\s|$)|(?:{_STATES})(?!\w)|\d{{4,6}}(?!\w))")
 _HAS_DIGIT = re.compile("[0-9]").search
 _HAS_CORNER = re.compile("(?:orner|ntersection) of |(?:ORNER|NTERSECTION) OF ").search
 _HAS_CAPITAL = re.compile(_UP).search
 _LOWER_WORD = re.compile(r"(?<![\w@.])[^\W\d_]{2,}")
 _SENTENCE_END = re.compile(r"[^\W\d_]{5}\.$")
+_MAX_PARTS = 8
 _FIELD = re.compile(r"[^\W\d_][^\n:\d]{0,20}:")
 
 
@@ -144,14 +157,14 @@ def _numbered(text: str) -> Iterator[Found]:
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.city-zip")
     for match in _ZIP_LABEL.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
-    at = 0
-    while (match := _CANDIDATE.search(text, at)) is not None:
-        found = _street(text, match) if match["before"] or match["after"] else None
+    candidate = _CANDIDATE.search(text)
+    while candidate is not None:
+        found = _street(text, candidate) if candidate["before"] or candidate["after"] else None
         if found is not None:
             yield found
         # "Address 8422 Old Mill Road": the number of what was no street may begin one.
-        retry = found is None and match["after"] and match["before"] is None
-        at = match.start("after") if retry else match.end()
+        retry = found is None and candidate["after"] and candidate["before"] is None
+        candidate = _CANDIDATE.search(text, candidate.start("after") if retry else candidate.end())
 
 
 def _capitalised(text: str) -> str:
@@ -187,15 +200,19 @@ def _street(text: str, match: re.Match[str]) -> Found | None:
     tail_end, weight = _tail(text, end)
     if typed:
         level = Level.CHECKED if cue or weight > 1 else Level.WITNESS
-    elif (
-        (cue and (numbers > 1 or len(match["before"] or match["after"]) < 5))
-        or (weight > 1 and (numbers > 1 or weight > 2))
-        or (numbers > 1 and len(match["before"] or "") > 2)
-    ):
+    elif _has_witness(match, numbers, weight, cue=cue):
         level = Level.WITNESS
     else:
         return None
     return Found(start, _without_stop(text, tail_end), EntityType.ADDRESS, level, "en.street")
+
+
+def _has_witness(match: re.Match[str], numbers: int, weight: int, *, cue: bool) -> bool:
+    """Whether a name and a number without a word for street are one: by what leads there, or by their tail."""
+    before, after = match["before"] or "", match["after"] or ""
+    led_to = cue and (numbers > 1 or len(before or after) < 5)
+    has_tail = weight > 1 and (numbers > 1 or weight > 2)
+    return led_to or has_tail or (numbers > 1 and len(before) > 2)
 
 
 def _without_stop(text: str, end: int) -> int:
@@ -226,27 +243,29 @@ def _ordinary(words: list[str]) -> bool:
 
 def _tail(text: str, end: int) -> tuple[int, int]:
     """Where the address ends when it begins before ``end``, and how much of a tail it has (0 none, 3 a lot)."""
-    weight = 0
-    after_unit = False
-    for _ in range(8):
-        at = _GAP.match(text, end).end()  # type: ignore[union-attr]
+    weight, after_unit = 0, False
+    for _ in range(_MAX_PARTS):
+        gap = _GAP.match(text, end)
+        at = gap.end() if gap else end
         broken = "\n" in text[end:at] or "," in text[end:at]
         if broken and _FIELD.match(text, at):
             break
-        if (match := _TAIL_BASE.match(text, at) or _TAIL_UNIT.match(text, at)) is not None:
-            weight, after_unit = weight + 2, True
-        elif weight + broken and (match := _TAIL_POSTCODE.match(text, at)) is not None:
-            weight, after_unit = weight + 1, False
-        elif ((broken or weight) and (match := _TAIL_REGION.match(text, at)) is not None) or (
-            match := _more_street(text, at)
-        ) is not None:
-            weight += 1
-        elif (broken or after_unit or weight) and (match := _town(text, at, free=after_unit)) is not None:
-            weight, after_unit = weight + 1, False
-        else:
+        unit = _TAIL_BASE.match(text, at) or _TAIL_UNIT.match(text, at)
+        part = unit or _tail_part(text, at, led=broken or weight > 0, after_unit=after_unit)
+        if part is None:
             break
-        end = match.end()
+        # A unit says more than a town, which may be any name.
+        weight, after_unit, end = weight + 1 + (unit is not None), unit is not None, part.end()
     return end, weight
+
+
+def _tail_part(text: str, at: int, *, led: bool, after_unit: bool) -> re.Match[str] | None:
+    """A postcode, a region, a second street, a town; ``led``: a break or another part stands before it."""
+    if led:
+        part = _TAIL_POSTCODE.match(text, at) or _TAIL_REGION.match(text, at)
+        if part is not None:
+            return part
+    return _more_street(text, at) or (_town(text, at, free=after_unit) if led or after_unit else None)
 
 
 def _more_street(text: str, at: int) -> re.Match[str] | None:

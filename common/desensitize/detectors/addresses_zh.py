@@ -1,8 +1,8 @@
 """Chinese addresses: a chain of levels, from province to room, each named by its suffix.
 
-The text is cut into parts that end in a level's suffix (省 市 区 县 镇 街道 路 号 栋 单元 室 村 组). Parts that follow one
-another without a break make a chain; a chain with two levels, one of them below the district, is an address (level
-2, with a label or a known place level 3). A chain of districts and above is a place (LOC).
+The text is cut into parts that end in a level's suffix (省 市 区 县 镇 街道 路 号 栋 单元 室 村 组). Parts that
+follow one another without a break make a chain; a chain with two levels, one of them below the district, is an
+address (level 2, with a label or a known place level 3). A chain of districts and above is a place (LOC).
 
 Invariants: pure; one pass for the suffixes, and each part is at most a dozen characters, so time is linear.
 Not handled here: places without a suffix, what stays of an address.
@@ -19,8 +19,8 @@ from fedward.common.desensitize.detectors.addresses_en import Found
 from fedward.common.desensitize.spans import EntityType, Level
 from fedward.common.desensitize.tables import read_table, to_simplified
 
-_CJK = "[\u3400-\u9fff〇]"
-_DIGITS = "[0-9一二三四五六七八九十百零〇两]"
+_CJK = "[\u3400-\u9fff\u3007]"
+_DIGITS = "[0-9一二三四五六七八九十百零\u3007两]"
 _NAMED: Final = (
     (1, "特别行政区|自治区|省"),
     (2, "自治州|地区|盟|市"),
@@ -29,7 +29,8 @@ _NAMED: Final = (
     (5, "大道|大街|胡同|公路|环路|路|街|道|巷|里弄"),
     (
         6,
-        "新村|自然村|行政村|村委会|村|屯|庄|社区|小区|花园|家园|公寓|大厦|大楼|广场|公馆|花苑|苑|新城|科学园|创业园|雅居|华府|豪庭|别墅",
+        "新村|自然村|行政村|村委会|村|屯|庄|社区|小区|花园|家园|公寓|大厦|大楼|广场|公馆|花苑|苑|新城|科学园"
+        "|创业园|雅居|华府|豪庭|别墅",
     ),
 )
 """Levels whose parts have a name; a group (李庄组) only behind its village."""
@@ -43,7 +44,10 @@ _NUMBERED: Final = (
 """Levels whose parts are a number."""
 _STOP = "的了是在和与及或于住到至往从自由为对向将被把给有无不没我你他她它这那该本各每某家址：，。；、！？"
 _NAME = rf"(?:(?![{_STOP}]){_CJK}|[0-9A-Za-z]){{1,9}}?"
-_NUMBER = rf"(?:[甲乙丙丁]?[A-Za-z]{{0,2}}[0-9]{{1,5}}[A-Za-z]?(?:[-\u2014\uff0d][0-9]{{1,5}})?|[A-Za-z]|{_DIGITS}{{1,4}}|[东西南北甲乙丙丁])"
+_NUMBER = (
+    rf"(?:[甲乙丙丁]?[A-Za-z]{{0,2}}[0-9]{{1,5}}[A-Za-z]?(?:[-\u2014\uff0d][0-9]{{1,5}})?|[A-Za-z]|{_DIGITS}{{1,4}}"
+    "|[东西南北甲乙丙丁])"
+)
 _PART = re.compile(
     "|".join(rf"(?P<n{level}>{_NAME}(?:{words}))" for level, words in _NAMED)
     + "|"
@@ -58,14 +62,16 @@ _SUFFIX = re.compile(
 )
 _ROOM = re.compile(r" ?(?:[A-Za-z]?[0-9]{2,5}|[0-9]{1,3}[-\u2014\uff0d][0-9]{1,5})(?![0-9年月日%元]|\.[0-9])")
 _LABEL = re.compile(
-    r"(?:地址|住址|住所|居住地|家住|现住|住在|居住于|居住在|户籍地?|户口所在地|籍贯|单位地址|通讯地址|联系地址|邮寄地址|送货地址|收货地址|家庭住址|出生地|位于|寄到|寄至|寄往|送到)"
+    r"(?:地址|住址|住所|居住地|家住|现住|住在|居住于|居住在|户籍地?|户口所在地|籍贯|单位地址|通讯地址|联系地址"
+    r"|邮寄地址|送货地址|收货地址|家庭住址|出生地|位于|寄到|寄至|寄往|送到)"
     r"(?:为|是|在)?[ :：]{0,3}$"
 )
 _POSTCODE = re.compile(
     r"(?:邮编|邮政编码|郵編|郵遞區號|邮码)(?:为|是)?[ :：]{0,3}([0-9]{6}|[0-9]{5}|[0-9]{3})(?![0-9])"
 )
 _NOT_NAMES = re.compile(
-    r"(?:城|市|郊|地|社|小|校|院|厂|景|灾|病|疫|牧|山|矿|库|片|辖|战|大|老|新|全|外|内|本|同|当|时|误|禁|盲|静|听|视|额|枕|颞|顶|胸|腹|腰|骶|眶|肺|心|腺|下|上|前|后|左|右|中)(?:区|市|县|道|路|街|村|里)$"
+    r"(?:城|市|郊|地|社|小|校|院|厂|景|灾|病|疫|牧|山|矿|库|片|辖|战|大|老|新|全|外|内|本|同|当|时|误|禁|盲|静"
+    r"|听|视|额|枕|颞|顶|胸|腹|腰|骶|眶|肺|心|腺|下|上|前|后|左|右|中)(?:区|市|县|道|路|街|村|里)$"
 )
 """Words that end like a place: 城区, 盲区, 同路, 内容."""
 

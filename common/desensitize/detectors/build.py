@@ -49,12 +49,14 @@ class DetectorSet:
 
 
 def build_detectors(policy: DesensitizePolicy) -> DetectorSet:
-    """The detectors that ``policy`` asks for.
+    """The detectors that ``policy`` asks for; ``structured`` has the rules alone, the others names and addresses too.
 
     Raises:
         ConfigError: an extra that the profile needs is not installed.
     """
     structured = StructuredDetector({type_: policy.level_of(type_) for type_ in EntityType})
+    if policy.profile == "structured":
+        return DetectorSet(structured=structured)
     return DetectorSet(
         structured=structured,
         chinese=() if policy.language == "en" else _chinese(policy),
@@ -64,9 +66,6 @@ def build_detectors(policy: DesensitizePolicy) -> DetectorSet:
 
 def _chinese(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     from fedward.common.desensitize.detectors.addresses import AddressDetector
-
-    if policy.profile == "structured":
-        return (AddressDetector("zh"),)
     from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector
     from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 
@@ -75,9 +74,6 @@ def _chinese(policy: DesensitizePolicy) -> tuple[Detector, ...]:
 
 def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     from fedward.common.desensitize.detectors.addresses import AddressDetector
-
-    if policy.profile == "structured":
-        return (AddressDetector("en"),)
     from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
     from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 

@@ -19,10 +19,10 @@ Codes = NDArray[np.uint16]
 GAP: Final = 0
 """Between documents, and beyond the ends."""
 DIGIT, UPPER, LOWER, OTHER = 0x30, 0x41, 0x61, 0xFFFF
-_DOTS: Final = "·•・‧∙\uff0e"
+DOTS: Final = "·•・‧∙\uff0e"
 """Between the parts of a foreign or ethnic-minority name."""
 DOT: Final = 0xB7
-_INSIDE: Final = _DOTS + "-."
+_INSIDE: Final = DOTS + "-."
 """Punctuation that may stand inside a name."""
 
 
@@ -48,7 +48,7 @@ def _table() -> Codes:
         # Full-width ones too: a document is folded before it comes here, training text is not.
         length = 10 if first == DIGIT else 26
         table[first : first + length] = table[wide : wide + length] = first
-    for dot in _DOTS:
+    for dot in DOTS:
         table[ord(dot)] = DOT
     table[0xD800:0xE000] = OTHER
     return table
@@ -84,6 +84,7 @@ __all__ = [
     "codes_of",
     "DIGIT",
     "DOT",
+    "DOTS",
     "GAP",
     "LOWER",
     "name_characters",

@@ -23,6 +23,8 @@ from fedward.common.desensitize.tables import read_table, to_simplified
 
 _CUE_CHARS: Final = 16
 _CLAUSE_STARTS: Final = "\n。；，！？;!? \t：:"
+_SUBJECT_AFTER = re.compile(r"$|[\s，。；：,;:]|诉|自述|主诉|自诉|称|说|表示|因|来|男|女|于")
+"""What follows a name at the start of a clause: 张力诉头痛, 张力，男."""
 _MASK = re.compile(r"(?:某某?|[*\uff0a×]{1,3})")
 _COUNTRY = re.compile(r"(?:\(?(?:\+|00)?(?:86|1)\)?[ -]?|\+)$")
 _ZH_ROLES: Final = (
@@ -31,7 +33,7 @@ _ZH_ROLES: Final = (
 )
 _EN_ROLES: Final = (
     "name|patient|pt|mr|mrs|ms|miss|dr|prof|signed|dear|client|customer|member|guardian|mother|father|wife|husband|son"
-    "|daughter|contact|by"
+    "|daughter|contact|by|(?:thanks|thank you|hi|hello|hey),?"
 )
 _PERSON_CUE = re.compile(rf"(?:(?:{_ZH_ROLES})|(?i:\b(?:{_EN_ROLES})\.?))[\s:：=是为]{{0,4}}$")
 _NUMBER_CUE = re.compile(
@@ -199,7 +201,7 @@ def _is_term(text: str, start: int, end: int, spelling: Spelling) -> bool:
 
 
 def _is_chinese_term(text: str, start: int, end: int) -> bool:
-    """A name that is itself a term (张力) counts where a clause begins with it, unless a longer term does."""
+    """A name that is itself a term (张力) counts as the subject of a clause, unless a longer term begins there."""
     if text[start:end] not in terms():
         return vetoed(text, start, end)
     longer = any(
@@ -208,7 +210,8 @@ def _is_chinese_term(text: str, start: int, end: int) -> bool:
         for last in range(end, min(len(text), first + MAX_TERM) + 1)
         if last - first > end - start
     )
-    return longer or not (start == 0 or text[start - 1] in _CLAUSE_STARTS)
+    begins = start == 0 or text[start - 1] in _CLAUSE_STARTS
+    return longer or not (begins and _SUBJECT_AFTER.match(text, end))
 
 
 def _before_title(text: str, start: int, end: int) -> tuple[int, int] | None:

@@ -24,10 +24,10 @@ MONEY: Final = "MONEY"
 
 # A blank may be missing, an underscore, a hyphen or several blanks; Latin letters match in either case.
 _NUMBER_WORDS = "numbers|number|num|nos|no|nr|id|code|#"
-LABELS: dict[str, tuple[str, str]] = {
+WORDS: dict[str, tuple[str, str]] = {
     "PHONE": (
         "联系电话|联系方式|联系手机|移动电话|手机号码|手机号|手机|电话号码|电话|座机|固话|传真|热线|客服|总机|致电|拨打|"
-        "回电|来电|联络|家属联系|分机|号码归属|呼叫转移|电联|打给|传呼|短号|电話|手機|聯絡|傳真|行動|流動",
+        "回电|来电|联络|家属联系|分机|号码归属|呼叫转移|电联|打给|传呼|短号|電話|電话|手機|聯絡|傳真|行動|流動",
         "telephone|tel|phone|mobile|cell phone|cellphone|cell|fax|call|hotline|contact|ph|mob|whatsapp|landline|"
         "dial|pager|sms|extension|switchboard|tele|msisdn",
     ),
@@ -79,14 +79,14 @@ LABELS: dict[str, tuple[str, str]] = {
         "银行卡|信用卡|借记卡|储蓄卡|卡号|贷记卡|工资卡|社会卡|结算卡|尾号卡|刷卡|銀行卡|卡號|绑定卡|收款卡|还款卡|"
         "他行卡|本人卡|扣款卡|公务卡",
         "credit card|debit card|bank card|payment card|card number|card no|card|visa card|mastercard|amex|pan|"
-        "cc number|ccn|cc|unionpay|cardno",
+        "cc number|ccn|unionpay|cardno",
     ),
     "ACCOUNT": (
         "银行账号|银行账户|账号|帐号|账户|帐户|存折|对公户|收款账|付款账|资金账|证券账|基金账|股东代码|股东账|客户号|"
         "客户编号|客户代码|会员号|会员卡|会员编号|贷款号|借据号|贷款账|还款账|公积金账|户号|開戶|帳號|賬號|卡折号|折号|"
         "资产账户|交易账|结算账|联行号|借款账",
         "bank account|account|acct|a/c|acc|routing|aba|sort code|bsb|customer id|customer no|customer number|"
-        "client id|client no|client number|loan|mortgage|swift|membership|user id|userid|checking|savings|deposit to",
+        "client id|client no|client number|loan|mortgage|membership|user id|userid|checking|savings|deposit to",
     ),
     "IBAN": ("国际银行账号", "iban"),
     "TXN": (
@@ -99,7 +99,8 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "TAIL": (
         "卡尾号|尾号|后四位|末四位|后4位|末4位|最后四位|尾数|尾4位",
-        "ending in|ending with|ending|ends in|ends with|last four digits|last 4 digits|last four|last 4|last4",
+        "ending in|ending with|card ending|account ending|ends in|ends with|last four digits|"
+        "last 4 digits|last four|last 4|last4",
     ),
     "CODE": (
         "短信验证码|验证码|校验码|动态码|确认码|识别码|安全码|取件码|提取码|激活码|驗證碼|取号码|授权码|PIN码",
@@ -112,7 +113,7 @@ LABELS: dict[str, tuple[str, str]] = {
     ),
     "PLATE": (
         "车牌号|车牌|牌照|车号|号牌|車牌|车辆号|车辆",
-        "license plate|licence plate|number plate|plate|vehicle registration|vehicle reg|vrn|registration plate|tag",
+        "license plate|licence plate|number plate|plate|vehicle registration|vehicle reg|vrn|registration plate",
     ),
     "VIN": ("车架号|车辆识别|车架|大架号|发动机号", "vin|vehicle identification|chassis|frame no|engine no"),
     "DEVICE": (
@@ -187,19 +188,19 @@ def _alternation(words: str, spell: Callable[[str], str]) -> str:
 
 def zh_pattern(kinds: tuple[str, ...]) -> str:
     """Alternation of the Chinese labels of ``kinds``, longest first."""
-    return "(?:" + _alternation("|".join(LABELS[k][0] for k in kinds), _zh) + ")"
+    return "(?:" + _alternation("|".join(WORDS[k][0] for k in kinds), _zh) + ")"
 
 
 def latin_pattern(kinds: tuple[str, ...]) -> str:
     """Alternation of the Latin labels of ``kinds``, longest first, each with an optional ``number``, ``no``, ``#``."""
-    words = _alternation("|".join(LABELS[k][1] for k in kinds), _latin)
+    words = _alternation("|".join(WORDS[k][1] for k in kinds), _latin)
     return f"(?:{words})(?:[ _-]{{0,2}}(?:{_alternation(_NUMBER_WORDS, _latin)}))?"
 
 
 _REMARK = "(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)"
 SEPARATOR = (
     "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|号|號|码|编号|"
-    "证号|卡号|如下|→|—|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
+    "证号|卡号|如下|→|—|№|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
     "using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
 )
 """What may stand between label and value, up to ``MAX_SEPARATORS`` times: bracketed remarks without digits, too."""
@@ -209,7 +210,7 @@ FIELD_ENDS = tuple(mark.encode() for mark in "，。；,;\n")
 _NUMBER_WORD = re.compile(rb"(?:numbers|number|num|nos|no|nr|id|code|#)$")
 _KINDS = {
     re.sub("[ _-]", "", word.lower()).encode(): kind
-    for kind, columns in reversed(LABELS.items())
+    for kind, columns in reversed(WORDS.items())
     for column in columns
     for word in column.split("|")
 }
@@ -233,7 +234,7 @@ class Labels:
     """Looks back for labels with one engine."""
 
     def __init__(self, find_in: Callable[[bytes], Find]) -> None:
-        kinds = tuple(LABELS)
+        kinds = tuple(WORDS)
         self._find = find_in((latin_pattern(kinds) + "|" + zh_pattern(kinds)).encode())
 
     def nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
@@ -251,3 +252,19 @@ class Labels:
                 found = span
             at = span[1]
         return None if found is None else (kind_of(window[found[0] : found[1]]), floor + found[1])
+
+
+__all__ = [
+    "Find",
+    "kind_of",
+    "Labels",
+    "latin_pattern",
+    "MAX_LABEL_BYTES",
+    "MAX_SEPARATORS",
+    "MONEY",
+    "OTHER",
+    "SEPARATOR",
+    "stands_alone",
+    "WORDS",
+    "zh_pattern",
+]

@@ -14,7 +14,18 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 
-_LETTERS = {"ß": "ss", "ø": "o", "ł": "l", "đ": "d", "æ": "ae", "œ": "oe", "þ": "th", "ð": "d", "ı": "i", "\u2019": "'"}
+_LETTERS = {
+    "ß": "ss",
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "æ": "ae",
+    "œ": "oe",
+    "þ": "th",
+    "ð": "d",
+    "\u0131": "i",
+    "\u2019": "'",
+}
 _TABLE = str.maketrans(_LETTERS)
 
 
@@ -79,7 +90,10 @@ brother hon judge capt captain lt sgt col gen maj officer detective nurse rn np 
 congressman governor mayor minister king queen prince princess pope saint uncle aunt auntie cousin grandma grandpa
 dear hi hello hey thanks mister mme mlle herr frau signor signora señor señora sra don doña""")
 
-CREDENTIALS = "MD|M\\.D\\.|DO|D\\.O\\.|RN|NP|PA-C|PA|PhD|Ph\\.D\\.?|DDS|DMD|MBBS|FRCS|MRCP|LPN|LCSW|PharmD|DPM|CRNA|FACS|FACP|MSN|BSN|DNP|APRN|CNM|Esq\\.?|CPA|CFA|JD|MBA|MPH"
+CREDENTIALS = (
+    "MD|M\\.D\\.|DO|D\\.O\\.|RN|NP|PA-C|PA|PhD|Ph\\.D\\.?|DDS|DMD|MBBS|FRCS|MRCP|LPN|LCSW|PharmD|DPM|CRNA|FACS"
+    "|FACP|MSN|BSN|DNP|APRN|CNM|Esq\\.?|CPA|CFA|JD|MBA|MPH"
+)
 
 PARTICLES = _set("""van von de der den del della dela da di du la le ten ter te af av bin ibn al el y dos das do zu
 zur vom zum st st. o' d' san santa e i""")
@@ -125,9 +139,10 @@ spanish italian chinese japanese russian greek latin jewish christian muslim cat
 female man woman men women boy girl child children infant adult elderly mother father parent parents wife husband son
 daughter brother sister friend account accounts balance statement transfer payment deposit credit debit card loan
 mortgage branch customer client bank interest rate fee invoice amount total date name names address phone email fax
-street city state zip country number id bot agent user operator subject re attn internet web site online inc ltd medline pubmed medlineplus
-genetics gene genes home reference national institute institutes health human clinicaltrials admitted admit discharged seen
-visa mastercard amex paypal venmo zelle""")
+street city state zip country number id bot agent user operator subject re attn
+internet web site online inc ltd medline pubmed
+medlineplus genetics gene genes home reference national institute institutes health human clinicaltrials admitted admit
+discharged seen visa mastercard amex paypal venmo zelle""")
 
 _NAMES_AND_WORDS = _set("""unknown bones parts cord beta alpha don block oral tone ray de die carrier tiny prior walls
 nail stone rod ring minor lips link von lice valves basic harm canal brown chin vera iris sharp gray chambers bite topic
@@ -166,8 +181,8 @@ cologne lyon marseille boston chicago houston dallas austin denver seattle portl
 philadelphia pittsburgh cleveland detroit phoenix baltimore toronto montreal vancouver ottawa calgary sydney melbourne
 brisbane perth auckland wellington tokyo osaka beijing shanghai shenzhen guangzhou hong kong singapore seoul bangkok
 delhi mumbai cairo lagos nairobi johannesburg york angeles vegas america europe africa asia oceania
-britain england scotland wales ireland russia taiwan korea vietnam hollywood broadway bay gulf north south east west hawaii harvard
-stanford yale usa uk us""")
+britain england scotland wales ireland russia taiwan korea vietnam hollywood broadway bay gulf north south east
+west hawaii harvard stanford yale usa uk us""")
 
 
 _INFLECTIONS = ("s", "es", "d", "ed", "ing", "er", "ers", "ly")
@@ -192,7 +207,7 @@ class EnglishLexicon:
     def is_inflected(self, key: str) -> bool:
         """Whether ``key`` is an ordinary word with an ending: customers, caller, starting."""
         return any(
-            key.endswith(end) and key[: -len(end)] in self.words for end in _INFLECTIONS if len(key) > len(end) + 2
+            len(key) > len(end) + 2 and key.endswith(end) and key[: -len(end)] in self.words for end in _INFLECTIONS
         )
 
 

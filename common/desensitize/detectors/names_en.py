@@ -165,8 +165,10 @@ class EnglishNameDetector:
         return free or self._weights.may_be_name(key)
 
     def _weighed(self, text: str, entities: list[Entity] | None) -> Iterator[_Hit]:
-        """Runs of capitalised words. One witness is enough for a listed name that is no everyday word; for others where
-        a tagger reads too and says nothing else.
+        """Runs of capitalised words.
+
+        One witness is enough for a listed name that is no everyday word, and for others where a tagger reads too and
+        says nothing else.
         """
         others = [(start, end) for start, end, label in entities or () if label != "PERSON"]
         for match in SEQUENCE.finditer(text):
@@ -175,13 +177,19 @@ class EnglishNameDetector:
             for run, titled in self._runs(text, match.start(), match.end()):
                 weight = self._weights.weigh(text, run) + 3 * titled
                 start, end = run[0].start, run[-1].end
-                if weight == 1 and self._weights.is_unusual(run) and (entities is not None or self._is_listed(run)):
+                if weight == 1 and (self._is_listed(run) or (entities is not None and self._is_inside(text, run))):
                     weight += not any(a < end and start < b for a, b in others)
                 if weight > 0:
                     yield start, end, EntityType.PERSON, min(weight, int(Level.CHECKED)), "en.weighed"
 
     def _is_listed(self, run: list[Word]) -> bool:
-        return any(self._weights.is_name(word.key) for word in run)
+        return self._weights.is_unusual(run) and any(self._weights.is_name(word.key) for word in run)
+
+    def _is_inside(self, text: str, run: list[Word]) -> bool:
+        """Whether an unlisted word stands inside a sentence; at its start any word has a capital."""
+        start = run[0].start
+        inside = len(run) > 1 or text[max(0, start - 2) : start - 1].islower()
+        return inside and self._weights.is_unusual(run)
 
     def _runs(self, text: str, start: int, end: int) -> Iterator[tuple[list[Word], bool]]:
         """The parts of a capitalised sequence that may be a name, each with: does a title stand before it?"""
@@ -223,7 +231,9 @@ class EnglishNameDetector:
                 if not self._weights.refutes(text, names, start, end):
                     yield start, end, type_, Level.WITNESS, "en.spacy"
             elif self._weights.overrules(text, names, start, end):
-                yield start, end, EntityType.PERSON, Level.WITNESS, "en.spacy-list"
+                # An organisation is replaced as one, so only a cue makes a person of it; a place is kept.
+                person = type_ is EntityType.LOC or self._weights.is_cued(text, start, end)
+                yield start, end, EntityType.PERSON if person else type_, Level.WITNESS, "en.spacy-list"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"
 

@@ -20,7 +20,8 @@ def capitals() -> str:
 
 UP = f"[{capitals()}]"
 LETTERS = r"[^\W\d_]"
-WORD = rf"{UP}(?:{LETTERS}|['\u2019`](?={LETTERS})){{0,30}}(?:-{LETTERS}(?:{LETTERS}|['\u2019](?={LETTERS})){{0,30}}){{0,3}}"
+_REST = rf"(?:{LETTERS}|['\u2019`](?={LETTERS})){{0,30}}"
+WORD = rf"{UP}{_REST}(?:-{LETTERS}{_REST}){{0,3}}"
 _JOINTS = "|".join(sorted((re.escape(p) for p in PARTICLES if p.isalpha()), key=len, reverse=True))
 SEQUENCE = re.compile(
     rf"(?<![\w@/]){WORD}\.?(?:[ \u00a0]{{1,2}}(?:(?:{_JOINTS})[ ]){{0,3}}{WORD}\.?){{0,7}}(?![\w@])", re.UNICODE
@@ -31,7 +32,8 @@ TOKEN = re.compile(rf"({LETTERS}[\w'\u2019`-]*)(\.?)")
 _SHORT_NAME = rf"{LETTERS}[\w'\u2019.-]{{0,30}}"
 _LABEL = (
     "(?:patient|pt|full|first|last|sur|family|given|maiden|middle|legal|preferred|customer|client|account holder|card"
-    "holder|beneficiary|payee|payer|borrower|applicant|guarantor|employee|member|mother|father|spouse|guardian|contact"
+    "holder|beneficiary|payee|payer|borrower|applicant|guarantor|employee|member|mother|father|spouse|guardian"
+    "|contact"
     "|emergency contact|next of kin|doctor|physician|provider|attending|nurse|surgeon)?'?s? ?name"
 )
 _ROLES = (
@@ -39,7 +41,8 @@ _ROLES = (
     "|physician|surgeon|provider|resident|dictated by|electronically signed by|signed by|signed|reviewed by|seen by"
     "|ordered by|transcribed by|reported by|performed by|authorized by|approved by|prepared by|cc|attn|attention|from"
     "|to|next of kin|emergency contact|contact|guardian|spouse|account holder|cardholder|card holder|beneficiary"
-    "|payee|payer|customer|client|borrower|applicant|employee|sender|recipient|consultant|interviewer|author|user|agent"
+    "|payee|payer|customer|client|borrower|applicant|employee|sender|recipient|consultant|interviewer|author"
+    "|user|agent"
 )
 _VALUE = rf"{_SHORT_NAME}(?:[ ,]{{1,2}}{_SHORT_NAME}){{0,4}}"
 FIELD = re.compile(rf"[ \t]{{0,3}}[:\uff1a=][ \t]{{0,12}}(?=({_VALUE}))")
@@ -64,18 +67,21 @@ COMMA_NAME = re.compile(
 CREDENTIAL = re.compile(rf"\.?,? ?(?:{CREDENTIALS})(?![\w])")
 
 _KIN = (
-    "wife|husband|son|daughter|mother|father|mom|dad|brother|sister|partner|aunt|uncle|friend|cousin|niece|nephew|spouse"
+    "wife|husband|son|daughter|mother|father|mom|dad|brother|sister|partner|aunt|uncle|friend|cousin|niece"
+    "|nephew|spouse"
     "|grandson|granddaughter|fianc\u00e9e?|boyfriend|girlfriend|roommate|neighbou?r"
 )
 BEFORE = re.compile(
-    r"(?i:\b(?:regards|sincerely|yours truly|yours|best|cheers|this is|named|called|calls me|call me|name is|by|with|met"
+    r"(?i:\b(?:regards|sincerely|yours truly|yours|best|cheers|this is|named|called|calls me|call me|name is"
+    r"|by|with|met"
     r"|meet|saw|nurse|president|founder|player|add|remove|contact(?:ed)?|invited?|(?:change|correct) it to|heard))"
     r"[,:]?\s{1,3}$"
 )
 """One witness."""
 SPEAKS_BEFORE = re.compile(
     rf"(?i:\b(?:dear|hi|hello|hey|thanks|thank you|i am|i'm|ask(?:ed)?|told|tell|said|says|repl(?:ies|ied)|explains?"
-    rf"|explained|shouted(?: at)?|speak to|spoke (?:to|with)|notif(?:y|ied)|married|directed by|starring|written by|sung by"
+    rf"|explained|shouted(?: at)?|speak to|spoke (?:to|with)|notif(?:y|ied)|married|directed by|starring"
+    rf"|written by|sung by"
     rf"|performed by|songwriter|singer|author|actor|actress|commenter|assistant to|last name\?|your name\?"
     rf"|(?:my|his|her|their|the patient's) (?:{_KIN})))[,:]?\s{{1,3}}$"
 )
@@ -87,11 +93,13 @@ AFTER = re.compile(
     r"|, (?:how|what|why|do|did|are|is|have|let|i|you|I|we) "
 )
 SPEAKS_AFTER = re.compile(
-    rf"(?:\s{{1,2}}|, )(?:said|says|told|asked|shouted|writes|wrote|lives|lived|was born|reports|reported|denies|denied"
+    rf"(?:\s{{1,2}}|, )(?:said|says|told|asked|shouted|writes|wrote|lives|lived|was born|reports|reported"
+    rf"|denies|denied"
     rf"|complains|complained|sings|sang|thinks|reviewed|examined|discussed|agreed|wants|arrived|was admitted|was seen"
     rf"|is seen|married|died|speaks?|points out|as (?:my|a|the)? ?(?:guardian|beneficiary|contact|proxy|co-signer))\b"
     rf"|, (?:can|could|would|will) (?:you|I|i|we) |, (?:please|thank you) "
-    rf"|['\u2019]s (?:{_KIN}|parents?|family|house|home|room|address|account|name|phone|birthday|car|chart|condition|pain"
+    rf"|['\u2019]s (?:{_KIN}|parents?|family|house|home|room|address|account|name|phone|birthday|car|chart"
+    rf"|condition|pain"
     rf"|boss|doctor|symptoms|mood|appetite|attorney|killers?)\b"
 )
 NOT_A_PERSON_BEFORE = re.compile(
@@ -99,13 +107,16 @@ NOT_A_PERSON_BEFORE = re.compile(
     r"|company|town of|city of|village of|county of|Battle of|University of)[ ]{1,2}[\"\u201c]? ?$"
 )
 NOT_A_PERSON_AFTER = re.compile(
-    r"(?:['\u2019]s)?[ ]{1,2}(?:(?:is|was|are|were) an? (?:[\w-]{1,20} ){0,3}(?:agency|company|band|village|town|city|firm"
-    r"|film|movie|album|song|comedy|startup|municipality|commune|river|genus|species|drug|medication|brand|team|club)\b"
+    r"(?:['\u2019]s)?[ ]{1,2}(?:(?:is|was|are|were) an? (?:[\w-]{1,20} ){0,3}(?:agency|company|band|village"
+    r"|town|city|firm"
+    r"|film|movie|album|song|comedy|startup|municipality|commune|river|genus|species|drug|medication|brand"
+    r"|team|club)\b"
+    r"|& (?:Co|Sons)\b"
     r"|(?:office|orchestra|team|band|products?|software|album|tour|brand|campus|stores?|website|app|logo)\b)"
-    r"|, (?:[A-Z][a-z]+ ?){1,2}, (?:USA|UK|Canada|Germany|France|England|Italy|Spain)\b"
+    r"|, (?:[A-Z][a-z]{1,20} ?){1,2}, (?:USA|UK|Canada|Germany|France|England|Italy|Spain)\b"
 )
 PLACE_BEFORE = re.compile(r"\b(?:in|from|near|at|to|of|into|outside|around|across|through|toward|via)[ ]$")
-REGION_AFTER = re.compile(rf", {UP}[a-z]+|,? (?:[A-Z]{{2}})(?!\w)")
+REGION_AFTER = re.compile(rf", {UP}[a-z]{{1,20}}|,? (?:[A-Z]{{2}})(?!\w)")
 POSSESSIVE = re.compile(r"['\u2019]s$|['\u2019]$")
 TERM_AFTER = re.compile(r"(?:['\u2019]s?)?[ -]{1,2}([A-Za-z]{3,20})")
 NO_TITLES = ("MS", "MR", "MX")

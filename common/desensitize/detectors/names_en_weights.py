@@ -68,9 +68,7 @@ class Weights:
 
     def may_be_name(self, key: str) -> bool:
         """Whether ``key`` is a listed name, or no word that is known to be something else."""
-        return key in self._names or not (
-            key in self._everyday or MEDICAL_ENDING.search(key) or self._lexicon.is_inflected(key)
-        )
+        return key in self._names or not (key in self._everyday or MEDICAL_ENDING.search(key))
 
     def fits(self, word: Word) -> bool:
         """Whether ``word`` may stand inside a name."""
@@ -100,6 +98,7 @@ class Weights:
         weight += AFTER.match(text, end) is not None or CREDENTIAL.match(text, end) is not None
         weight += weight < 2 and len(names) > 1 and fills_line(text, start, end)
         weight -= all(word.text.isupper() for word in names)
+        weight -= any(self._lexicon.is_inflected(w.key) and not self.is_name(w.key) for w in names)
         weight -= len(names) == 1 and before.endswith(_ONE_WORD_AFTER)
         return weight
 
@@ -169,10 +168,15 @@ class Weights:
         first = names[0].key in self._first and names[0].key not in self._everyday
         if len(names) > 1:
             return len(names) < 4 and first and not any(w.key in self.words for w in names)
-        cued = any(pattern.search(before) for pattern in (BEFORE, SPEAKS_BEFORE)) or any(
+        listed = names[0].key not in EPONYMS and self.lists(names, initials=0) > 0
+        return listed and (first or self.is_cued(text, start, end))
+
+    def is_cued(self, text: str, start: int, end: int) -> bool:
+        """Whether a word beside the span speaks for a person."""
+        before = text[max(0, start - CONTEXT_CHARS) : start]
+        return any(pattern.search(before) for pattern in (BEFORE, SPEAKS_BEFORE)) or any(
             pattern.match(text, end) for pattern in (AFTER, SPEAKS_AFTER)
         )
-        return names[0].key not in EPONYMS and self.lists(names, initials=0) > 0 and (first or cued)
 
     def is_proper(self, text: str, names: list[Word], end: int) -> bool:
         """Whether the words can name an organisation or a place: mixed case, and more than ordinary words."""

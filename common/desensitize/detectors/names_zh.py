@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import gate
-from fedward.common.desensitize.detectors.characters import DOT, Codes, codes_of, simplified
+from fedward.common.desensitize.detectors.characters import DOTS, Codes, codes_of, simplified
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.features import REACH, WordsHere, words_here
 from fedward.common.desensitize.detectors.lac import Lac, load_lac
@@ -32,15 +32,16 @@ Profile = Literal["structured", "fast", "max-recall"]
 _BLOCK_CHARACTERS: Final = 1 << 16
 """Documents are tagged together up to this length; their arrays stay small."""
 _SHORTEST_CUT: Final = 2
+_DOTS: Final = str.maketrans(dict.fromkeys(DOTS, "·"))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Margins:
-    """What a tagger's margin must reach for level 2, in log-odds; tuned on public corpora, see the page on accuracy."""
+    """What a tagger's margin must reach for level 2, in log-odds; tuned on public corpora."""
 
     eagerness: float = 2.0
     """How much is taken off being outside while the path is sought; finds names of a margin above its negative."""
-    alone: tuple[float, float, float] = (-1.5, -1.0, 0.0)
+    alone: tuple[float, float, float] = (-1.5, -1.0, 1.0)
     """For a person, a place, an organisation that our tagger alone finds."""
     lac_alone: tuple[float, float, float] = (-9.0, -6.0, -6.0)
     """What our tagger must think at least of one that LAC alone finds."""
@@ -69,7 +70,8 @@ class _Block:
 
     @classmethod
     def of(cls, documents: Sequence[Document]) -> _Block:
-        texts = tuple(simplified(document.text) for document in documents)
+        # Rules look for one kind of dot.
+        texts = tuple(simplified(document.text).translate(_DOTS) for document in documents)
         gap = "\0" * REACH
         text = gap + gap.join(texts) + gap
         codes = codes_of(text)
@@ -77,10 +79,6 @@ class _Block:
         for one in texts:
             starts.append(place)
             place += len(one) + REACH
-        # Rules look for one kind of dot; the array already has it.
-        for dot in np.flatnonzero(codes == DOT):
-            if text[dot] != "·":
-                text = text[:dot] + "·" + text[dot + 1 :]
         return cls(texts=texts, text=text, codes=codes, here=words_here(codes, shipped_words()), starts=tuple(starts))
 
 

@@ -41,8 +41,8 @@ UNITS = tuple(
 )
 
 _ID: set[Lengths] = {
-    (18,), (6, 8, 4), (6, 4, 4, 4), (4, 4, 4, 4, 2), (3, 3, 4, 4, 4), (3, 3, 8, 4), (6, 12), (14, 4), (10, 8),
-    (6, 4, 8), (6, 4, 2, 2, 4), (8, 10), (3, 4, 4, 4, 3), (6, 6, 6), (2, 4, 8, 4), (10, 4, 4),
+    (18,), (6, 8, 4), (6, 4, 4, 4), (4, 4, 4, 4, 2), (3, 3, 4, 4, 4), (3, 3, 8, 4), (6, 12), (6, 8, 3, 1), (14, 4),
+    (10, 8), (6, 4, 8), (6, 4, 2, 2, 4), (8, 10), (3, 4, 4, 4, 3), (6, 6, 6), (2, 4, 8, 4), (10, 4, 4),
 }  # fmt: skip
 _OLD_ID: set[Lengths] = {(15,), (6, 6, 3)}
 _CARD: set[Lengths] = {(n,) for n in range(12, 20)} | {(4, 4, 4, n) for n in range(1, 8)} | {(4, 6, 5), (4, 6, 4)}
@@ -69,6 +69,7 @@ _BLANKS = bytes(c if c in DIGITS else 32 for c in range(256))
 _UNIT_FIRST = frozenset(unit[0] for unit in UNITS)
 _MONEY_LAST = frozenset(mark[-1] for mark in MONEY_LEFT)
 _EXTENSION_FIRST = frozenset(" 转轉分EeXx#-".encode())
+_YEARS = re.compile(rb"(?:19|20)[0-9]{2}.(?:19|20)[0-9]{2}").fullmatch
 _MAX_E164 = 15
 _OPEN, _CLOSE = "（".encode(), "）".encode()
 
@@ -85,7 +86,7 @@ def _resident_id(value: bytes, kind: Kind) -> Reading | None:
 
 def _card(digits: bytes, kind: Kind) -> Reading | None:
     luhn, known = check.has_luhn(digits), check.has_card_range(digits)
-    if luhn and known:  # thirteen digits are article numbers, too
+    if luhn and known and len(digits) > 12:  # thirteen digits are article numbers, too
         return T.CARD, 3 if len(digits) > 13 else 2, "card_luhn_bin"
     label = kind()
     if label == "ACCOUNT":
@@ -98,9 +99,11 @@ def _card(digits: bytes, kind: Kind) -> Reading | None:
 def _mobile(digits: bytes, shape: Lengths, kind: Kind) -> Reading | None:
     if len(digits) > 11 and digits[:-11] not in (b"86", b"0086", b"0"):
         return None
-    digits = digits[-11:]
+    trunk, digits = digits[:-11], digits[-11:]
     if digits[0] != 49:
         return None
+    if trunk == b"0" and kind() != "PHONE":
+        return T.PHONE, 1, "mobile_prefix"
     if check.is_mobile(digits):
         return T.PHONE, 2, "mobile_prefix"
     if digits[1] > 50 and kind() == "PHONE":
@@ -126,7 +129,9 @@ def _american(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading
     if len(digits) == 13 and digits.startswith(b"001"):
         digits = digits[3:]
     if not check.is_nanp(digits):
-        return None
+        # An exchange N11 is not in the plan, but made-up and mistyped numbers have it.
+        likely = len(digits) == 10 and len(shape) > 2 and not blank and digits[0] > 49 and digits[3] > 49
+        return (T.PHONE, 2, "nanp_shape") if likely and digits[1:3] != b"11" else None
     label = kind()
     witness = label == "PHONE" or (len(shape) > 1 and not blank)
     return T.PHONE, 1 + witness, "nanp"
@@ -294,7 +299,7 @@ def _international(data: bytes, start: int, text: bytes, groups: list[bytes]) ->
 
 def _is_allocated(digits: bytes) -> bool:
     if digits.startswith(b"86"):
-        national = digits[2:]
+        national = digits[2:].removeprefix(b"0")
         return check.is_mobile(national) or check.is_landline(b"0" + national) or check.is_landline(national)
     if digits.startswith(b"1"):
         return check.is_nanp(digits[1:])
@@ -313,7 +318,7 @@ def read_phone(data: bytes, start: int) -> Hit | None:
         total, num = total + len(group), num + 1
     end = start + _length(match.group(), num)
     service = total >= 5 and data.startswith((b"95", b"96", b"100", b"12"), start)
-    if not (7 <= total <= 13 or (service and total < 9)) or _is_date(data[start:end]):
+    if not (7 <= total <= 13 or (service and total < 9)) or _is_date_or_years(data[start:end]):
         return None
     end = with_extension(data, end)
     if data[end] in ALNUM or is_amount(data, start, end):
@@ -321,7 +326,9 @@ def read_phone(data: bytes, start: int) -> Hit | None:
     return _with_opening(data, start, end), end, T.PHONE, 2, "phone_labelled"
 
 
-def _is_date(text: bytes) -> bool:
+def _is_date_or_years(text: bytes) -> bool:
+    if _YEARS(text):
+        return True
     digits = bytes(c for c in text if c in DIGITS)
     return (
         len(digits) == 8

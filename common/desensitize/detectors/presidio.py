@@ -22,7 +22,7 @@ from fedward.common.desensitize.detectors.names_en import EnglishNameDetector
 from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector
 from fedward.common.desensitize.detectors.orgs import OrganisationDetector
 from fedward.common.desensitize.detectors.scan import StructuredDetector
-from fedward.common.desensitize.detectors.spacy_adapter import load_model
+from fedward.common.desensitize.detectors.spacy_adapter import encodable, load_model
 from fedward.common.desensitize.spans import EntityType, Level, Span
 from fedward.common.errors import ConfigError
 
@@ -151,7 +151,7 @@ class PresidioDetector:
     def detect(self, document: Document) -> list[Span]:
         """Presidio's hits of the types that we know, level 2 from a score of one half, else 1."""
         found = []
-        for result in self._engine.analyze(document.text, language=self._language):
+        for result in self._engine.analyze(encodable(document.text), language=self._language):
             type_ = from_presidio(result.entity_type)
             if type_ is not None and result.start < result.end:
                 level = Level.WITNESS if result.score >= _SURE_SCORE else Level.PATTERN

@@ -32,9 +32,13 @@ from fedward.common.desensitize.spans import EntityType as T
 
 Taken = tuple[list[Hit], int]
 _MAX_REMEMBERED = 1 << 13
-_PHONE_TAILS = tuple(
-    t.encode() for t in ("电话", "手机", "电话：", "手机：", "机号", "机号：", "电话:", "话号码", "机号码")
+_PHONE_TAILS = frozenset(
+    label.encode()
+    for label in (*("电话", "手机", "座机", "固话", "热线", "传真", "致电", "拨打"), *("手机号", "话号码", "手机号码"))
 )
+_CLOSE_TO_LABEL = frozenset(mark.encode() for mark in "：是为（")
+"""The labels before most phones, for which no look back is needed, and what may stand in between."""
+_NUMBER_WORD = re.compile(rb" (no|nr|id|num|NO|NR|ID)$").search
 _IS_GLUED = re.compile(rb"[A-Za-z]+[-_]?").fullmatch
 """A label that is part of its value: MRN12345678, SN-2024-001."""
 _NOTHING: list[Hit] = []
@@ -67,7 +71,10 @@ class Reader:
         end = with_extension(data, end)
         if is_amount(data, start, end):
             return start, end, T.PHONE, 1, "mobile_prefix"
-        if not data[start - 9 : start].endswith(_PHONE_TAILS):
+        tail = data[max(0, start - 24) : start].rstrip(b" :=\"'(")
+        if tail[-3:] in _CLOSE_TO_LABEL:
+            tail = tail[:-3]
+        if tail[-6:] not in _PHONE_TAILS and tail[-9:] not in _PHONE_TAILS:
             nearest = self._labels.nearest(data, start)
             if nearest is not None and nearest[0] in (OTHER, MONEY):
                 return start, end, T.PHONE, 1, "mobile_prefix"
@@ -86,6 +93,9 @@ class Reader:
             if (taken := self._take_labelled(data, start, end)) is not None:
                 return taken
         elif first in LETTERS and (taken := self._take_labelled(data, start, end)) is not None:
+            if not taken[0] and (match := SHAPE(data, start)) and match.lastgroup in _READERS:
+                # What looked like a label is the head of a code: cc:7d:ff:03:5a:b5
+                return _READERS[match.lastgroup](self, data, start, match.end(), floor)
             return taken
         match = SHAPE(data, start)
         if match is None:  # cut short by a bound: not this reading
@@ -107,6 +117,8 @@ class Reader:
                 return None
             label = next(group for group in match.groups() if group is not None)
             known = (kind_of(label), match.start(match.lastindex or 0) - start)
+            if known[1] == len(label) and (word := _NUMBER_WORD(label)):  # VIN NR034JUT…: no word, but the value
+                known = (known[0], word.start(1))
             if len(self._remembered) < _MAX_REMEMBERED and b"(" not in key and "（".encode() not in key:
                 self._remembered[key] = known
         kind, offset = known

@@ -38,7 +38,7 @@ TEXT_KINDS = ("TAIL", "CODE", "WORD", "HANDLE")
 
 _SEPARATORS = f"{SEPARATOR}{{0,{MAX_SEPARATORS}}}"
 SPOKEN = "(?:零|〇|○|一|二|三|四|五|六|七|八|九|幺|两|壹|贰|叁|肆|伍|陆|柒|捌|玖)"
-_CODE_HEAD = f"(?:(?:\\+|\\(\\+?)?(?:[A-Z]{{1,4}} |[A-Za-z]{{0,8}}[-/]?)[0-9]|{SPOKEN}{{4}})"
+_CODE_HEAD = f"(?:(?:\\+|\\(\\+?)?(?:[A-Z]{{1,4}} [A-Z]{{0,2}}|[A-Za-z]{{0,8}}[-/]?)[0-9]|{SPOKEN}{{4}})"
 _TEXT_HEAD = "[!-~]"
 LABELLED = (
     ("zh_code", f"«{zh_pattern(CODE_KINDS)}»{_SEPARATORS}«{_CODE_HEAD}»"),
@@ -221,3 +221,19 @@ def _spans_of_re2(match: Callable[..., list[tuple[int, int]]], anchor: object) -
         return span if span[0] >= 0 else None
 
     return find
+
+
+__all__ = [
+    "Engine",
+    "finder",
+    "has_re2",
+    "LABELLED_AT",
+    "NUMBER_AT",
+    "NUMBER_SEPARATOR",
+    "PLATE_AT",
+    "PROVINCE_CHARACTERS",
+    "scan_pattern",
+    "SEPARATORS_AT",
+    "SHAPE",
+    "SPOKEN",
+]

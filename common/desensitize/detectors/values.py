@@ -23,10 +23,10 @@ _CODE = re.compile(
 ).match
 _ACCOUNT = re.compile(rb"[A-Za-z]{0,4}[0-9]{1,32}(?:[ -][0-9]{2,8}){0,7}").match
 _NATIONAL = re.compile(
-    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,6}){0,4}"
+    rb"(?:[A-Z]{1,4} |[A-Za-z]{0,6})[0-9][0-9A-Za-z]{0,17}(?:[ ./-][0-9A-Z]{1,8}){0,4}"
     rb"(?:\([0-9A-Z]\)|\xef\xbc\x88[0-9A-Z]\xef\xbc\x89)?"
 ).match
-_PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,5}").match
+_PLATE = re.compile(rb"[A-Z0-9]{1,4}[ -]?[A-Z0-9]{2,6}").match
 _VIN = re.compile(rb"[A-Za-z0-9]{17}").match
 _ORG = re.compile(rb"[0-9A-Za-z]{18}|[0-9]{15}|[0-9A-Z]{8}-?[0-9X]|[0-9]{2}-[0-9]{7}").match
 _POSTCODE = re.compile(
@@ -43,6 +43,8 @@ _AFTER_QUANTITY = re.compile(
     " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|"
     "patients)".encode()
 ).match
+_PLAIN_PHONE = re.compile(rb"(?i)t|ph|mo|fax|land|what|hot|.*[:#=]|.*\xef\xbc\x9a|.*(?:no|number)\b").match
+"""Labels that only mean a phone; after ``cell``, ``call``, ``contact`` a colon or ``number`` must say so."""
 _BARE_ID = re.compile(rb"[Ii][Dd][^A-Za-z]*$").match
 _STRONG = re.compile(rb"[:#=]|\xef\xbc\x9a|[Nn][Oo]|[Ii][Dd]|umber").search
 CODE_TYPES = {
@@ -109,7 +111,7 @@ def _number(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     if kind == "CARD" and hit is None:
         return _account(kind, data, start, label)
     if kind == "PHONE" and hit is None:
-        return read_phone(data, first)
+        return read_phone(data, first) if not label[:1].isascii() or _PLAIN_PHONE(label) else None
     if kind == "ID" and hit is None and not _BARE_ID(label):
         return _national(kind, data, start, label)
     return hit
@@ -154,6 +156,16 @@ def _iban(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     if len(value) != length or not length or (end < len(data) and data[end] in ALNUM):
         return None
     return start, end, T.IBAN, 3 if check.is_iban(value.upper()) else 2, "iban"
+
+
+def _plate(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
+    """A plate of another country: letters and digits, or digits alone where the label says number."""
+    match = _PLATE(data, start)
+    if match is None or data[match.end()] in ALNUM or not num_digits(match.group()):
+        return None
+    if match.group().replace(b" ", b"").isdigit() and b" " not in label.strip() and not _STRONG(label):
+        return None
+    return start, match.end(), T.PLATE, 2, "plate_labelled"
 
 
 def _vin(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
@@ -241,7 +253,7 @@ _READERS: dict[str, Callable[[str, bytes, int, bytes], Hit | None]] = {
     **dict.fromkeys(("PHONE", "ID", "CARD", "ACCOUNT", "SSN"), _number),
     "NATIONAL_ID": _national,
     "IBAN": _iban,
-    "PLATE": _matched(_PLATE, T.PLATE, 1, "plate_labelled"),
+    "PLATE": _plate,
     "VIN": _vin,
     "ORG_ID": _org,
     "POSTCODE": _matched(_POSTCODE, T.POSTCODE, 2, "postcode_labelled"),

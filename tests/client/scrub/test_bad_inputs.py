@@ -185,3 +185,16 @@ def test_long_record_is_refused_and_split_on_request(tmp_path: Path, monkeypatch
 def test_number_of_workers_is_bounded(tmp_path: Path, workers: int) -> None:
     with pytest.raises(FedwardError):
         run(write_jsonl(tmp_path / "a.jsonl", many(1)), tmp_path / "b.jsonl", workers=workers)
+
+
+def test_skipped_record_among_good_ones_leaves_the_others_as_they_would_be(tmp_path: Path) -> None:
+    """A record that is given up half way must not shift what belongs to the next one."""
+    good: list[dict[str, Any]] = [{"text": f"第{i}条：{NOTE}", "title": "无"} for i in range(4)]
+    bad = {"text": NOTE, "title": "\ud83d"}
+    source = tmp_path / "a.jsonl"
+    lines = [json.dumps(record) for record in (good[0], bad, good[1], bad, *good[2:])]
+    source.write_text("\n".join(lines) + "\n", "utf-8")
+    run(source, tmp_path / "b.jsonl", skip_bad=True)
+    written = read_jsonl(tmp_path / "b.jsonl")
+    assert [record["text"].split("：")[0] for record in written] == [f"第{i}条" for i in range(4)]
+    assert_clean(json.dumps(written, ensure_ascii=False))

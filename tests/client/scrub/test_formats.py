@@ -1,6 +1,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,10 @@ from tests.client.scrub.samples import (
 
 
 def test_jsonl_keeps_order_fields_and_types(tmp_path: Path) -> None:
-    records = [{"text": NOTE, "n": 3, "share": 0.5, "ok": True, "none": None, "list": [1, "血压稳定"]}, {"text": "无"}]
+    records: list[dict[str, Any]] = [
+        {"text": NOTE, "n": 3, "share": 0.5, "ok": True, "none": None, "list": [1, "血压稳定"]},
+        {"text": "无"},
+    ]
     run(write_jsonl(tmp_path / "a.jsonl", records), tmp_path / "b.jsonl")
     first, second = read_jsonl(tmp_path / "b.jsonl")
     assert list(first) == list(records[0])

@@ -21,7 +21,10 @@ ROW = {"type": "PHONE", "injected": 4000, "caught": 3990, "recall": 0.9975, "low
 CANARIES = [{**ROW, "target": 0.999, "passes": False, "missed": {}}]
 
 
-def document(policy: DesensitizePolicy = POLICY, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+FAST = DesensitizePolicy()
+
+
+def document(policy: DesensitizePolicy = FAST, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
     facts: dict[str, Any] = {"tally": Tally(records=10, characters=100), "policy": policy, "canaries": CANARIES}
     return build(Facts(site_id="hospital-a", key_id="1", is_one_run=False, **{**facts, **changes}))
 
@@ -45,7 +48,7 @@ def test_all_eighteen_rows_of_safe_harbor_have_a_status() -> None:
 
 
 def test_kept_type_is_named_and_brings_level_one() -> None:
-    policy = POLICY.model_copy(update={"actions": {EntityType.PHONE: Action.KEEP}})
+    policy = FAST.model_copy(update={"actions": {EntityType.PHONE: Action.KEEP}})
     found = document(policy)
     assert found["gbt_42460"]["level"] == 1
     assert {row["row"]: row["status"] for row in found["safe_harbor"]["rows"]}["D"] == "not handled"
@@ -55,7 +58,7 @@ def test_level_three_needs_quasi_identifiers_that_a_person_has_named() -> None:
     tally = Tally(records=20)
     tally.quasi["sex"] = 20
     tally.classes.update({"aa": 10, "bb": 10})
-    named = POLICY.model_copy(update={"columns": {"sex": ColumnPolicy(kind=ColumnClass.QUASI)}})
+    named = FAST.model_copy(update={"columns": {"sex": ColumnPolicy(kind=ColumnClass.QUASI)}})
     assert document(tally=tally)["gbt_42460"]["level"] == 2
     assert document(named, tally=tally)["gbt_42460"]["level"] == 3
     tally.classes["cc"] = 1
@@ -69,7 +72,13 @@ def test_what_a_reader_must_not_overlook_is_a_warning() -> None:
     found = document(policy, tally=tally, over_scrub={"terms_unchanged_share": 0.5})
     expected = {"scope_site", "structured", "mostly_replaced", "failed", "canaries_missed", "terms_lost"}
     assert codes(found) == expected
-    assert codes(document(canaries=[])) == {"structured", "no_canaries"}
+    assert codes(document(canaries=[])) == {"no_canaries"}
+
+
+def test_profile_without_names_covers_no_names() -> None:
+    found = document(POLICY)
+    assert [row["row"] for row in found["safe_harbor"]["rows"] if row["status"] == "not handled"] == list("ABPQ")
+    assert found["gbt_42460"]["level"] == 1
 
 
 def test_every_report_says_what_it_does_not_promise() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedward.client.scrub import pool, records
+from fedward.client.scrub import pool
 from fedward.client.scrub import run as runs
 from fedward.client.scrub.chunks import Chunk
 from fedward.client.scrub.encodings import encoding_of
@@ -18,6 +18,8 @@ from fedward.client.scrub.quarantine import quarantine_path
 from fedward.client.scrub.run import prepare, scrub_files
 from fedward.client.scrub.work import Done
 from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.pipeline import Desensitizer
+from fedward.common.desensitize.value_search import scan_for_values
 from fedward.common.errors import ConfigError, DesensitizationError, EncodingError, RunError
 from tests.client.scrub.samples import NOTE, PLANTED, POLICY, job, many, read_jsonl, run, write_jsonl
 
@@ -171,7 +173,7 @@ def leaking(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
     """Records with ``marker`` fail the leak check."""
     from dataclasses import replace
 
-    honest = records.Desensitizer.records
+    honest = Desensitizer.records
 
     def sabotaged(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         return [
@@ -179,7 +181,7 @@ def leaking(monkeypatch: pytest.MonkeyPatch, marker: str) -> None:
             for result in honest(self, *args, **kwargs)
         ]
 
-    monkeypatch.setattr(records.Desensitizer, "records", sabotaged)
+    monkeypatch.setattr(Desensitizer, "records", sabotaged)
 
 
 def test_failing_record_is_left_out_and_named_by_a_handle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,3 +254,26 @@ def test_big5_is_read_when_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("病人電話13800138000".encode("big5"))
     run(tmp_path / "a.txt", tmp_path / "b.txt", encoding="big5")
     assert (tmp_path / "b.txt").read_text("utf-8").startswith("病人電話1")
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_nothing_that_a_run_leaves_holds_a_planted_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, out = write_jsonl(tmp_path / "a.jsonl", many(60)), tmp_path / "out"
+    out.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        interrupted(patch, 2)
+        with pytest.raises(_StopError):
+            run(source, out / "b.jsonl")
+    run(source, out / "b.jsonl", workers=2)
+    assert list(scan_for_values([out, caplog.text.encode()], PLANTED)) == []
+
+
+def test_optional_layers_change_prose_and_no_other_field(tmp_path: Path) -> None:
+    changes = {"layers": ("entity", "semantic", "noise"), "noise_rate": 0.10, "semantic_rate": 0.10}
+    policy = POLICY.model_copy(update=changes)
+    prose = "患者因为咳嗽来到医院，医生认为情况比较稳定，建议继续观察并且按时服药。" * 5
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": prose, "title": prose}])
+    run(source, tmp_path / "b.jsonl", policy=policy)
+    (record,) = read_jsonl(tmp_path / "b.jsonl")
+    assert record["text"] != prose
+    assert record["title"] == prose

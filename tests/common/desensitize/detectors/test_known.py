@@ -104,6 +104,28 @@ def test_a_value_that_stands_alone_is_always_found(value: str) -> None:
     )
 
 
+FIXTURES = [
+    ("委托人王芳向李雷汇款", {P: ("王芳", "李雷")}, ["王芳", "李雷"]),
+    (
+        "患者孙丽，电话138 0013 8000；欧阳娜娜",
+        {P: ("孙丽",), EntityType.PHONE: ("13800138000",)},
+        ["孙丽", "138 0013 8000"],
+    ),
+    (
+        "黄斑变性；杨梅样舌；陈皮6g；批号3013912345678901234567",
+        {P: ("黄斑", "杨梅", "陈皮"), EntityType.PHONE: ("13912345678",)},
+        [],
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "known", "expected"), FIXTURES, ids=lambda value: str(value)[:16])
+def test_the_naive_desensitisers_faults_are_not_ours(
+    text: str, known: dict[EntityType, tuple[str, ...]], expected: list[str]
+) -> None:
+    assert found(KnownValueDetector(known), text) == expected
+
+
 def test_two_thousand_known_people_are_searched_in_one_pass() -> None:
     people = tuple(
         f"{a}{b}{c}" for a in "王李张刘陈" for b in "伟芳娜敏静丽强磊洋艳" for c in "一二三四五六七八九十" * 4

@@ -32,16 +32,16 @@ def test_the_nearest_label(before: str, kind: str | None, engine: str) -> None:
     assert (found and found[0]) == kind
 
 
-@pytest.mark.parametrize("kind", labels.LABELS)
+@pytest.mark.parametrize("kind", labels.WORDS)
 def test_every_label_is_found_as_a_label_of_its_first_kind(kind: str) -> None:
     looked = labels.Labels(lambda pattern: finder(pattern, "re2"))
-    for word in "|".join(labels.LABELS[kind]).split("|"):
+    for word in "|".join(labels.WORDS[kind]).split("|"):
         data = word.encode()
         if len(data) <= labels.MAX_LABEL_BYTES:
             assert looked.nearest(data, len(data)) is not None, word
 
 
 def test_labels_are_lower_case_words_without_pattern_characters() -> None:
-    for zh, latin in labels.LABELS.values():
+    for zh, latin in labels.WORDS.values():
         assert not set("()[]{}*+?^\\") & set(zh + latin)
         assert latin == latin.lower()

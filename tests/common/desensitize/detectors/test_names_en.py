@@ -84,7 +84,8 @@ class FixedTagger:
         ("It was MRSA again.", ("MRSA", "PERSON"), []),
         ("We went to Lendava then.", ("Lendava", "PERSON"), []),
         ("The Avalara office is closed.", ("Avalara", "PERSON"), []),
-        ("Then Kevin spoke.", ("Kevin", "ORG"), ["Kevin"]),
+        ("Then Wendy spoke.", ("Wendy", "GPE"), ["Wendy"]),
+        ("Thanks, Wendy", ("Wendy", "ORG"), ["Wendy"]),
     ],
 )
 def test_the_lists_judge_what_a_tagger_says(text: str, entity: tuple[str, str], expected: list[str]) -> None:

@@ -121,3 +121,17 @@ def test_any_text_gives_valid_spans(text: str) -> None:
 @given(st.text(alphabet="患者姓名：王欧阳芳医生老小·张北京市医院，。\n\u200b\ud800𠀀的在", max_size=80))
 def test_text_like_notes_gives_valid_spans(text: str) -> None:
     assert _valid(text, FAST.detect(Document.of(text)))
+
+
+def test_a_long_document_is_read_in_groups_and_gives_the_same_names() -> None:
+    sentence = "昨天张伟明来过门诊，转诊至北京协和医院。"
+    once = FAST.detect(Document.of(sentence))
+    many = FAST.detect(Document.of(sentence * 4000))
+    assert len(many) == len(once) * 4000
+    assert many[-1].end == len(sentence) * 3999 + once[-1].end
+
+
+@pytest.mark.parametrize("text", ["·", "•", "·阿", "姓名：", "医生", "老", "王", "患者王"])
+def test_many_of_the_same_cost_no_more_than_their_length(text: str) -> None:
+    spans = FAST.detect(Document.of(text * 20_000))
+    assert len(spans) <= 20_000 * 3

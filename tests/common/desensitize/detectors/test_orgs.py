@@ -92,3 +92,7 @@ def test_real_dialogue_is_hardly_touched() -> None:
 
 def test_exported_names_are_sorted() -> None:
     assert orgs.__all__ == sorted(set(orgs.__all__) & set(dir(orgs)), key=str.casefold)
+
+
+def test_the_terms_that_a_naive_desensitiser_eats_are_no_organisation() -> None:
+    assert found(ZH, "黄斑变性；杨梅样舌；陈皮6g；批号3013912345678901234567；于2025年办理贷款业务") == []

@@ -76,6 +76,9 @@ an average of 140 physicians, scores of 8.3/19 and 4.18/10
 SN9558, DL-154319
 7179d941e15e874b0dea8f30ee1386de
 QQ音乐，微信支付，电话随访
+call 2019-2020, cell 5000000, plate 384, fiscal year ending 2024, lot 12
+医保支付1234.56元，账户余额12345678.90元，订单2份
+018202650695
 """.strip().splitlines()
 
 F = {
