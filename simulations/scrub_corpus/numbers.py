@@ -63,7 +63,16 @@ REGIONS = (
     "640104",
     "650102",
 )
-_MOBILE_BLOCKS = ((130, 133), (135, 139), (150, 153), (155, 159), (166, 166), (173, 173), (175, 178), (180, 189))
+_MOBILE_BLOCKS: tuple[tuple[int, int], ...] = (
+    (130, 133),
+    (135, 139),
+    (150, 153),
+    (155, 159),
+    (166, 166),
+    (173, 173),
+    (175, 178),
+    (180, 189),
+)
 _MOBILE_BLOCKS += ((191, 191), (193, 193), (195, 195), (198, 199))
 MOBILE_PREFIXES = tuple(str(prefix) for first, last in _MOBILE_BLOCKS for prefix in range(first, last + 1))
 UNALLOCATED = ("160", "161", "163", "164", "168", "169", "120", "119", "100")
