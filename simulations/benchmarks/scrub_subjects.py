@@ -88,14 +88,19 @@ class Pipeline:
 
 
 class Function:
-    """A function from text to hits, for peers and controls that replace nothing."""
+    """A function from text to hits, and perhaps one from text to text, for peers and controls."""
 
-    def __init__(self, detect: Callable[[str], Sequence[Found]]) -> None:
+    def __init__(self, detect: Callable[[str], Sequence[Found]], rewrite: Callable[[str], str] | None = None) -> None:
         self._detect = detect
+        self._rewrite = rewrite
 
     def read(self, samples: Sequence[Sample]) -> list[Reading]:
         """See ``Subject``."""
-        return [Reading(found=tuple(self._detect(one.text))) for one in samples]
+        rewrite = self._rewrite
+        return [
+            Reading(found=tuple(self._detect(one.text)), text=None if rewrite is None else rewrite(one.text))
+            for one in samples
+        ]
 
 
 def _replaced(source: str, text: str | None, issued: Sequence[object]) -> Iterator[Replaced]:

@@ -1,7 +1,7 @@
 """Numbers that are valid, and numbers that only look so. Written from the published rules, apart from the detectors'.
 
 Sources: GB 11643-1999 (resident id), ISO/IEC 7812-1 (Luhn), ISO 13616 (IBAN), GB 32100-2015 (organisations),
-ISO 3779 (VIN), GA 36-2018 (plates).
+49 CFR 565.15 (VIN), GA 36-2018 (plates).
 """
 
 from __future__ import annotations
@@ -191,8 +191,12 @@ def organisation_id(rng: Random) -> str:
 def vin(rng: Random) -> str:
     """Seventeen characters with the right check digit."""
     value = rng.choice(("LSV", "LVS", "WBA", "1HG", "LFV")) + "".join(rng.choice(_VIN_ALPHABET) for _ in range(14))
-    total = sum(_VIN_VALUES[c] * w for c, w in zip(value, _VIN_WEIGHTS, strict=True)) % 11
-    return value[:8] + "0123456789X"[total] + value[9:]
+    return value[:8] + vin_check(value) + value[9:]
+
+
+def vin_check(value: str) -> str:
+    """The ninth character of a vehicle identification number (49 CFR 565.15)."""
+    return "0123456789X"[sum(_VIN_VALUES[c] * w for c, w in zip(value, _VIN_WEIGHTS, strict=True)) % 11]
 
 
 def imei(rng: Random) -> str:
@@ -231,5 +235,5 @@ def nanp(rng: Random) -> tuple[str, str, str]:
 
 
 def birthday(rng: Random) -> datetime.date:
-    """Of someone between about 5 and 95 years old."""
-    return datetime.date(1931, 1, 1) + datetime.timedelta(days=rng.randrange(32_500))
+    """Of someone between about 5 and 100 years old."""
+    return datetime.date(1924, 1, 1) + datetime.timedelta(days=rng.randrange(35_000))
