@@ -16,6 +16,7 @@ from fedward.simulations.scrub_corpus.gold import Sample
 LEAST_CHARACTERS = 7
 """Shorter values are in any long text by chance."""
 _EMAIL = re.compile(r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", re.ASCII)
+_NANP = re.compile(r"\+1|1[ .(-]+[2-9][0-9]{2}\b")
 _PLATE = re.compile(r"[\u4e00-\u9fff][A-Z][A-Z0-9]{4,6}[\u4e00-\u9fff]?")
 
 
@@ -29,7 +30,8 @@ def invalid(readings: Sequence[Reading]) -> tuple[int, list[Replaced]]:
 def is_valid(one: Replaced) -> bool:
     """Whether a surrogate follows its type's rules, in the original's form, and is another value."""
     before, after = canonical(one.original), canonical(one.text)
-    return before != after and _RULES[one.type](before, after)
+    rule = _same_shape if _is_american(one) else _RULES[one.type]
+    return before != after and rule(before, after)
 
 
 def left_over(samples: Sequence[Sample], readings: Sequence[Reading], types: Sequence[str]) -> list[str]:
@@ -45,6 +47,12 @@ def left_over(samples: Sequence[Sample], readings: Sequence[Reading], types: Seq
 def canonical(text: str) -> str:
     """Letters and digits in their plain form, lower case; nothing else but @ and the dot of an address."""
     return "".join(c for c in unicodedata.normalize("NFKC", text).lower() if c.isalnum() or c in "@.")
+
+
+def _is_american(one: Replaced) -> bool:
+    """A number or plate of North America: only its form is checked."""
+    plain = unicodedata.normalize("NFKC", one.original).strip()
+    return (one.type == "PHONE" and _NANP.match(plain) is not None) or (one.type == "PLATE" and plain.isascii())
 
 
 def _is_id(before: str, after: str) -> bool:

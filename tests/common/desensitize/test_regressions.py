@@ -35,8 +35,9 @@ def scrub(desensitizer: Desensitizer, text: str, document: str = "d1", patient: 
 
 
 def text_of(result: Result) -> str:
-    assert result.text is not None, result.leaks
-    return result.text
+    text: str | None = result.text
+    assert text is not None, result.leaks
+    return text
 
 
 def found(desensitizer: Desensitizer, text: str) -> set[tuple[EntityType, str]]:

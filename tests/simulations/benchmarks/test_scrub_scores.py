@@ -80,7 +80,9 @@ FORMS = {
     "cluener": '{"text": "张三在京", "label": {"name": {"张三": [[0, 1]]}, "address": {"京": [[3, 3]]}}}\n'
     '{\n "text": "好",\n "label": {}\n}',
     "presidio": '[{"full_text": "张三在京", "spans": ['
-    '{"entity_type": "PERSON", "start_position": 0, "end_position": 2}, {"entity_type": "GPE", "start_position": 3, "end_position": 4}]}, {"full_text": "好", "spans": []}]',
+    '{"entity_type": "PERSON", "start_position": 0, "end_position": 2},'
+    '{"entity_type": "GPE", "start_position": 3, "end_position": 4}]},'
+    '{"full_text": "好", "spans": []}]',
 }
 
 
