@@ -49,6 +49,24 @@ def show_accuracy(figures: Mapping[str, Any], console: Console) -> None:
         console.print(f"[yellow]{escape(name)} skipped: {escape(reason)}[/]")
 
 
+def show_utility(figures: Mapping[str, Any], console: Console) -> None:
+    """Accuracy of each pair of arms."""
+    table = Table("trained", "raw", "scrubbed", "difference (points)", "95 %", "majority")
+    pairs = {
+        "classifier": figures["classifier"]["plain"],
+        "classifier, identifiers put in": figures["classifier"]["injected"],
+        "language model": figures["training"],
+    }
+    for name, pair in pairs.items():
+        low, high = pair["interval_points"]
+        shares = (f"{pair[key]:.4f}" for key in ("accuracy_raw", "accuracy_scrubbed"))
+        table.add_row(
+            name, *shares, f"{pair['difference_points']:+.2f}", f"{low:+.2f} to {high:+.2f}", f"{pair['majority']:.4f}"
+        )
+    console.print(table)
+    console.print("[yellow]Differs too much: " + ", ".join(figures["misses"]) if figures["misses"] else "[green]ok[/]")
+
+
 def _headline(figures: Mapping[str, Any]) -> Table:
     table = Table("figure", "value", "what it is")
     for name, meaning in figures["definitions"].items():
