@@ -163,6 +163,7 @@ def _notes(scope: Scope, figures: Mapping[str, Any]) -> dict[str, Any]:
         found |= {f"notes{suffix}_person_recall": persons.recall, f"notes{suffix}_person_precision": persons.precision}
         found[f"notes{suffix}_quarantined_share"] = sum(bool(one.leaks) for one in readings) / max(len(readings), 1)
         figures["tables"][f"notes_{language}"] = table(scores, NAMED)
+        figures["examples"][f"notes_{language}"] = examples(scores, ["PERSON"])
     return found
 
 
