@@ -83,8 +83,9 @@ def measure(scope: Scope, ui: Interface | None = None) -> dict[str, Any]:
         for number, step in enumerate(steps):
             tick(number, step.__name__.strip("_"))
             figures |= step(scope, figures)
-    figures["missed"] = {name: figures[name] for name in missed(figures)}
-    return figures
+    names = missed(figures)  # before what is no number becomes None, which JSON can say
+    figures = {name: _finite(value) if isinstance(value, float) else value for name, value in figures.items()}
+    return figures | {"missed": {name: figures[name] for name in names}}
 
 
 def missed(figures: Mapping[str, Any]) -> list[str]:

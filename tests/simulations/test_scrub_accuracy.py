@@ -5,6 +5,7 @@ Bounds are those of the benchmark. Public corpora are judged by ``fedward bench 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def test_a_small_run_gives_every_figure_and_no_text_of_public_corpora() -> None:
     assert set(figures["skipped"]) == {"msra", "cluener", "presidio_synth"}
     assert all(figures[name] is None for name in BOUNDS if name.startswith(("msra", "cluener", "presidio")))
     assert set(figures["missed"]) <= set(BOUNDS)
+    json.dumps(figures, allow_nan=False)
     assert not any(name.startswith(("msra", "cluener", "presidio")) for name in figures["examples"])
 
 
