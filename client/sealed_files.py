@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from stat import S_ISREG
 
 from fedward.common.atomic import sync_folder
-from fedward.common.envelope.header import MAGIC, Compression, Context, Header
+from fedward.common.envelope.header import Compression, Context, Header
 from fedward.common.envelope.recipients import Identity, Recipient
-from fedward.common.envelope.stream import inspect, open_stream, seal
-from fedward.common.errors import ConfigError, EnvelopeError
+from fedward.common.envelope.stream import EnvelopeReader, inspect, open_unknown, seal
+from fedward.common.errors import ConfigError, EnvelopeError, NotAnEnvelopeError
 
 
 @contextmanager
@@ -37,10 +38,12 @@ def replacing(path: Path) -> Iterator[FileIO]:
     """A temporary sibling (0600) that takes the place of ``path`` when all went well.
 
     Raises:
-        ConfigError: the folder is missing or cannot be written.
+        ConfigError: the folder is missing or cannot be written, or what is at ``path`` is no regular file: a link would
+            be lost, and a device too.
     """
+    _require_replaceable(path)
     try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fedward.")
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}", hint="Name a place in a folder of yours.") from error
     try:
@@ -62,27 +65,40 @@ def seal_file(
     Raises:
         ConfigError: a path that cannot be, or no recipient.
     """
-    _require_different(source, target)
+    require_different(source, target)
     with reading(source) as plain, replacing(target) as sealed:
         seal(plain, sealed, recipients, context=context, compression=compression)
 
 
 def open_file(
-    source: Path, target: Path, identities: Sequence[Identity], *, expect: Context, max_plaintext_bytes: int
-) -> bool:
-    """Open ``source`` into ``target``; returns whether both copies of the header were good.
+    source: Path,
+    target: Path,
+    identities: Sequence[Identity],
+    *,
+    max_plaintext_bytes: int,
+    require: Callable[[Context], None] = lambda _: None,
+) -> EnvelopeReader:
+    """Open ``source`` into ``target``; returns what the authenticated header says.
+
+    Args:
+        source: a file, or a pipe: it is read once.
+        target: the plaintext.
+        identities: one of them opens it.
+        max_plaintext_bytes: no more than this.
+        require: raises for a context that is not wanted, before anything is written.
 
     Raises:
         ConfigError: a path that cannot be.
         EnvelopeError: it does not open; ``target`` is as it was.
     """
-    _require_different(source, target)
+    require_different(source, target)
     with reading(source) as sealed:
-        reader = open_stream(sealed, identities, expect=expect, max_plaintext_bytes=max_plaintext_bytes)
+        reader = open_unknown(sealed, identities, max_plaintext_bytes=max_plaintext_bytes)
+        require(reader.context)
         with replacing(target) as plain:
             for piece in reader:
                 _write_all(plain, piece)
-    return reader.is_header_whole
+    return reader
 
 
 def reseal_file(
@@ -91,14 +107,16 @@ def reseal_file(
     """A new file key for the envelope at ``path``: all of it is sealed again, chunk by chunk, in memory.
 
     Raises:
-        ConfigError: a path that cannot be.
+        ConfigError: a path that cannot be, or a file with a second name: that would keep the old key.
         EnvelopeError: it does not open; the file is as it was.
     """
-    header, context = stated(path)
+    _require_replaceable(path)
     with reading(path) as old:
-        reader = open_stream(old, identities, expect=context, max_plaintext_bytes=max_plaintext_bytes)
+        if os.fstat(old.fileno()).st_nlink > 1:
+            raise ConfigError(f"{path} has another name (a hard link), which would keep the old key", hint="Copy it.")
+        reader = open_unknown(old, identities, max_plaintext_bytes=max_plaintext_bytes)
         with replacing(path) as fresh:
-            seal(_Pieces(iter(reader)), fresh, recipients, context=context, compression=header.compression)
+            seal(_Pieces(iter(reader)), fresh, recipients, context=reader.context, compression=reader.compression)
 
 
 class _Pieces:
@@ -128,40 +146,57 @@ class Listed:
     path: Path
     header: Header | None
     context: Context | None
+    num_bytes: int = 0
     fault: str = ""
 
 
-def stated(path: Path) -> tuple[Header, Context]:
-    """Header and context of one file, unproven.
+def listed(folder: Path) -> tuple[Listed, ...]:
+    """All envelopes at or below ``folder`` by their magic, and what cannot be read, in order of path."""
+    paths = sorted(folder.rglob("*")) if folder.is_dir() else [folder]
+    return tuple(found for path in paths if (found := _listed(path)) is not None)
+
+
+def _listed(path: Path) -> Listed | None:
+    """One file; None for what is no envelope, or no file."""
+    try:
+        # Not to wait for a writer where somebody put a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        return Listed(path=path, header=None, context=None, fault=error.strerror or "cannot be read")
+    state = os.fstat(descriptor)
+    if not S_ISREG(state.st_mode):
+        os.close(descriptor)
+        return None
+    with open(descriptor, "rb", buffering=0) as file:
+        try:
+            header, context = inspect(file)
+        except NotAnEnvelopeError:
+            return None
+        except (EnvelopeError, OSError) as error:
+            fault = error.message if isinstance(error, EnvelopeError) else "cannot be read"
+            return Listed(path=path, header=None, context=None, fault=fault)
+    return Listed(path=path, header=header, context=context, num_bytes=state.st_size)
+
+
+def _require_replaceable(path: Path) -> None:
+    """Only a regular file, or nothing, is there."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Name a place in a folder of yours.") from error
+    if not S_ISREG(mode):
+        raise ConfigError(f"{path}: only a file is replaced, no link, folder or device", hint="Name a file.")
+
+
+def require_different(source: Path, target: Path) -> None:
+    """Refuse to replace what is read.
 
     Raises:
-        ConfigError: it cannot be read.
-        EnvelopeError: it is no envelope.
+        ConfigError: one file under one or two names.
     """
-    with reading(path) as file:
-        return inspect(file)
-
-
-def listed(folder: Path) -> tuple[Listed, ...]:
-    """All envelopes at or below ``folder``, by their magic, in order of path."""
-    paths = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file())
-    found: list[Listed] = []
-    for path in paths:
-        with reading(path) as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                continue
-        try:
-            header, context = stated(path)
-        except EnvelopeError as error:
-            found.append(Listed(path=path, header=None, context=None, fault=error.message))
-        else:
-            found.append(Listed(path=path, header=header, context=context))
-    return tuple(found)
-
-
-def _require_different(source: Path, target: Path) -> None:
-    if target.is_symlink() or target.is_dir():
-        raise ConfigError(f"{target}: a link or a folder is not replaced", hint="Name a file.")
+    _require_replaceable(target)
     if target.exists() and source.exists() and target.samefile(source):
         raise ConfigError("input and output are one file", hint="Name another output.")
 
@@ -171,4 +206,4 @@ def _write_all(file: FileIO, data: memoryview) -> None:
         data = data[file.write(data) or 0 :]
 
 
-__all__ = ["Listed", "listed", "open_file", "reading", "replacing", "reseal_file", "seal_file", "stated"]
+__all__ = ["Listed", "listed", "open_file", "reading", "replacing", "require_different", "reseal_file", "seal_file"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedward.client.printable import printable
 from fedward.common.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,17 +87,20 @@ def open_(
     as_json: Json = False,
 ) -> None:
     """Open an envelope; on any fault nothing is left at OUT."""
-    from fedward.client.sealed_files import open_file, stated
+    from fedward.client.sealed_files import open_file
 
-    _, context = stated(source)
-    _require_stated(context, kind, name)
     identities = _identities(identity, _passphrase(passphrase, passphrase_file))
-    is_whole = open_file(source, out, identities, expect=context, max_plaintext_bytes=max_bytes)
+    opened = open_file(
+        source,
+        out,
+        identities,
+        max_plaintext_bytes=max_bytes,
+        require=lambda context: _require_stated(context, kind, name),
+    )
+    context, is_whole = opened.context, opened.is_header_whole
     if not is_whole:
         typer.secho("One copy of the header is damaged; `fedward vault rekey` repairs it.", fg="yellow", err=True)
-    _say(
-        as_json, f"opened {context.kind} {context.name!r}: {out}", kind=context.kind, name=context.name, whole=is_whole
-    )
+    _say(as_json, f"opened {context.kind} {context.name}: {out}", kind=context.kind, name=context.name, whole=is_whole)
 
 
 @vault_app.command("rekey")
@@ -160,7 +163,7 @@ def _row(entry: Listed) -> dict[str, object]:
         "recipients": [stanza.type.name.lower() for stanza in entry.header.stanzas],
         "compression": entry.header.compression.name.lower(),
         "generation": entry.header.generation,
-        "bytes": entry.path.stat().st_size,
+        "bytes": entry.num_bytes,
     }
 
 
@@ -174,18 +177,13 @@ def _table(found: Sequence[Listed]) -> None:
         table.add_column(column, justify="right" if column == "bytes" else "left")
     for row in map(_row, found):
         if "fault" in row:
-            table.add_row(Text(str(row["path"])), Text(f"unreadable: {row['fault']}", style="red"))
+            table.add_row(Text(printable(row["path"])), Text(f"unreadable: {row['fault']}", style="red"))
             continue
         recipients = row["recipients"]
         assert isinstance(recipients, list)  # noqa: S101 - for the type checker
         cells = [str(row["path"]), str(row["kind"]), str(row["name"]), str(row["run"] or "–"), ", ".join(recipients)]
-        table.add_row(*map(Text, _printable(cells)), f"{row['bytes']:,}")
+        table.add_row(*map(Text, map(printable, cells)), f"{row['bytes']:,}")
     Console().print(table)
-
-
-def _printable(cells: Sequence[str]) -> list[str]:
-    """Without control characters: a name in a header is a stranger's text, and the terminal obeys some of them."""
-    return ["".join(c if unicodedata.category(c)[0] != "C" else "\ufffd" for c in cell) for cell in cells]
 
 
 def _require_stated(context: Context, kind: str | None, name: str | None) -> None:
@@ -197,13 +195,11 @@ def _require_stated(context: Context, kind: str | None, name: str | None) -> Non
 
 
 def _recipients(to: Sequence[str] | None, passphrase: Passphrase | None) -> list[Recipient]:
-    from fedward.client.vault_keys import parse_public
+    from fedward.client.vault_keys import read_public
 
     found: list[Recipient] = []
     for entry in to or ():
-        path = Path(entry)
-        lines = path.read_text("utf-8").splitlines() if not entry.startswith("fedward-") and path.is_file() else [entry]
-        found += [parse_public(line) for line in lines if line.strip() and not line.startswith("#")]
+        found += [recipient for recipient in read_public(entry) if recipient not in found]
     if passphrase is not None:
         found.append(passphrase)
     if not found:
@@ -229,20 +225,24 @@ def _passphrase(
     from fedward.client.vault_keys import read_private
     from fedward.common.envelope.recipients import SCRYPT, Passphrase, PassphraseCost
 
+    if path is not None and is_asked:
+        raise ConfigError("one passphrase is typed or read from a file, not both", hint="Leave one of the two out.")
     if path is not None:
         try:
-            text = read_private(path).decode().rstrip("\r\n")
+            text = read_private(path).decode("utf-8-sig").rstrip("\r\n")  # some editors begin with a mark
         except UnicodeDecodeError:
             raise ConfigError(f"{path}: a passphrase file is UTF-8 text") from None
     elif is_asked:
         text = typer.prompt("New passphrase" if is_new else "Passphrase", hide_input=True, confirmation_prompt=is_new)
+    elif is_scrypt:
+        raise ConfigError("--scrypt is for a passphrase", hint="Add --passphrase, or leave --scrypt out.")
     else:
         return None
     return Passphrase(text=text, cost=SCRYPT if is_scrypt else PassphraseCost())
 
 
 def _say(as_json: bool, sentence: str, **facts: object) -> None:
-    typer.echo(json.dumps(facts) if as_json else sentence)
+    typer.echo(json.dumps(facts) if as_json else printable(sentence))
 
 
 __all__ = ["vault_app"]

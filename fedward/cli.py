@@ -14,6 +14,7 @@ from typer import rich_utils
 
 from fedward import __version__
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.printable import printable
 from fedward.client.scrub_cli import desensitize_app, scrub
 from fedward.client.site_cli import site_app
 from fedward.client.vault_cli import vault_app
@@ -40,6 +41,7 @@ app.add_typer(vault_app, name="vault")
 app.add_typer(site_app, name="site")
 app.add_typer(ledger_app, name="ledger")
 
+_LINE_END = "\n"
 _INTERRUPTED = 130
 """Exit code after Ctrl-C, by the shell's custom."""
 
@@ -92,7 +94,9 @@ def main() -> None:
     if verbose:
         # Also behind the command's name, where people put it.
         sys.argv = [sys.argv[0], "--verbose", *(word for word in sys.argv[1:] if word != "--verbose")]
-    signal.signal(signal.SIGTERM, _on_terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # under nohup a closed terminal ends nothing
+            signal.signal(number, _on_terminate)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show ε shows a question mark
@@ -113,15 +117,15 @@ def main() -> None:
 
 
 def _on_terminate(number: int, frame: object) -> NoReturn:
-    """SIGTERM ends like Ctrl-C: what was started is ended, temporary folders go."""
+    """SIGTERM, or a closed terminal, ends like Ctrl-C: what was started is ended, temporary folders go."""
     raise SystemExit(128 + number)
 
 
 def _show(error: Exception | None, message: str, hint: str, exit_code: int, *, verbose: bool) -> NoReturn:
     if verbose and error is not None:
         raise error
-    typer.secho(f"Error: {message}", fg="red", bold=True, err=True)
-    typer.secho(f"Hint:  {hint}", err=True)
+    typer.secho(f"Error: {printable(message, keep=_LINE_END)}", fg="red", bold=True, err=True)
+    typer.secho(f"Hint:  {printable(hint, keep=_LINE_END)}", err=True)
     _finish(message, hint, exit_code)
 
 

@@ -84,11 +84,14 @@ class Context:
         """The transcript.
 
         Raises:
-            ConfigError: longer than the header holds, or a run id of another length.
+            ConfigError: longer than the header holds, no UTF-8, or a run id of another length.
         """
         if len(self.run_id) != ID_BYTES:
             raise ConfigError(f"a run id has {ID_BYTES} bytes")
-        raw = transcript(_LABEL, self.kind, self.name, self.run_id)
+        try:
+            raw = transcript(_LABEL, self.kind, self.name, self.run_id)
+        except UnicodeEncodeError:  # a file's name in another encoding, for example
+            raise ConfigError("kind and name of an envelope are UTF-8 text", hint="Give another --name.") from None
         if len(raw) > MAX_CONTEXT_BYTES:
             raise ConfigError("kind and name of an envelope are too long together", hint="Shorten the name.")
         return raw
@@ -144,10 +147,14 @@ class Header:
         """The 4096 bytes.
 
         Raises:
-            ConfigError: more recipients than fit.
+            ConfigError: recipients that no reader accepts: none, too many, one twice, or too many passphrases.
         """
         if not 1 <= len(self.stanzas) <= MAX_STANZAS:
             raise ConfigError(f"an envelope has 1 to {MAX_STANZAS} recipients")
+        if _has_repeats(self.stanzas):  # it could never be opened
+            raise ConfigError(
+                "a recipient is given twice, or too many passphrases are", hint="Name each public key once."
+            )
         return self._body() + self._mac(file_key)
 
     def is_sealed_by(self, file_key: bytes) -> bool:
@@ -202,11 +209,19 @@ def _read_stanzas(raw: bytes, at: int) -> tuple[tuple[Stanza, ...], int]:
     for _ in range(count):
         stanza, at = _read_stanza(raw, at)
         stanzas.append(stanza)
-    tags = [s.body[:8] for s in stanzas if s.type is StanzaType.X25519]
-    costs = [passphrase_cost(s) for s in stanzas if s.type is StanzaType.PASSPHRASE]
-    if len(set(tags)) != len(tags) or len(costs) > MAX_PASSPHRASE_STANZAS:
+    if _has_repeats(stanzas):
         raise EnvelopeHeaderError("a recipient stands twice in the header, or too many passphrases do")
+    for stanza in stanzas:
+        if stanza.type is StanzaType.PASSPHRASE:
+            passphrase_cost(stanza)
     return tuple(stanzas), at
+
+
+def _has_repeats(stanzas: Sequence[Stanza]) -> bool:
+    """Whether one X25519 recipient stands there twice, or there are too many passphrases."""
+    tags = [s.body[:8] for s in stanzas if s.type is StanzaType.X25519]
+    num_passphrases = sum(s.type is StanzaType.PASSPHRASE for s in stanzas)
+    return len(set(tags)) != len(tags) or num_passphrases > MAX_PASSPHRASE_STANZAS
 
 
 def _read_stanza(raw: bytes, at: int) -> tuple[Stanza, int]:

@@ -40,6 +40,8 @@ def judge(payload: Payload, index: int, rest: bytes, read: Read) -> EnvelopeErro
         return _without_end(payload, index, head, num_rest)
     if stated > num_sealed:
         return TruncatedError(f"{stated - num_sealed:,} bytes are missing")
+    if stated < num_sealed and _has_end_within(payload, index, head, num_rest):
+        return TrailingDataError("something follows the end of this envelope")
     if stated < num_sealed or _opens_elsewhere(payload, index, head, stated):
         return ChunkOrderError(f"chunk {index} is not in its place")
     return ChunkCorruptError(f"chunk {index} was changed")
@@ -58,16 +60,23 @@ def _skim(rest: bytes, read: Read) -> tuple[bytes, bytes, int]:
 
 def _without_end(payload: Payload, index: int, head: bytes, num_rest: int) -> EnvelopeError:
     """No valid end record stands at the end of the input."""
+    if _has_end_within(payload, index, head, num_rest):
+        return TrailingDataError("something follows the end of this envelope")
+    last = head[: max(0, num_rest - END_BYTES)]
+    if TAG_BYTES <= len(last) <= SEALED_BYTES and _opens(payload, last, index, is_last=True):
+        return ChunkCorruptError("the end record was changed")
+    return TruncatedError("the end of this envelope is missing")
+
+
+def _has_end_within(payload: Payload, index: int, head: bytes, num_rest: int) -> bool:
+    """Whether a valid end record stands behind the failing chunk, and something behind it."""
     before = index * SEALED_BYTES
     for at in range(TAG_BYTES, len(head) - END_BYTES + 1):
         # The stated length must be the offset: that spares 65,000 MACs.
         is_candidate = int.from_bytes(head[at : at + 8], "big") == before + at and at < num_rest - END_BYTES
         if is_candidate and payload.length_in(head[at : at + END_BYTES]) is not None:
-            return TrailingDataError("something follows the end of this envelope")
-    last = head[: num_rest - END_BYTES]
-    if TAG_BYTES <= len(last) <= SEALED_BYTES and _opens(payload, last, index, is_last=True):
-        return ChunkCorruptError("the end record was changed")
-    return TruncatedError("the end of this envelope is missing")
+            return True
+    return False
 
 
 def _opens_elsewhere(payload: Payload, index: int, head: bytes, num_sealed: int) -> bool:

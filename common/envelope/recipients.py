@@ -223,6 +223,8 @@ class Passphrase:
     cost: PassphraseCost = PassphraseCost()
 
     def __post_init__(self) -> None:
+        if any("\ud800" <= character <= "\udfff" for character in self.text):  # what the terminal could not decode
+            raise ConfigError("the passphrase is no UTF-8 text", hint="Check the encoding of the terminal.")
         if len(unicodedata.normalize("NFC", self.text)) < MIN_PASSPHRASE_CHARS:
             raise ConfigError(
                 f"the passphrase is shorter than {MIN_PASSPHRASE_CHARS} characters", hint="Four random words do well."

@@ -1,7 +1,8 @@
 """Other recipients for a sealed file, without touching its payload.
 
-The new header goes over the second copy first, then over the first, each made durable: a crash at any moment leaves a
-copy that opens, with the old recipients or the new ones. It takes a key away from the *file*; who copied the header or
+The new header goes over one copy and then over the other, each made durable. The newest good copy is written over last:
+a crash at any moment leaves a copy that opens, with the old recipients or the new ones, also where an earlier crash or
+a damaged disk had left only one. It takes a key away from the *file*; who copied the header or
 the file key before still opens that copy. A new file key needs a new file: seal it again.
 """
 
@@ -12,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from stat import S_ISREG
 
 from fedward.common.envelope.header import HEADER_BYTES, Context, open_copies, require_context
 from fedward.common.envelope.recipients import Identity, RandomBytes, Recipient
@@ -42,11 +44,14 @@ def rewrap(
         EnvelopeError: it is no envelope, not for these keys, or changed.
     """
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise ConfigError(f"{path.name}: {error.strerror}", hint="Name a file of your own, not a link.") from error
     try:
-        opened = open_copies(os.pread(descriptor, 2 * HEADER_BYTES, 0), identities)
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigError(f"{path.name} is no regular file", hint="Name a file of your own, not a link.")
+        copies = os.pread(descriptor, 2 * HEADER_BYTES, 0)
+        opened = open_copies(copies, identities)
         header = opened.header
         if expect is not None:
             require_context(header, expect)
@@ -55,7 +60,8 @@ def rewrap(
         stanzas = tuple(recipient.wrap(opened.file_key, header.file_id, random_bytes) for recipient in recipients)
         fresh = replace(header, generation=header.generation + 1, stanzas=stanzas, mac=b"")
         raw = fresh.to_bytes(opened.file_key)
-        for at in (HEADER_BYTES, 0):
+        is_first_newest = copies[:HEADER_BYTES] == header.to_bytes(opened.file_key)
+        for at in (HEADER_BYTES, 0) if is_first_newest else (0, HEADER_BYTES):
             _write_at(descriptor, raw, at)
             os.fsync(descriptor)
     finally:

@@ -24,8 +24,8 @@ from fedward.common.envelope.header import (
 from fedward.common.envelope.judge import Read, judge
 from fedward.common.envelope.payload import CHUNK_BYTES, END_BYTES, SEALED_BYTES, TAG_BYTES, Payload
 from fedward.common.envelope.recipients import ID_BYTES, KEY_BYTES, Identity, RandomBytes, Recipient
-from fedward.common.envelope.zstd import Compressing, decompressed
-from fedward.common.errors import EnvelopeTooLargeError
+from fedward.common.envelope.zstd import Compressing, decompressed, read_some
+from fedward.common.errors import ConfigError, EnvelopeTooLargeError
 
 BATCH_CHUNKS = 16
 DEFAULT_MAX_BYTES = 64 << 30
@@ -128,7 +128,7 @@ def _fill(source: Source, buffer: memoryview) -> int:
     """Read until ``buffer`` is full or the source ends."""
     filled = 0
     while filled < len(buffer):
-        count = source.readinto(buffer[filled:])
+        count = read_some(source, buffer[filled:])
         if not count:
             break
         filled += count
@@ -137,7 +137,10 @@ def _fill(source: Source, buffer: memoryview) -> int:
 
 def _write_all(sink: Sink, data: memoryview) -> None:
     while data:
-        data = data[sink.write(data) or 0 :]
+        count = sink.write(data)
+        if not count:
+            raise ConfigError("the output takes no bytes now", hint="Name a file, or a blocking pipe.")
+        data = data[count:]
 
 
 class EnvelopeReader:
@@ -151,6 +154,16 @@ class EnvelopeReader:
         self._opened = opened
         self._source = source
         self._max_bytes = max_bytes
+
+    @property
+    def context(self) -> Context:
+        """What it holds; authenticated."""
+        return Context.from_bytes(self._opened.header.context)
+
+    @property
+    def compression(self) -> Compression:
+        """What was done to the plaintext before it was sealed."""
+        return self._opened.header.compression
 
     @property
     def is_header_whole(self) -> bool:
@@ -188,6 +201,16 @@ def open_stream(
     opened = open_copies(_read_copies(source), identities)
     require_context(opened.header, expect)
     return EnvelopeReader(opened, source, max_plaintext_bytes)
+
+
+def open_unknown(
+    source: Source, identities: Sequence[Identity], *, max_plaintext_bytes: int = DEFAULT_MAX_BYTES
+) -> EnvelopeReader:
+    """As ``open_stream``, for a person who has the file in hand: the caller judges the reader's ``context``.
+
+    Not ``inspect`` and then ``open_stream``: what a damaged copy of the header says is no expectation.
+    """
+    return EnvelopeReader(open_copies(_read_copies(source), identities), source, max_plaintext_bytes)
 
 
 def open_bytes(
@@ -274,6 +297,7 @@ __all__ = [
     "inspect",
     "open_bytes",
     "open_stream",
+    "open_unknown",
     "seal",
     "Sink",
     "Source",

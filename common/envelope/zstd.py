@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from fedward.common.errors import ChunkCorruptError
+from fedward.common.errors import ChunkCorruptError, ConfigError
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
     from backports import zstd
@@ -25,6 +25,18 @@ _PIECE_BYTES = 1 << 20
 class _Source(Protocol):
     def readinto(self, buffer: memoryview, /) -> int | None:
         """Fill some of ``buffer``; 0 at the end."""
+
+
+def read_some(source: _Source, buffer: memoryview) -> int:
+    """Fill some of ``buffer``; 0 at the end and only there.
+
+    Raises:
+        ConfigError: a non-blocking source that has nothing yet: taken for the end, it would cut the plaintext short.
+    """
+    count = source.readinto(buffer)
+    if count is None:
+        raise ConfigError("the input has nothing to read yet", hint="Name a file, or a blocking pipe.")
+    return count
 
 
 class Compressing:
@@ -52,7 +64,7 @@ class Compressing:
         return size
 
     def _next_piece(self) -> bytes:
-        count = self._source.readinto(memoryview(self._plain))
+        count = read_some(self._source, memoryview(self._plain))
         if count:
             return self._compressor.compress(memoryview(self._plain)[:count])
         self._is_done = True
@@ -91,4 +103,4 @@ def _drained(decompressor: zstd.ZstdDecompressor, piece: memoryview) -> Iterator
         raise EOFError
 
 
-__all__ = ["Compressing", "decompressed", "MAX_WINDOW_LOG2"]
+__all__ = ["Compressing", "decompressed", "MAX_WINDOW_LOG2", "read_some"]

@@ -70,7 +70,7 @@ def _times(folder: Path, size: int, repeats: int) -> dict[str, object]:
         "raw_encrypt": lambda: _raw_encrypt(plain, raw, key, nonce),
         "seal": lambda: seal_file(plain, sealed, [slot], context=_CONTEXT, compression=Compression.NONE),
         "raw_decrypt": lambda: _raw_decrypt(raw, opened, key, nonce, tag),
-        "open": lambda: open_file(sealed, opened, [slot], expect=_CONTEXT, max_plaintext_bytes=size),
+        "open": lambda: open_file(sealed, opened, [slot], max_plaintext_bytes=size),
     }
     least = dict.fromkeys(arms, float("inf"))
     for _ in range(repeats + 1):  # the first turn warms the files' pages
@@ -158,7 +158,7 @@ def round_trip(folder: Path, size: int) -> None:
     _write_random(plain, size)
     slot = SlotKey(slot_id=bytes(16), key=secrets.token_bytes(32))
     seal_file(plain, sealed, [slot], context=_CONTEXT, compression=Compression.NONE)
-    open_file(sealed, opened, [slot], expect=_CONTEXT, max_plaintext_bytes=size)
+    open_file(sealed, opened, [slot], max_plaintext_bytes=size)
 
 
 def _peak_of_a_process(size_mb: int, parent: Path | None) -> float:

@@ -61,6 +61,20 @@ def test_a_damaged_copy_is_repaired(path: Path) -> None:
     assert repaired[:HEADER_BYTES] == repaired[HEADER_BYTES : 2 * HEADER_BYTES]
 
 
+def test_recipients_that_no_reader_accepts_leave_the_file_as_it_was(path: Path) -> None:
+    before = path.read_bytes()
+    with pytest.raises(ConfigError):
+        rewrap(path, [SLOT], [X25519.recipient, X25519.recipient])
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    for place in (tmp_path / "fifo", tmp_path):
+        with pytest.raises(ConfigError):
+            rewrap(place, [SLOT], [NEW])
+
+
 class Killed(BaseException):
     """The process dies here."""
 
@@ -96,3 +110,29 @@ def test_a_crash_at_any_write_leaves_the_old_or_the_new_recipients(
         except (WrongRecipientError, HeaderTamperedError):  # the torn copy is nobody's
             continue
     assert opens_for
+
+
+@pytest.mark.parametrize("damaged_at", [100, HEADER_BYTES + 100])
+@pytest.mark.parametrize("num_bytes", [1, 4000, 4096, 6000])
+def test_a_crash_beside_a_damaged_copy_leaves_one_that_opens(
+    path: Path, damaged_at: int, num_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = bytearray(path.read_bytes())
+    raw[damaged_at] ^= 1
+    path.write_bytes(raw)
+    monkeypatch.setattr(os, "pwrite", dying_after(num_bytes, os.pwrite))
+    with pytest.raises(Killed):
+        rewrap(path, [SLOT], [SLOT])
+    assert opened(path.read_bytes()) == b"text"
+
+
+@pytest.mark.parametrize("num_bytes", [1, 4000, 4096, 6000])
+def test_a_second_crash_still_leaves_a_copy_that_opens(
+    path: Path, num_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.pwrite
+    for size in (6000, num_bytes):  # the first dies in copy A, and leaves B alone
+        monkeypatch.setattr(os, "pwrite", dying_after(size, real))
+        with pytest.raises(Killed):
+            rewrap(path, [SLOT], [SLOT])
+    assert opened(path.read_bytes()) == b"text"
