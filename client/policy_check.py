@@ -10,6 +10,7 @@ from pathlib import Path
 from fedward.client.policy import RULES, Proposal, Rule, plan_value
 from fedward.common.agreement import is_resolved, run_epsilon, run_events
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ConfigError
 from fedward.common.identity import Identity, Roster
 from fedward.common.privacy.accounting import PrivacyEvent, epsilon
@@ -69,6 +70,7 @@ def check(
     site_id: str,
     roster: Roster | None = None,
     history: Sequence[PrivacyEvent] = (),
+    desensitized: DesensitizePolicy | None = None,
 ) -> tuple[Verdict, ...]:
     """Judge ``plan`` as the site would, every rule of the table.
 
@@ -80,6 +82,7 @@ def check(
         site_id: one of the plan's.
         roster: None: one that asks for nothing.
         history: what the site's account has spent already.
+        desensitized: under which policy the site's records were desensitised; None: they are as they came.
 
     Raises:
         PlanError: the plan does not name the site.
@@ -90,6 +93,7 @@ def check(
         run_epsilon=_run_epsilon(plan),
         total_epsilon=_total_epsilon(plan, policy, history),
         nominal_units=plan.site(site_id).nominal_units,
+        desensitized=desensitized,
     )
     return tuple(_verdict(rule, proposal, policy, history) for rule in RULES)
 

@@ -27,18 +27,23 @@ def check(
     policy_path: Annotated[Path | None, typer.Option("--policy", help="policy.toml; default: the defaults.")] = None,
     site_id: Annotated[str | None, typer.Option("--site", help="Judge as this site of the plan.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="The site's ledger: what is spent already.")] = None,
+    scrub_path: Annotated[
+        Path | None, typer.Option("--scrub-policy", help="How the records are desensitised; default: the defaults.")
+    ] = None,
     account: Annotated[str, typer.Option(help="Account in the ledger.")] = "default",
     as_json: Json = False,
 ) -> None:
     """Explain every rule's verdict on a plan. Reads no data. Exit code 0: accepted, 3: refused, 2: not a plan."""
     from fedward.client import policy_check
     from fedward.common.config import SitePolicy
+    from fedward.common.desensitize.policy import DesensitizePolicy, load_policy
 
     plan = policy_check.load_plan(plan_path)
     policy = SitePolicy() if policy_path is None else policy_check.load_policy(policy_path)
     site = policy_check.require_site(plan, site_id)
     history = () if ledger is None else _history(ledger, account)
-    verdicts = policy_check.check(plan, policy, site_id=site, history=history)
+    scrub = DesensitizePolicy() if scrub_path is None else load_policy(scrub_path)
+    verdicts = policy_check.check(plan, policy, site_id=site, history=history, desensitized=scrub)
     refused = [verdict.rule for verdict in verdicts if not verdict.holds]
     if as_json:
         rows = [_row(verdict) for verdict in verdicts]

@@ -48,7 +48,7 @@ def test_version_is_printed() -> None:
 
 
 def test_command_of_a_later_version_ends_with_a_hint_and_no_traceback() -> None:
-    done = run("vault", "--anything", "else")
+    done = run("evaluate", "--anything", "else")
     assert done.returncode == 2
     assert "not in this version" in done.stderr
     assert "Hint:" in done.stderr
@@ -84,7 +84,7 @@ def test_error_as_json_is_the_last_line(monkeypatch: pytest.MonkeyPatch, capsys:
     assert document["exit_code"] == 2
 
 
-@pytest.mark.parametrize("words", [["--verbose", "vault"], ["vault", "--verbose"]])
+@pytest.mark.parametrize("words", [["--verbose", "evaluate"], ["evaluate", "--verbose"]])
 def test_verbose_shows_the_error_itself(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["fedward", *words])
     with pytest.raises(FedwardError, match="not in this version"):

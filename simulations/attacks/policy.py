@@ -18,6 +18,7 @@ from fedward.client import policy as guard
 from fedward.client.policy import RULES
 from fedward.client.site import SiteAgent
 from fedward.common.config import COORDINATOR, SitePolicy, digest_of
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.identity import Identity, Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -38,6 +39,7 @@ COMPLIANT: Mapping[str, Any] = {
     "schema": "fedward.plan/1",
     "name": "compliant",
     "rounds": 4,
+    "desensitize": {"required": True},
     "base": {"digest": _DIGEST, "max_length_tokens": 128},
     "lora": {"rank": 4, "targets": ["q_proj"], "aggregation": "ffa"},
     "privacy": {"epsilon": 3.0, "delta": 1e-6, "clip_norm": 1.0, "noise_multiplier": 2.0, "max_sites_per_unit": 2},
@@ -83,6 +85,9 @@ POLICY = SitePolicy(
 """Its limits stand where the plan is: whatever loosens the plan is beyond them."""
 
 
+_SCRUB = DesensitizePolicy()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mutation:
     """One value of the plan changed.
@@ -93,6 +98,7 @@ class Mutation:
         rule: that must be named; empty: the plan is refused before any rule, for it is not a plan.
         code: of the refusal.
         policy: what else the site's policy has, for rules that a plan's own checks would hide.
+        scrub: under which policy the site's records were desensitised; None: they are as they came.
     """
 
     path: str
@@ -100,6 +106,7 @@ class Mutation:
     rule: str
     code: str = "POLICY_REFUSED"
     policy: Mapping[str, Any] = field(default_factory=dict)
+    scrub: DesensitizePolicy | None = _SCRUB
 
     @property
     def name(self) -> str:
@@ -127,6 +134,9 @@ MUTATIONS: tuple[Mutation, ...] = (
         code="HONEST_FLOOR",
         policy={"assumed_colluders": 1},
     ),
+    Mutation(path="desensitize.required", value=False, rule="desensitization", scrub=None),
+    Mutation(path="desensitize.least_profile", value="max-recall", rule="desensitization"),
+    Mutation(path="desensitize.safe_harbor", value=True, rule="desensitization"),
     Mutation(path="secagg.reply_timeout_s", value=600.5, rule="attempt_ttl"),
     Mutation(path="secagg.trip_timeout_s", value=60.5, rule="attempt_ttl"),
     Mutation(path="base.digest", value="cd" * 32, rule="base_model"),
@@ -183,11 +193,11 @@ class ClosedTrainer(PlayedTrainer):
         self.reads += 1
         raise AssertionError("data was read")
 
-    def noisy_norms(self, *_: object, **__: object) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def noisy_norms(self, *_: object, **__: object) -> Any:  # noqa: ANN401
         """See ``duties.Trainer.noisy_norms``."""
         return self.update()
 
-    def clipped_sum(self, *_: object, **__: object) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def clipped_sum(self, *_: object, **__: object) -> Any:  # noqa: ANN401
         """See ``duties.Trainer.clipped_sum``."""
         return self.update()
 
@@ -240,7 +250,7 @@ def _follow(document: dict[str, Any], mutation: Mutation | None) -> None:
         document["secagg"]["metrics"] = []
 
 
-def offered(raw: bytes, policy: SitePolicy) -> Answer:
+def offered(raw: bytes, policy: SitePolicy, scrub: DesensitizePolicy | None = _SCRUB) -> Answer:
     """Offer a plan to a fresh site and read its signed answer."""
     keys = {name: Identity.simulated(bytes(32), name) for name in (COORDINATOR, *_names())}
     roster = Roster(
@@ -255,6 +265,7 @@ def offered(raw: bytes, policy: SitePolicy) -> Answer:
         roster=roster,
         policy=policy,
         trainer=trainer,
+        desensitized=scrub,
         entropy_for=lambda round_number, attempt: Entropy.system(),
     )
     position = Position(run_id=_RUN_ID, roster_hash=roster.hash, plan_digest=digest_of(raw), profile=_profile_in(raw))
@@ -318,11 +329,11 @@ def measure(on_row: Callable[[], None] = lambda: None) -> dict[str, Any]:
 def _row(mutation: Mutation) -> dict[str, Any]:
     policy = POLICY.model_copy(update=dict(mutation.policy))
     raw = mutated(mutation)
-    answer = offered(raw, policy)
+    answer = offered(raw, policy, mutation.scrub)
     control = None
     if mutation.rule:
         with _without(mutation.rule):
-            control = offered(raw, policy)
+            control = offered(raw, policy, mutation.scrub)
     is_expected = not answer.is_accepted and (answer.code, answer.rule) == (mutation.code, mutation.rule)
     clean = answer.reads == 0 and answer.charged == 0
     return {
