@@ -8,7 +8,7 @@ next one beside the others' ``Train``; a retry asks all of them anew, for positi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,8 +66,12 @@ class _Play:
     upcoming: PrekeyShelf | None
     codes: dict[str, str] = field(default_factory=dict)
     """Of sites whose vector is not used."""
+    trip: str = _TRAIN
+    """Tag of the requests that the attempt waits for, or waited for when it became void."""
     failed: dict[str, str] = field(default_factory=dict)
-    """Those of them that the attempt was waiting for."""
+    """Sites that gave no use of their reply to that trip, and why: by them the attempt is void, if it is."""
+    unheard: set[str] = field(default_factory=set)
+    """Sites that have not answered that trip."""
     faults: list[Fault] = field(default_factory=list)
     opened: CohortSum | None = None
     grace_ends_s: float = 0.0
@@ -78,6 +82,17 @@ class _Play:
     def is_over(self) -> bool:
         """Whether the sum is open, or never will be."""
         return self.coordinator.phase in (CoordinatorPhase.OPEN, CoordinatorPhase.VOID)
+
+    def goes_on(self, now_s: float, *, is_waiting: bool) -> bool:
+        """Whether an answer that is still to come is of use.
+
+        Also to an attempt that is void: the sites that were asked train all the same, and can answer nothing else
+        before; a retry with another one that fails would be void too; and their bundles for the next round, of which
+        they make one only, are in their answers.
+        """
+        if not self.is_over:
+            return True
+        return is_waiting and (bool(self.unheard) if self.opened is None else now_s < self.grace_ends_s)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -151,16 +166,17 @@ class MaskedRounds:
         self._agree(attempt)
         terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
         play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
-        while not play.is_over or (self.exchange.is_waiting and self.exchange.clock.now_s() < play.grace_ends_s):
+        while play.goes_on(self.exchange.clock.now_s(), is_waiting=self.exchange.is_waiting):
             for answer in self.exchange.poll():
                 self._take(play, answer)
             self._act(play, play.coordinator.on_time(self.exchange.clock.now_s()))
-            if play.coordinator.phase is CoordinatorPhase.VOID:
-                self.exchange.forget()
+        if play.opened is None:
+            self.exchange.forget()
         self._shelves.absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
         attempt.dropped.update(play.codes)
         if play.opened is None:
-            self._left_out.void(attempt.round_number, attempt.number, play.failed)
+            if play.void == "ROUND_VOID":  # a sum out of range has all the vectors and shares that it wants
+                self._left_out.void(attempt.round_number, attempt.number, play.failed)
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
         self._check_sum(play)
         self._left_out.took_part(play.opened.survivors)
@@ -229,7 +245,7 @@ class MaskedRounds:
             self._send_model([site], coordinator.train_for(site), timeout_s, tag=_TRAIN)
         if upcoming is not None:
             self._shelves.ask(upcoming, set(upcoming.holders.ids) - set(cohort))
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming)
+        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming, unheard=set(cohort))
 
     def _begun_late(self, attempt: Attempt, terms: Terms) -> _Play:
         """First the training, then the cohort of those who are ready."""
@@ -239,7 +255,7 @@ class MaskedRounds:
         del message.cohort[:]
         message.next.CopyFrom(shelf.target)
         # Who is left out is not asked: it would train, and pay, for nothing.
-        asked, _ = self._wanted(attempt, shelf, shelf.holders.ids)
+        asked, _ = self._wanted(attempt, shelf, shelf.holders.ids, unlikely=self._shelves.absent)
         for answer in self._ask_all(asked, message, self.plan.secagg.reply_timeout_s):
             opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
             dealing = None if opened is None else opened.body.dealing
@@ -253,7 +269,7 @@ class MaskedRounds:
         self.exchange.traffic.trips += 1
         raw = self.exchange.seal(coordinator.mask_for())
         self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_TRAIN)
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None)
+        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None, unheard=set(cohort))
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort, reasons = self._wanted(attempt, shelf, shelf.ready)
@@ -263,13 +279,20 @@ class MaskedRounds:
         return cohort
 
     def _wanted(
-        self, attempt: Attempt, shelf: PrekeyShelf, sites: tuple[str, ...]
+        self, attempt: Attempt, shelf: PrekeyShelf, sites: tuple[str, ...], *, unlikely: Container[str] = ()
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Those of the sites that the attempt is made with, and why it is without the others."""
+        """Those of the sites that the attempt is made with, and why it is without the others.
+
+        Args:
+            attempt: the present one.
+            shelf: for it.
+            sites: to choose from.
+            unlikely: may be asked, but the attempt must do without them.
+        """
         wanted, reasons = sites, dict[str, str]()
         for reasons in self._left_out.choices(attempt.round_number):
             wanted = tuple(site for site in sites if site not in reasons)
-            if self._shelves.would_do(wanted, len(shelf.holders.ids)):
+            if self._shelves.would_do([site for site in wanted if site not in unlikely], len(shelf.holders.ids)):
                 break
         return wanted, reasons
 
@@ -321,7 +344,12 @@ class MaskedRounds:
         kind, phases = _TRIPS[answer.request.tag]
         at = (play.attempt.round_number, play.attempt.number)
         opened, failure = self.exchange.opened(answer, kind, play.terms.position(at))
-        is_awaited = coordinator.phase in phases
+        is_awaited, tag = coordinator.phase in phases, answer.request.tag
+        if tag == play.trip:
+            play.unheard.discard(site)
+        if opened is not None and coordinator.phase is CoordinatorPhase.VOID:
+            self._take_late(play, site, opened.body)
+            return
         if opened is not None:
             actions = coordinator.on_reply(site, opened, now_s=now_s)
         else:
@@ -329,12 +357,13 @@ class MaskedRounds:
             further = coordinator.on_failure(site, now_s=now_s) if is_awaited else ()
             actions = (Rejected(site, failure), *further)
         rejected = next((a.code for a in actions if isinstance(a, Rejected) and a.site_id == site), "")
-        if answer.request.tag == _TRAIN:
+        # Also of an attempt that is void already: it would be void by this one as well.
+        if rejected and tag == play.trip and (is_awaited or coordinator.phase is CoordinatorPhase.VOID):
+            play.failed[site] = rejected
+        if tag == _TRAIN:
             self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
             if rejected:
                 play.codes[site] = rejected
-                if is_awaited:
-                    play.failed[site] = rejected
             else:
                 self._last.sent_vector(site, play.attempt.round_number)
             if rejected == _OTHER_MODEL:
@@ -343,15 +372,25 @@ class MaskedRounds:
                 self._left_out.accuse(site, rejected)
         self._act(play, actions)
 
+    def _take_late(self, play: _Play, site: str, body: codec.Body) -> None:
+        """What comes too late for an attempt that others ended is no failure of its site, and its bundle is of use."""
+        if isinstance(body, pb.TrainReply):
+            self._last.sent_vector(site, play.attempt.round_number)
+        if isinstance(body, pb.TrainReply | pb.UnmaskReply) and body.HasField("next") and play.upcoming is not None:
+            self._shelves.lay_in(play.upcoming, site, body.next, "")
+
     def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:
         """Carry out, in order."""
-        if any(isinstance(action, Send) for action in actions):
+        asked = {action.site_id for action in actions if isinstance(action, Send)}
+        if asked:
             self.exchange.traffic.trips += 1
+            play.unheard = asked
+            play.failed.clear()  # the sum can do without those who failed so far
         for action in actions:
             if isinstance(action, Send):
                 raw = self.exchange.seal(action.body)
-                tag = _CONFIRM if isinstance(action.body, pb.Confirm) else _UNMASK
-                self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=tag)
+                play.trip = _CONFIRM if isinstance(action.body, pb.Confirm) else _UNMASK
+                self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=play.trip)
             elif isinstance(action, Persist):
                 if self.journal is not None:
                     self.journal.append([action.entry])
