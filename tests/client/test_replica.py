@@ -17,7 +17,7 @@ from fedward.client.store import SqliteStore
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
-from fedward.common.model_bytes import state_digest, state_to_bytes
+from fedward.common.model_bytes import state_to_bytes
 from fedward.common.model_state import ServerState
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.thresholds import Profile
@@ -355,23 +355,20 @@ def test_what_is_no_copy_of_this_run_is_the_start(cut: int, other_run: bool) -> 
     plan = wired_plan(Profile.RESILIENT)
     start = Copy.start(plan)
     raw = start.to_bytes(plan, RUN_ID)
-    found = Copy.from_bytes(plan, bytes(16) if other_run else RUN_ID, raw if other_run else raw[: min(cut, 83)])
+    cut_off = raw[: min(cut, len(raw) - 1)]
+    found = Copy.from_bytes(plan, bytes(16) if other_run else RUN_ID, raw if other_run else cut_off)
     assert same_state(found.state, start.state)
     assert found.round_number == 0
 
 
-@settings(deadline=None, max_examples=40)
-@given(st.data())
-def test_a_copy_of_which_any_bit_was_turned_is_the_start(data: st.DataObject) -> None:
+def test_a_copy_of_which_any_bit_was_turned_is_the_start() -> None:
     """Of the round's number too: a site that believes in a later round would take no sum before it."""
-    plan = wired_plan(Profile.RESILIENT)
-    state = ServerState.start(plan)
-    copy = Copy(round_number=1, state=state, digest=state_digest(plan, state), sum_hash=bytes(range(32)))
-    raw = bytearray(copy.to_bytes(plan, RUN_ID))
-    assert Copy.from_bytes(plan, RUN_ID, bytes(raw)).round_number == 1
-    raw[data.draw(st.integers(0, len(raw) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    found = Copy.from_bytes(plan, RUN_ID, bytes(raw))
-    assert (found.round_number, found.sum_hash) == (0, bytes(32))
+    scene = WiredScene(Profile.RESILIENT)
+    raw = copy_of(scene).to_bytes(scene.plan, RUN_ID)
+    for place in range(len(raw)):
+        spoiled = raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :]
+        found = Copy.from_bytes(scene.plan, RUN_ID, spoiled)
+        assert (found.round_number, found.sum_hash) == (0, bytes(32))
 
 
 def test_a_copy_that_was_spoiled_in_memory_is_not_trained_on() -> None:
