@@ -67,12 +67,13 @@ class LeftOut:
         """
         for site_id, code in failed.items():
             rest = self._rests.get(site_id)
-            if rest is None or rest.after != round_number:
+            is_again = rest is not None and rest.after == round_number
+            if not is_again:
                 self._strikes[site_id] += 1
                 until = round_number + (1 << self._strikes[site_id] - 1)
                 self._rests[site_id] = _Rest(round_number, until, code)
-            # The last attempt is no time to try again.
-            if code not in _MENDED or attempt + 2 >= self.max_attempts:
+            # The last attempt is no time to try again, and whoever was given all that once needs something else.
+            if is_again or code not in _MENDED or attempt + 2 >= self.max_attempts:
                 self.accuse(site_id, code)
 
     def choices(self, round_number: int) -> Iterator[dict[str, str]]:

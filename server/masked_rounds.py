@@ -115,7 +115,7 @@ class MaskedRounds:
     journal: Journal | None = None
     _shelves: Shelves = field(init=False, repr=False)
     _left_out: LeftOut = field(init=False, repr=False)
-    """Dealers whose shares did not open, and sites that sent no vector that counts."""
+    """Dealers whose shares did not open, and sites by which an attempt was void."""
     _last: LastSum = field(init=False, repr=False)
     _setup: GraphSetup = field(init=False)
     """Of a run with a sparse mask graph."""

@@ -90,6 +90,16 @@ def test_a_retry_goes_without_a_site_that_it_would_not_mend(code: str, attempt: 
     assert (first_choice(left_out, 1) == {"alpha"}) is is_out
 
 
+def test_a_site_that_says_again_that_it_lost_its_model_is_not_given_it_in_every_attempt() -> None:
+    left_out = LeftOut(max_attempts=5)
+    out = []
+    for attempt in range(3):
+        out.append("alpha" in first_choice(left_out, 1))
+        if not out[-1]:
+            left_out.void(1, attempt, {"alpha": "MODEL_MISMATCH"})
+    assert out == [False, False, True]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["LATE", "MODEL_MISMATCH"])), max_size=12))
 def test_the_last_choice_leaves_out_nobody(failures: list[tuple[str, str]]) -> None:
     left_out = LeftOut(max_attempts=2)
