@@ -22,7 +22,6 @@ from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.run_terms import run_terms
 from fedward.common.secagg import graph_floors
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
-from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.cohort_checks import check_transport_key
 from fedward.common.secagg.coordinator import CoordinatorPhase, Deadlines, RoundCoordinator
 from fedward.common.secagg.graph import MaskGraph
@@ -38,6 +37,7 @@ from fedward.server.exchange import LATE, Answer, Exchange, printable
 from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
 from fedward.server.graph_setup import GraphSetup
 from fedward.server.left_out import LeftOut
+from fedward.server.play import CONFIRM, TRAIN, TRIPS, UNMASK, Play
 from fedward.server.published import LastSum
 from fedward.server.shelves import PREKEY, Shelves
 
@@ -47,52 +47,6 @@ _NO_BUNDLE = "NO_BUNDLE"
 _OTHER_MODEL = "MODEL_MISMATCH"
 _SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
 """Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
-_TRAIN, _CONFIRM, _UNMASK = "train", "confirm", "unmask"
-_TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
-    _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
-    _CONFIRM: (pb.ConfirmReply, (CoordinatorPhase.CONFIRMING,)),
-    _UNMASK: (pb.UnmaskReply, (CoordinatorPhase.UNMASKING, CoordinatorPhase.OPEN)),
-}
-"""By tag: what answers, and when somebody waits for it."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Play:
-    """One attempt under way."""
-
-    attempt: Attempt
-    terms: Terms
-    coordinator: RoundCoordinator
-    upcoming: PrekeyShelf | None
-    codes: dict[str, str] = field(default_factory=dict)
-    """Of sites whose vector is not used."""
-    trip: str = _TRAIN
-    """Tag of the requests that the attempt waits for, or waited for when it became void."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Sites that gave no use of their reply to that trip, and why: by them the attempt is void, if it is."""
-    unheard: set[str] = field(default_factory=set)
-    """Sites that have not answered that trip."""
-    faults: list[Fault] = field(default_factory=list)
-    opened: CohortSum | None = None
-    grace_ends_s: float = 0.0
-    """Until then an open sum waits for bundles that are under way."""
-    void: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the sum is open, or never will be."""
-        return self.coordinator.phase in (CoordinatorPhase.OPEN, CoordinatorPhase.VOID)
-
-    def goes_on(self, now_s: float, *, is_waiting: bool) -> bool:
-        """Whether an answer that is still to come is of use.
-
-        Also to an attempt that is void: the sites that were asked train all the same, and can answer nothing else
-        before; a retry with another one that fails would be void too; and their bundles for the next round, of which
-        they make one only, are in their answers.
-        """
-        if not self.is_over:
-            return True
-        return is_waiting and (bool(self.unheard) if self.opened is None else now_s < self.grace_ends_s)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -184,7 +138,7 @@ class MaskedRounds:
         survivors = play.coordinator.survivors
         return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults, survivors=survivors)
 
-    def _check_sum(self, play: _Play) -> None:
+    def _check_sum(self, play: Play) -> None:
         """No site would apply a sum that is too long: better the attempt is void."""
         facts = play.coordinator.facts
         if facts.round_number != PROBE_ROUND and play.opened is not None:
@@ -232,7 +186,7 @@ class MaskedRounds:
                 attempt.dropped.update(self._setup.failures)
             self._shelves.absent.update(self._setup.failures)
 
-    def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
+    def _begun(self, attempt: Attempt, terms: Terms) -> Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
         at = (attempt.round_number, attempt.number)
         shelf = self._shelves.filled(at, attempt.sites, terms)
@@ -242,12 +196,12 @@ class MaskedRounds:
         self.exchange.traffic.trips += 1
         timeout_s = self.plan.secagg.reply_timeout_s
         for site in cohort:
-            self._send_model([site], coordinator.train_for(site), timeout_s, tag=_TRAIN)
+            self._send_model([site], coordinator.train_for(site), timeout_s, tag=TRAIN)
         if upcoming is not None:
             self._shelves.ask(upcoming, set(upcoming.holders.ids) - set(cohort))
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming, unheard=set(cohort))
+        return Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming, unheard=set(cohort))
 
-    def _begun_late(self, attempt: Attempt, terms: Terms) -> _Play:
+    def _begun_late(self, attempt: Attempt, terms: Terms) -> Play:
         """First the training, then the cohort of those who are ready."""
         at = (attempt.round_number, attempt.number)
         shelf = PrekeyShelf(terms=terms, target=target_for(at, self._shelves.holders(attempt.sites)))
@@ -268,8 +222,8 @@ class MaskedRounds:
         coordinator = self._coordinator(attempt, terms, shelf, cohort, None)
         self.exchange.traffic.trips += 1
         raw = self.exchange.seal(coordinator.mask_for())
-        self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_TRAIN)
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None, unheard=set(cohort))
+        self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=TRAIN)
+        return Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None, unheard=set(cohort))
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort, reasons = self._wanted(attempt, shelf, shelf.ready)
@@ -335,13 +289,13 @@ class MaskedRounds:
 
     # ------------------------------------------------------------------------------------------------ answers
 
-    def _take(self, play: _Play, answer: Answer) -> None:
+    def _take(self, play: Play, answer: Answer) -> None:
         if answer.request.tag == PREKEY:
             if play.upcoming is not None:
                 self._shelves.take(play.upcoming, answer)
             return
         coordinator, site, now_s = play.coordinator, answer.site_id, self.exchange.clock.now_s()
-        kind, phases = _TRIPS[answer.request.tag]
+        kind, phases = TRIPS[answer.request.tag]
         at = (play.attempt.round_number, play.attempt.number)
         opened, failure = self.exchange.opened(answer, kind, play.terms.position(at))
         is_awaited, tag = coordinator.phase in phases, answer.request.tag
@@ -360,26 +314,30 @@ class MaskedRounds:
         # Also of an attempt that is void already: it would be void by this one as well.
         if rejected and tag == play.trip and (is_awaited or coordinator.phase is CoordinatorPhase.VOID):
             play.failed[site] = rejected
-        if tag == _TRAIN:
-            self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
-            if rejected:
-                play.codes[site] = rejected
-            else:
-                self._last.sent_vector(site, play.attempt.round_number)
-            if rejected == _OTHER_MODEL:
-                self._last.lost_state(site)
-            if rejected in _SPOILS:
-                self._left_out.accuse(site, rejected)
+        if tag == TRAIN:
+            self._note(play, site, rejected)
         self._act(play, actions)
 
-    def _take_late(self, play: _Play, site: str, body: codec.Body) -> None:
+    def _note(self, play: Play, site: str, rejected: str) -> None:
+        """What a site has answered to ``Train``: a vector, or the code of what came in its place."""
+        self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
+        if rejected:
+            play.codes[site] = rejected
+        else:
+            self._last.sent_vector(site, play.attempt.round_number)
+        if rejected == _OTHER_MODEL:
+            self._last.lost_state(site)
+        if rejected in _SPOILS:
+            self._left_out.accuse(site, rejected)
+
+    def _take_late(self, play: Play, site: str, body: codec.Body) -> None:
         """What comes too late for an attempt that others ended is no failure of its site, and its bundle is of use."""
         if isinstance(body, pb.TrainReply):
             self._last.sent_vector(site, play.attempt.round_number)
         if isinstance(body, pb.TrainReply | pb.UnmaskReply) and body.HasField("next") and play.upcoming is not None:
             self._shelves.lay_in(play.upcoming, site, body.next, "")
 
-    def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:
+    def _act(self, play: Play, actions: tuple[Action, ...]) -> None:
         """Carry out, in order."""
         asked = {action.site_id for action in actions if isinstance(action, Send)}
         if asked:
@@ -389,7 +347,7 @@ class MaskedRounds:
         for action in actions:
             if isinstance(action, Send):
                 raw = self.exchange.seal(action.body)
-                play.trip = _CONFIRM if isinstance(action.body, pb.Confirm) else _UNMASK
+                play.trip = CONFIRM if isinstance(action.body, pb.Confirm) else UNMASK
                 self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=play.trip)
             elif isinstance(action, Persist):
                 if self.journal is not None:
