@@ -13,7 +13,8 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
-from fedward.client.scrub_cli import desensitize_app, scrub
+from fedward.client.desensitize_cli import desensitize_app
+from fedward.client.scrub_cli import scrub
 from fedward.common.errors import FedwardError, NotYetError
 from fedward.simulations.attack_cli import attack_app
 from fedward.simulations.bench_cli import bench_app
