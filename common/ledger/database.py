@@ -35,7 +35,7 @@ def connect(path: Path, *, mode: str) -> sqlite3.Connection:
     """A connection in autocommit mode: Python's implicit transactions would split what belongs together."""
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode={mode}",
+            f"{path.absolute().as_uri()}?mode={mode}{_if_untouched(path)}",
             uri=True,
             isolation_level=None,
             timeout=_BUSY_MS / 1000,
@@ -54,6 +54,12 @@ def connect(path: Path, *, mode: str) -> sqlite3.Connection:
     except DAMAGED as error:
         raise LedgerError(f"{path.name} cannot be opened as a ledger", hint="Check the path.") from error
     return connection
+
+
+def _if_untouched(path: Path) -> str:
+    """What lets a copy on a read-only medium be read: SQLite would make its shared memory beside it, and could not."""
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    return "" if has_log or os.access(path.parent, os.W_OK) else "&immutable=1"
 
 
 def require_schema(connection: sqlite3.Connection, *, is_writer: bool) -> None:

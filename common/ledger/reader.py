@@ -98,7 +98,7 @@ class LedgerReader:
         try:
             for *place, seq in self._connection.execute("SELECT run_id, round, attempt, kind, seq FROM journal"):
                 num_rows += 1
-                if num_rows > len(places) or places.get(tuple(place)) != seq:  # type: ignore[call-overload]
+                if num_rows > len(places) or places.get(tuple(place)) != seq:
                     return False
         except DAMAGED as error:
             raise LedgerInvalidError("the ledger's file is damaged") from error

@@ -183,11 +183,11 @@ class ClosedTrainer(PlayedTrainer):
         self.reads += 1
         raise AssertionError("data was read")
 
-    def noisy_norms(self, *_: object, **__: object) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def noisy_norms(self, *_: object, **__: object) -> Any:  # noqa: ANN401
         """See ``duties.Trainer.noisy_norms``."""
         return self.update()
 
-    def clipped_sum(self, *_: object, **__: object) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def clipped_sum(self, *_: object, **__: object) -> Any:  # noqa: ANN401
         """See ``duties.Trainer.clipped_sum``."""
         return self.update()
 

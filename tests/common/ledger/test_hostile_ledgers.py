@@ -4,6 +4,7 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -106,6 +107,20 @@ def test_what_is_appended_while_a_ledger_is_judged_is_not_held_against_it(path: 
         ledger.append([reserve(number=2), charge(5), sent(2)], expected_head=ledger.head)
         assert list(reader.entries()) == before
         assert reader.has_journal({(b"\x22" * 16, 1, 0, "sent"): 4})
+
+
+def test_a_copy_on_a_read_only_medium_is_judged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes: list[str] = []
+    real = sqlite3.connect
+
+    def noted(place: str, **options: Any) -> Any:  # noqa: ANN401 - as sqlite3's
+        modes.append(place.partition("?")[2])
+        return real(place, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # tests may run as root, who may write anywhere
+    assert judge_file(path, VerifyLevel.BUDGET).verdict.is_good
+    assert modes == ["mode=ro&immutable=1"]
 
 
 def test_the_kinds_that_say_who_signs_are_not_appended_by_anyone(path: Path) -> None:
