@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-import atheris  # type: ignore[import-not-found, import-untyped]
+import atheris  # type: ignore[import-untyped]
 
 with atheris.instrument_imports(include=["fedward.common.envelope", "fedward.common.ledger", "fedward.client"]):
     from fedward.common.envelope.header import HEADER_BYTES
