@@ -144,11 +144,17 @@ class _FileJudge:
             for entry in entries:
                 fault, detail = self._fault_of(entry)
                 if fault is not None:
-                    # What the budget refuses is linked already; what the chain refuses is missing at the next number.
-                    return self._bad(fault, self.chain.head.seq + (self.chain.head.hash != entry.hash), detail)
+                    return self._bad(fault, self._seq_of(entry), detail)
         except LedgerError as error:  # no entry any more, so it has no number of its own
             return self._bad(Fault.ENTRY_ALTERED, self.chain.head.seq + 1, error.message)
         return self._closing_verdict(reader)
+
+    def _seq_of(self, entry: Entry) -> int:
+        """Of what ``entry`` showed to be bad."""
+        if self.replay is not None and self.replay.bad_seq is not None:
+            return self.replay.bad_seq
+        # What the budget refuses is linked already; what the chain refuses is missing at the next number.
+        return self.chain.head.seq + (self.chain.head.hash != entry.hash)
 
     def _fault_of(self, entry: Entry) -> tuple[Fault | None, str]:
         fault = self.chain.fault_of(entry)
@@ -182,7 +188,7 @@ class _FileJudge:
         try:
             self.replay.check()
         except LedgerError as error:
-            return self._bad(Fault.BUDGET_INVALID, self.chain.head.seq, error.message)
+            return self._bad(Fault.BUDGET_INVALID, self.replay.bad_seq, error.message)
         if reader is not None and not reader.has_journal(self._places):
             return self._bad(Fault.JOURNAL_DIFFERS, None, "the journal's index")
         return Verdict(head=self.chain.head)

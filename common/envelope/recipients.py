@@ -198,12 +198,24 @@ class PassphraseCost:
             raise EnvelopeHeaderError(f"{self.kdf.name.lower()} parameters {self.numbers} are outside the limits")
 
     def derive(self, passphrase: bytes, salt: bytes) -> bytes:
-        """32 bytes."""
+        """32 bytes.
+
+        Raises:
+            ConfigError: this machine has too little memory for it.
+        """
         first, second, third = self.numbers
+        kdf: Scrypt | Argon2id
         if self.kdf is Kdf.SCRYPT:
-            return Scrypt(salt=salt, length=KEY_BYTES, n=1 << first, r=second, p=third).derive(passphrase)
-        kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=second, lanes=third, memory_cost=first)
-        return kdf.derive(passphrase)
+            kdf, num_kib = Scrypt(salt=salt, length=KEY_BYTES, n=1 << first, r=second, p=third), 1 << first
+        else:
+            kdf = Argon2id(salt=salt, length=KEY_BYTES, iterations=second, lanes=third, memory_cost=first)
+            num_kib = first
+        try:
+            return kdf.derive(passphrase)
+        except MemoryError:
+            raise ConfigError(
+                f"this passphrase takes {num_kib // 1024} MiB of memory", hint="Use a machine that has as much."
+            ) from None
 
 
 SCRYPT = PassphraseCost(kdf=Kdf.SCRYPT, numbers=(17, 8, 1))

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from stat import S_ISREG
 
-from fedward.common.envelope.header import HEADER_BYTES, Context, open_copies, require_context
+from fedward.common.envelope.header import HEADER_BYTES, Context, OpenedHeader, open_copies, require_context
 from fedward.common.envelope.recipients import Identity, RandomBytes, Recipient
 from fedward.common.errors import ConfigError
 
@@ -52,20 +52,29 @@ def rewrap(
             raise ConfigError(f"{path.name} is no regular file", hint="Name a file of your own, not a link.")
         copies = os.pread(descriptor, 2 * HEADER_BYTES, 0)
         opened = open_copies(copies, identities)
-        header = opened.header
         if expect is not None:
-            require_context(header, expect)
-        if header.generation == _MAX_GENERATION:
-            raise ConfigError("this envelope was re-wrapped too often", hint="Seal it again.")
-        stanzas = tuple(recipient.wrap(opened.file_key, header.file_id, random_bytes) for recipient in recipients)
-        fresh = replace(header, generation=header.generation + 1, stanzas=stanzas, mac=b"")
-        raw = fresh.to_bytes(opened.file_key)
-        is_first_newest = copies[:HEADER_BYTES] == header.to_bytes(opened.file_key)
+            require_context(opened.header, expect)
+        raw = _rewrapped(opened, recipients, random_bytes)
+        is_first_newest = copies[:HEADER_BYTES] == opened.header.to_bytes(opened.file_key)
         for at in (HEADER_BYTES, 0) if is_first_newest else (0, HEADER_BYTES):
             _write_at(descriptor, raw, at)
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _rewrapped(opened: OpenedHeader, recipients: Sequence[Recipient], random_bytes: RandomBytes) -> bytes:
+    """The header of the next generation.
+
+    Raises:
+        ConfigError: recipients that cannot be, or the generations are used up.
+    """
+    header = opened.header
+    if header.generation == _MAX_GENERATION:
+        raise ConfigError("this envelope was re-wrapped too often", hint="Seal it again.")
+    stanzas = tuple(recipient.wrap(opened.file_key, header.file_id, random_bytes) for recipient in recipients)
+    fresh = replace(header, generation=header.generation + 1, stanzas=stanzas, mac=b"")
+    return fresh.to_bytes(opened.file_key)
 
 
 def _write_at(descriptor: int, data: bytes, at: int) -> None:

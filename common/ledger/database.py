@@ -116,9 +116,13 @@ def take_lock(path: Path) -> int:
         os.close(lock)
         named = holder.decode() if holder.isdigit() else "unknown"
         raise LedgerLockedError(f"process {named} writes to this ledger") from None
-    os.fchmod(lock, 0o600)  # who may read it may lock it
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    try:
+        os.fchmod(lock, 0o600)  # who may read it may lock it
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+    except OSError as error:
+        os.close(lock)
+        raise LedgerError(f"{place.name}: {error.strerror}", hint="Is the disk full?") from error
     return lock
 
 

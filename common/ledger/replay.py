@@ -2,7 +2,8 @@
 
 Counted are reservations without a ``void``, and adjustments. A reservation must be within the cap of its time. Adding
 an event never lowers epsilon, so a run of reservations is judged at its end: before the next void, adjustment or change
-of the cap, and at the last entry; and not at all where more of everything was within the cap before. A cap is raised
+of the cap, and at the last entry; and not at all where more of everything was within the cap before. Where the run does
+not hold, its first reservation that passed the cap is searched for and named. A cap is raised
 only behind a new policy, and what was sent was charged. Not handled here: who may append what; this is the judge of
 what stands there.
 """
@@ -36,8 +37,8 @@ class Account:
     reserved: dict[int, PrivacyEvent] = field(default_factory=dict)
     """By the number of the reservation; voided ones are taken out."""
     charged: set[int] = field(default_factory=set)
-    is_unjudged: bool = False
-    """Whether something was reserved since the cap was last compared."""
+    unjudged: list[int] = field(default_factory=list)
+    """What was reserved since the cap was last compared."""
     adjusted: list[PrivacyEvent] = field(default_factory=list)
     _counts: Counter[PrivacyEvent] = field(default_factory=Counter)
     """Of each mechanism, as an event of one release: what the history comes to."""
@@ -54,20 +55,32 @@ class Account:
         return self._epsilon_of(self._counts)
 
     def reserve(self, seq: int, event: PrivacyEvent) -> None:
-        """Count ``event`` until it is voided."""
+        """Count ``event`` until it is voided.
+
+        Raises:
+            LedgerError: more different mechanisms than can be composed.
+        """
         self.reserved[seq] = event
-        self._counts[_times(event, 1)] += _count(event)
-        self.is_unjudged = True
+        self._add(event)
+        self.unjudged.append(seq)
 
     def void(self, seq: int) -> None:
         """Count a reservation no more."""
         event = self.reserved.pop(seq)
-        self._counts[_times(event, 1)] -= _count(event)
+        one = _times(event, 1)
+        self._counts[one] -= _count(event)
+        if not self._counts[one]:
+            del self._counts[one]
 
     def adjust(self, event: PrivacyEvent) -> None:
         """Count ``event`` for good; it may pass the cap, and then nothing more is reserved."""
         self.adjusted.append(event)
+        self._add(event)
+
+    def _add(self, event: PrivacyEvent) -> None:
         self._counts[_times(event, 1)] += _count(event)
+        if len(self._counts) > accounting.MAX_MECHANISMS:
+            raise LedgerError("an account has more different mechanisms than can be composed")
 
     def set_cap(self, cap: float) -> None:
         """Another cap, for what comes."""
@@ -75,26 +88,32 @@ class Account:
             self._most.clear()
         self.epsilon_cap = cap
 
-    def judge(self) -> None:
-        """What was reserved since the last time is within the cap.
+    def first_over_cap(self) -> int | None:
+        """The first reservation since the last time that is not within the cap; None if all are."""
+        is_known = not self.unjudged or self._counts <= self._most
+        roomy = Counter({event: int(count * _ROOM) for event, count in self._counts.items()})
+        if is_known or self._is_within(roomy) or self._is_within(self._counts):
+            self.unjudged.clear()
+            return None
+        if len(self._counts) > _MAX_SEARCHED:
+            return self.unjudged[-1]
+        low, high = 0, len(self.unjudged)  # so many of them are within the cap, and are not
+        while high - low > 1:
+            middle = (low + high) // 2
+            counts = self._counts.copy()
+            for seq in self.unjudged[middle:]:
+                counts[_times(self.reserved[seq], 1)] -= _count(self.reserved[seq])
+            low, high = (middle, high) if self._is_within(counts) else (low, middle)
+        return self.unjudged[low]
 
-        Raises:
-            LedgerError: it is not.
-        """
-        is_known = not self.is_unjudged or self._counts <= self._most
-        if not (is_known or self._is_within(_ROOM) or self._is_within(1.0)):
-            raise LedgerError("a reservation passed the cap of its account")
-        self.is_unjudged = False
-
-    def _is_within(self, room: float) -> bool:
-        """Whether so many times the history is within the cap; remembered, for it spares the next computations."""
-        counts = Counter({event: int(count * room) for event, count in self._counts.items()})
+    def _is_within(self, counts: Counter[PrivacyEvent]) -> bool:
+        """Whether a history is within the cap; remembered, for it spares the next computations."""
         try:
             is_within = self._epsilon_of(counts) <= self.epsilon_cap  # this way round NaN is refused
         except LedgerError:
             is_within = False
         if is_within:
-            self._most = counts
+            self._most = counts.copy()
         return is_within
 
     def _epsilon_of(self, counts: Counter[PrivacyEvent]) -> float:
@@ -104,6 +123,8 @@ class Account:
             raise LedgerError(f"the events of an account cannot be composed: {error.message}") from error
 
 
+_MAX_SEARCHED = 64
+"""Different mechanisms: with more, each composition takes seconds and more, and the last reservation is named."""
 _ROOM = 1.25
 """A quarter more than was reserved is judged first: where it is within the cap, the next quarter needs no judging."""
 
@@ -155,6 +176,8 @@ class BudgetReplay:
         self._position_of: dict[int, tuple[bytes, int, int] | None] = {}
         self._charged: set[tuple[bytes, int, int]] = set()
         self._is_policy_new = False
+        self.bad_seq: int | None = None
+        """The reservation that was found above its cap, where that is not the entry which showed it."""
 
     def take(self, entry: Entry) -> None:
         """Follow one entry; kinds of other rooms are passed over.
@@ -188,7 +211,12 @@ class BudgetReplay:
             LedgerError: something was not.
         """
         for account in self.accounts.values():
-            account.judge()
+            self._judge(account)
+
+    def _judge(self, account: Account) -> None:
+        self.bad_seq = account.first_over_cap()
+        if self.bad_seq is not None:
+            raise LedgerError("a reservation passed the cap of its account")
 
     def _open(self, _: int, fields: Mapping[str, Value]) -> None:
         """A new account, or another cap for one; delta and unit stay."""
@@ -206,7 +234,7 @@ class BudgetReplay:
         elif cap > known.epsilon_cap and not self._is_policy_new:
             raise LedgerError("a cap is raised only behind a new policy")
         else:
-            known.judge()
+            self._judge(known)
             known.set_cap(cap)
             self._is_policy_new = False
 
@@ -228,13 +256,13 @@ class BudgetReplay:
         seq, account = self._reservation(fields)
         if seq in account.charged:
             raise LedgerError("a charge is never refunded")
-        account.judge()  # from here on epsilon is less
+        self._judge(account)  # from here on epsilon is less
         account.void(seq)
         del self._account_of[seq], self._position_of[seq]
 
     def _adjust(self, _: int, fields: Mapping[str, Value]) -> None:
         account = self._named(fields)
-        account.judge()
+        self._judge(account)
         account.adjust(read_event(fields.get("event")))
 
     def _named(self, fields: Mapping[str, Value]) -> Account:
@@ -253,18 +281,16 @@ class BudgetReplay:
 
 def judge_budget(entries: Iterable[Entry], replay: BudgetReplay) -> Verdict:
     """The first entry that the budget forbids, or none."""
-    last: Entry | None = None
     for entry in entries:
         try:
             replay.take(entry)
         except LedgerError as error:
-            return Verdict(head=None, fault=Fault.BUDGET_INVALID, bad_seq=entry.seq, detail=error.message)
-        last = entry
+            seq = entry.seq if replay.bad_seq is None else replay.bad_seq
+            return Verdict(head=None, fault=Fault.BUDGET_INVALID, bad_seq=seq, detail=error.message)
     try:
         replay.check()
     except LedgerError as error:
-        seq = None if last is None else last.seq
-        return Verdict(head=None, fault=Fault.BUDGET_INVALID, bad_seq=seq, detail=error.message)
+        return Verdict(head=None, fault=Fault.BUDGET_INVALID, bad_seq=replay.bad_seq, detail=error.message)
     return Verdict(head=None)
 
 

@@ -106,14 +106,14 @@ class Ledger:
                 _write_genesis(fresh, identity, site_id, clock, random_bytes)
                 os.link(fresh, path)  # a rename would replace what is there
             finally:
-                fresh.unlink(missing_ok=True)
+                for suffix in ("", "-wal", "-shm"):
+                    fresh.with_name(fresh.name + suffix).unlink(missing_ok=True)
         except OSError as error:
-            os.close(lock)
             raise LedgerError(f"{path.name}: {error.strerror}", hint="A ledger is never replaced.") from error
-        except BaseException:
+        except sqlite3.Error as error:
+            raise LedgerError(f"{path.name} cannot be written: {error}", hint="Is the disk full?") from error
+        finally:
             os.close(lock)
-            raise
-        os.close(lock)
         sync_folder(path.parent)
         return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes)
 
@@ -276,6 +276,10 @@ def _write_genesis(path: Path, identity: Identity, site_id: str, clock: Clock, r
         connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
         connection.execute(_INSERT, _row(genesis))
         connection.execute("COMMIT")
+        # Only the file itself takes its place; closing would keep silent about a log that could not be moved into it.
+        is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if is_busy:
+            raise LedgerError(f"{path.name} is read while it is made", hint="Try again.")
 
 
 def _noting(entries: Iterator[Entry], places: dict[Place, int]) -> Iterator[Entry]:

@@ -60,6 +60,18 @@ def test_text_that_is_no_unicode_is_refused_in_words() -> None:
         sealed(b"", context=Context(kind="file", name="\udcb2\udca1.txt"))
 
 
+def test_too_little_memory_for_a_passphrase_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Greedy:
+        def __init__(self, **_: object) -> None: ...
+
+        def derive(self, _: bytes) -> bytes:
+            raise MemoryError
+
+    monkeypatch.setattr("fedward.common.envelope.recipients.Argon2id", Greedy)
+    with pytest.raises(ConfigError, match="256 MiB"):
+        sealed(b"", [Passphrase(text="seven small words in a row")])
+
+
 def test_what_a_damaged_copy_says_of_itself_is_no_expectation() -> None:
     raw = bytearray(sealed(b"text"))
     raw[34 + len(CONTEXT.to_bytes()) - 20] ^= 1  # in the name or run of copy A, which still reads

@@ -1,8 +1,11 @@
 """Files that somebody made to be read as ledgers, and writers that go astray. Nothing here may hang or crash."""
 
 import os
+import resource
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +199,44 @@ def test_a_commit_that_cannot_even_be_read_back_ends_the_writer(path: Path, monk
         ledger.append([reserve(number=2)], expected_head=ledger.head)
     with pytest.raises(LedgerError, match="closed"):
         _ = ledger.head
+
+
+@contextmanager
+def disk_of(num_bytes: int) -> Iterator[None]:
+    """No file grows beyond so many bytes: as a full disk, but for the error's name."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (num_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("num_bytes", [0, 100, 3000, 20_000])
+def test_a_ledger_that_cannot_be_made_leaves_nothing(tmp_path: Path, num_bytes: int) -> None:
+    place = tmp_path / "fresh.db"
+    with disk_of(num_bytes), pytest.raises(LedgerError):
+        Ledger.create(place, identity=IDENTITY, site_id="alpha", clock=clock)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["fresh.lock"]
+    Ledger.create(place, identity=IDENTITY, site_id="alpha", clock=clock).close()
+
+
+@pytest.mark.parametrize("num_bytes", [0, 5000, 20_000, 60_000])
+def test_a_full_disk_leaves_whole_appends(path: Path, num_bytes: int) -> None:
+    appended: list[int] = []
+
+    def append_for_ever(ledger: Ledger) -> None:
+        for number in count(2):
+            ledger.append([reserve(number=number), sent(number)], expected_head=ledger.head)
+            appended.append(number)
+
+    with opened(path) as ledger:
+        with disk_of(num_bytes), pytest.raises(LedgerError):
+            append_for_ever(ledger)
+        ledger.append([reserve(number=300)], expected_head=ledger.head)
+    judged = judge_file(path, VerifyLevel.SIGNED)
+    assert judged.verdict.is_good
+    assert judged.num_entries == 5 + 2 * len(appended) + 1
 
 
 ENTRIES = chained([account(), reserve(), charge(2), sent()])

@@ -78,8 +78,9 @@ FORBIDDEN: list[tuple[str, list[Draft], int]] = [
     ("a charge of a void", [account(), reserve(), void(2), charge(2)], 4),
     ("an account that was never opened", [reserve()], 1),
     ("a reservation above the cap", [account(), reserve(BIG)], 2),
-    ("above the cap for a while", [account(), reserve(BIG), void(2)], 3),
-    ("a cap raised behind a reservation that passed it", [account(), reserve(BIG), account("500")], 3),
+    ("above the cap for a while", [account(), reserve(BIG), void(2)], 2),
+    ("a cap raised behind a reservation that passed it", [account(), reserve(BIG), POLICY, account("500")], 2),
+    ("one of many above the cap", [account("1.6"), *(reserve(number=k) for k in range(30)), void(9)], 10),
     ("a cap raised without a policy", [account(), account("500")], 2),
     ("a second cap raised behind one policy", [account(), POLICY, account("6"), account("7")], 4),
     ("a reservation behind an adjustment above the cap", [account(), adjust(BIG), reserve()], 3),
@@ -126,7 +127,8 @@ def test_what_was_charged_is_sent() -> None:
 def test_many_mechanisms_end_in_a_verdict() -> None:
     events = [PoissonGaussian(sample_rate=1e-6, noise_multiplier=4 + k / 1000, num_steps=1) for k in range(1001)]
     drafts = [account(), *(reserve(event, number=k) for k, event in enumerate(events))]
-    assert judge_budget(chained(drafts), BudgetReplay()).fault is Fault.BUDGET_INVALID
+    verdict = judge_budget(chained(drafts), BudgetReplay())
+    assert (verdict.fault, verdict.bad_seq) == (Fault.BUDGET_INVALID, 1002)
 
 
 def test_reserving_and_voiding_in_turn_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,70 @@
+"""Coverage-guided fuzzing of what reads hostile bytes at rest: the envelope, ledger exports, entry bodies.
+
+``python -m tests.fuzz.fuzz_at_rest envelope|export|body [libFuzzer's options]``, with atheris installed. Nothing but
+our own errors may come out; a plaintext may come out of an envelope only if it is the one that was sealed.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+import atheris  # type: ignore[import-untyped]
+
+with atheris.instrument_imports(include=["fedward.common.envelope", "fedward.common.ledger", "fedward.client"]):
+    from fedward.common.envelope.header import HEADER_BYTES
+    from fedward.common.envelope.stream import open_bytes
+    from fedward.common.errors import FedwardError
+    from fedward.common.ledger.body import encode_body, parse_body
+    from fedward.common.ledger.chain import ChainJudge, judge_chain
+    from fedward.common.ledger.export import from_lines
+    from tests.envelopes import CONTEXT, SLOT, X25519, sealed
+    from tests.ledgers import LEDGER_ID
+
+_TEXT = b"a few words"
+_SEALED = sealed(_TEXT, [SLOT, X25519.recipient])
+
+
+def fuzz_envelope(data: bytes) -> None:
+    """``data`` laid over a sealed file: the first two bytes say where, the third in how many copies."""
+    raw = bytearray(_SEALED)
+    at = int.from_bytes(data[:2], "big") % len(raw)
+    raw[at : at + len(data) - 3] = data[3:]
+    if data[2:3] < b"\x80" and at < HEADER_BYTES:
+        raw[HEADER_BYTES : 2 * HEADER_BYTES] = raw[:HEADER_BYTES]
+    with suppress(FedwardError):
+        if open_bytes(io.BytesIO(bytes(raw)), [SLOT, X25519], expect=CONTEXT) != _TEXT:
+            raise AssertionError("another plaintext was taken for authentic")
+
+
+def fuzz_export(data: bytes) -> None:
+    """``data`` as the lines of an export."""
+    with suppress(FedwardError):
+        judge_chain(from_lines(data.decode("utf-8", "surrogateescape").split("\n")), ChainJudge(LEDGER_ID))
+
+
+def fuzz_body(data: bytes) -> None:
+    """``data`` as a body: what is read is written again as the same bytes."""
+    try:
+        fields = parse_body(data)
+    except FedwardError:
+        return
+    nonce = bytes.fromhex(str(fields["n"]))
+    if encode_body({k: v for k, v in fields.items() if k not in ("n", "v")}, nonce) != data:
+        raise AssertionError("a body that is read is not what is written")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {"envelope": fuzz_envelope, "export": fuzz_export, "body": fuzz_body}
+
+
+def main() -> None:
+    """Fuzz one target until it is ended."""
+    name = sys.argv.pop(1)
+    atheris.Setup(sys.argv, TARGETS[name])
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
