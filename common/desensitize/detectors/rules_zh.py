@@ -20,6 +20,8 @@ from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surna
 from fedward.common.desensitize.detectors.words import Kind
 
 HAN: Final = "\u3400-\u9fff"
+SPACED: Final = f"[{HAN}][ \u3000]{{1,2}}[{HAN}](?:[ \u3000]{{0,2}}[{HAN}])?"
+"""A name with blanks in it, as forms align them."""
 STOPS: Final = frozenset(
     "的了在为向与和及是因于对把被将给从由到至往经按就也都又还要会可能没未不无有之其此该这那您你我他她它们吗呢吧啊呀哦嗯么什"
     "怎哪谁且或若如则但并而后前中内外上下间今昨次每再已曾正等所以让叫使用请需应做去来说讲称问告诉看见找想觉得很太更最非常"
@@ -48,8 +50,16 @@ _LABELS: Final = (
 _ROLES: Final = (
     "患者|病人|患儿|用户|客户|储户|持卡人|委托人|受托人|被委托人|收款人|付款人|汇款人|开户人|经办人|代办人|代理人|申请人|借款人|担保人|贷款人|"
     "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
-    "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长"
+    "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长|"
+    "学生|执行人|核对人|共有人|签署人|投诉人|驾驶人|驾驶员|见证人|来电人|报案人|举报人|户主|业主|车主|房东|租客|司机|乘客|寄件人|收件人|取件人|"
+    "负责人|主刀|助手|麻醉师|店员|房主|机主|转账人|存款人|取款人|领取人|报名人|投递员|快递员|陪护|护工|授权|拾到"
 )
+_FIRM_ROLES: Final = frozenset(
+    "联系人 紧急联系人 监护人 户名 姓名 借款人 担保人 贷款人 委托人 受托人 收款人 付款人 汇款人 持卡人 开户人 经办人 代办人 代理人 申请人 投保人 被保险人 "
+    "受益人 法定代表人 学生 执行人 核对人 共有人 签署人 投诉人 驾驶人 见证人 来电人 报案人 举报人 户主 业主 车主 寄件人 收件人 取件人 负责人 储户 死者 伤者 "
+    "嫌疑人 被害人 证人 名叫 我叫 柜员 医师 医生 护士 家长 授权 拾到".split()
+)
+"""Roles before which a rare surname counts, if the name stands between marks: 紧急联系人武凯，"""
 _KIN: Final = (
     "患者之子|患者之女|患者之妻|患者之夫|患者之母|患者之父|患者之兄"
     "|患者之弟|患者之姐|患者之妹|患者之媳|患者之婿|患者之孙|其子|其女"
@@ -63,12 +73,26 @@ _TITLES: Final = (
     "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
     "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
 )
+_LATIN_LABELS: Final = "(?i:[a-z]{0,10}_?name|patient|customer|contact|cust_nm|xm)"
+"""Field names of forms and exports before a Chinese name."""
 _MOSTLY_WORDS: Final = frozenset(
-    "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾"
+    "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾满权容宣惠荣衡"
 )
 """Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
-_BEFORE_TITLES: Final = frozenset("高温白安方")
+_BEFORE_TITLES: Final = frozenset("高温白安方万常游曾易单管关")
 """Those of them that a title makes a surname again."""
+_PREPOSITIONS: Final = frozenset("向和都有从那过是来由应经同后于但能")
+"""Before a title they are a surname only behind a colon or a department."""
+_LOOSE: Final = frozenset("时明全公相水连习祝查位成满宣") | _PREPOSITIONS
+"""Before a title they need a mark, a link or a role in front."""
+_LINKS: Final = frozenset("是找给请问让由被跟叫拨约见谢科院部处室:：")
+_MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每诸多哪某首")
+"""Before 位 they count people: 两位医生."""
+NAME_ENDS: Final = frozenset("和有会中如可正年月自行")
+"""Characters of ``STOPS`` that end a name where a mark follows: no preposition stands before a comma."""
+_LIST_LABELS: Final = (
+    "签到|出席|列席|缺席|请假|到会|参会人员|参加人员|与会人员|参加者|出席者|成员|组员|名单|人员名单|值班人员|值班|抢救人员|参与人员"
+)
 _NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
 """A field that begins so holds no name."""
 _NO_NICKS: Final = (
@@ -83,6 +107,16 @@ _NO_NICKS: Final = (
     "阿霉 阿克 阿扎 阿尼 阿洛 阿维 阿万 阿根 阿富 阿斯 "
 )
 """Words that only look like 老, 小 or 阿 before a surname."""
+
+
+_ENDS_OF_ROLES: Final = (
+    *("医师", "医生", "大夫", "护士", "业主", "店员", "客户", "患者", "经理", "顾问", "柜员", "主管", "要求", "联系", "感谢"),
+    *("回访", "拜访", "助理", "主刀", "术者", "班主任"),
+)
+"""Right before a surname with its title: 上级医师房主任, 业主柯女士."""
+_MAX_LIST: Final = 64
+_SPEAKS: Final = re.compile("[:：]|在吗|在不在|在家吗")
+"""Who is spoken to, or speaks."""
 
 
 class RuleHit(NamedTuple):
@@ -103,18 +137,18 @@ def _longest_first(words: str) -> str:
 def _rules() -> tuple[re.Pattern[str], ...]:
     compound = "|".join(sorted(surnames().compound, key=len, reverse=True))
     single = "".join(sorted(surnames().single))
-    common = "".join(sorted(surnames().common))
     surname = f"(?:{compound}|[{single}])"
-    roles = _longest_first(f"{_ROLES}|{_KIN}")
+    roles = roles_pattern()
     return (
         re.compile(
-            f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"
+            f"(?:{_longest_first(f'{_NAME_LABELS}|{_LIST_LABELS}')}|{_LATIN_LABELS})[\"'”]?[ \u3000]{{0,2}}"
+            f"(?:[:：=>]|[（(【\\[])[ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])"
         ),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
         re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
         re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
-        re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
+        re.compile(f"[老小阿][{single}](?![{HAN}]?[0-9])"),
     )
 
 
@@ -125,7 +159,20 @@ def _titles() -> re.Pattern[str]:
 
 @cache
 def _delimited() -> re.Pattern[str]:
-    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|[{HAN}] [{HAN}](?: [{HAN}])?(?![{HAN}])")
+    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|{SPACED}(?![{HAN}])")
+
+
+@cache
+def _spaced() -> re.Pattern[str]:
+    return re.compile(f"{SPACED}(?=[^{HAN}]|$|家属|医生|医师|先生|女士|主任|护士)")
+
+
+def _between(text: str, start: int) -> int:
+    """Where the Chinese characters from ``start`` on end, at most five of them."""
+    end = start
+    while end - start < 5 and is_han(text, end):
+        end += 1
+    return end
 
 
 class Rules:
@@ -149,7 +196,8 @@ class Rules:
             found += self._after_label(match.end())
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
             for match in rule.finditer(self._text):
-                found += self._name(match.end(), method)
+                firm = method == "label" or match.group().strip() in _FIRM_ROLES
+                found += self._name(match.end(), method, firm=firm)
         for match in _titles().finditer(self._text):
             found += self._before_title(match.start())
         for match in nick.finditer(self._text):
@@ -158,28 +206,66 @@ class Rules:
         return found
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
-        """A field's value: whatever two to four characters fill the field, or a name at its beginning."""
+        """A field's value: whatever two to four characters fill the field, or a name at its beginning; also a list."""
         text = self._text
-        match = _delimited().match(text, start)
-        if match is None:
-            yield from self._name(start, "label")
-        elif text[start] not in _NO_VALUE and (" " not in match.group() or surname_length(text, start)):
+        for _ in range(_MAX_LIST):
+            match = _delimited().match(text, start)
+            if match is None:
+                yield from self._name(start, "label", firm=True)
+                return
+            blank = len(match.group()) > 2 and not is_han(text, start + 1)
+            bracketed = text[start - 1] in "（(【[" and self._is_plain_word(start, match.end())
+            if text[start] in _NO_VALUE or bracketed or (blank and not surname_length(text, start)):
+                return
             yield RuleHit(start, match.end(), "label", True)
+            start = match.end() + 1
+            if text[start - 1 : start] != "、" or not surname_length(text, start):
+                return
 
-    def _name(self, start: int, method: str) -> Iterator[RuleHit]:
-        """A name that begins here, unless an ordinary word does, or a surname that is mostly another word."""
+    def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
+        """A name that begins here, unless an ordinary word does, or a surname that is mostly another word.
+
+        ``firm``: what stands before can hardly be followed by anything else.
+        """
         length = surname_length(self._text, start)
         if not length or start >= len(self._begin):
             return
         begin, end = int(self._begin[start]), int(self._end[start])
-        if (begin and not _names(begin)) or (end and not _names(end)):
+        if (begin and not is_name_kind(begin)) or (end and not is_name_kind(end)):
+            return
+        if (spaced := self._spaced(start)) > 0:
+            yield RuleHit(start, spaced, method, True)
             return
         first = self._text[start]
         if not begin and length == 1 and (first in _MOSTLY_WORDS or first not in surnames().common):
+            if not self._stands_between(start, loose=firm):
+                return
+            yield RuleHit(start, _between(self._text, start), method, True)
             return
         end = self._name_end(start, length)
         if end - start > length:
             yield RuleHit(start, end, method, True)
+
+    def _spaced(self, start: int) -> int:
+        """Where a name with a blank behind its surname ends, or 0: 姜　凯，"""
+        match = _spaced().match(self._text, start)
+        return match.end() if match and not self._plain(match.end() - 1) else 0
+
+    def _stands_between(self, start: int, *, loose: bool) -> bool:
+        """Whether a rare surname with one or two characters fills the place up to the next mark."""
+        text = self._text
+        end = _between(text, start)
+        if not 2 <= end - start <= 3 or (text[start] in _MOSTLY_WORDS and not loose):
+            return False
+        given = text[start + 1 : end]
+        if any(c in STOPS for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
+            return False
+        return text[start] not in _PREPOSITIONS and not (len(given) == 2 and self._plain(start + 1))
+
+    def _is_plain_word(self, start: int, end: int) -> bool:
+        """Whether the characters are one ordinary word."""
+        begin = int(self._begin[start])
+        return begin > 0 and not is_name_kind(begin) and start + begin // 16 + 1 == end
 
     def _name_end(self, start: int, surname: int) -> int:
         """Where the name that begins at ``start`` ends; right after the surname if there is no given name."""
@@ -191,8 +277,10 @@ class Rules:
         if not is_han(text, end) or (text[end] in STOPS and text[end] not in "中文正明如可得前安自"):
             return end
         end += 1
-        if not is_han(text, end) or text[end] in STOPS:
+        if not is_han(text, end):
             return end
+        if text[end] in STOPS:
+            return end + (text[end] in NAME_ENDS and not is_han(text, end + 1))
         # A word that begins with the third character ends the name before it, unless one begins right after as well.
         if self._word_at(end) and not self._word_at(end + 1):
             return end
@@ -209,45 +297,70 @@ class Rules:
             if not length or start + length > title or title - start - length > 2:
                 continue
             given = text[start + length : title]
-            if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title):
+            if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title, given):
                 continue
-            if length == 1 and self._unlikely(start, given):
+            if length == 1 and (self._unlikely(start, given) if given else not self._may_be_alone(start)):
                 continue
             yield RuleHit(start, title, "title", True)
             return
 
-    def _ordinary_across(self, start: int, end: int) -> bool:
-        """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生)."""
-        if start and is_han(self._text, start - 1) and int(self._end[start]) and not _names(int(self._end[start])):
-            return True
+    def _ordinary_across(self, start: int, end: int, given: str) -> bool:
+        """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生).
+
+        A surname alone before its title may look like the word that crosses into it: 龙女|士, 房主|任.
+        """
+        if start and is_han(self._text, start - 1) and int(self._end[start]) and not is_name_kind(int(self._end[start])):
+            return bool(given) or not self._role_before(start)
         begin = int(self._begin[start])
-        return begin > 0 and not _names(begin) and start + begin // 16 + 1 <= end + 1
+        crossed = start + begin // 16 + 1 - end
+        return begin > 0 and not is_name_kind(begin) and (crossed <= 1 if given else crossed > 1)
+
+    def _role_before(self, start: int) -> bool:
+        return ends_with_role(self._text, start)
+
+    def _may_be_alone(self, start: int) -> bool:
+        """Whether a surname that stands alone before a title is one: not 两位医生, 任何医生, 请向医生说明."""
+        text, first = self._text, self._text[start]
+        before = text[start - 1 : start] if start else "\n"
+        if before == first or (first == "位" and (before in _MEASURES or before.isdigit())):
+            return False
+        if first in _PREPOSITIONS:
+            return before in ":：科"
+        inner = is_han(before, 0)
+        if not inner or before in _LINKS or self._role_before(start):
+            return True
+        common = first in surnames().common and first not in _MOSTLY_WORDS - _BEFORE_TITLES
+        ended = start > 0 and int(self._end[start - 1]) > 0
+        return first not in _LOOSE and (common or ended or before in STOPS)
 
     def _unlikely(self, start: int, given: str) -> bool:
-        """Whether the surname is rare or mostly a word, and nothing before it says that a name begins."""
+        """Whether a surname with a given name is rare or mostly a word, and nothing says that a name begins."""
         text = self._text
         first = text[start]
-        if given and (given[0] == first or (len(given) == 2 and self._plain(start + 1))):
+        if given[0] == first or (len(given) == 2 and self._plain(start + 1)):
             return True
         if start and text[start - 1] == first:
             return True
-        inner = start > 0 and is_han(text, start - 1)
-        rare = first not in surnames().common
-        return first in _MOSTLY_WORDS - _BEFORE_TITLES or (rare and (bool(given) or inner))
+        return first in _MOSTLY_WORDS - _BEFORE_TITLES or first not in surnames().common
 
     def _plain(self, place: int) -> bool:
         begin = int(self._begin[place])
-        return begin > 0 and not _names(begin)
+        return begin > 0 and not is_name_kind(begin)
 
     def _nick(self, start: int) -> Iterator[RuleHit]:
         text = self._text
+        if _SPEAKS.match(text, start + 2) and (start == 0 or not is_han(text, start - 1)):
+            yield RuleHit(start, start + 2, "nick", True)
+            return
+        if text[start + 1] not in surnames().common:
+            return
         if text[start : start + 2] in _no_nicks() or (start and int(self._end[start]) and is_han(text, start - 1)):
             return
         begin = int(self._begin[start])
         inner = int(self._begin[start + 1])
-        if begin >= 0x20 or (inner and not _names(inner)):
+        if begin >= 0x20 or (inner and not is_name_kind(inner)):
             return
-        if begin and not _names(begin) and text[start] != "老":
+        if begin and not is_name_kind(begin) and text[start] != "老":
             return
         yield RuleHit(start, start + 2, "nick", False)
 
@@ -277,8 +390,25 @@ _SOUNDS: Final = frozenset(
 )
 
 
-def _names(code: int) -> bool:
+def is_name_kind(code: int) -> bool:
+    """Whether a word's code in ``WordsHere`` says that a list knows it as a person's name."""
     return code % 16 in (Kind.PERSON, Kind.FOREIGN, Kind.PERHAPS_PERSON)
+
+
+def ends_with_role(text: str, end: int) -> bool:
+    """Whether a role such as 医师 or 业主 ends there."""
+    return text[max(0, end - 4) : end].endswith(_ENDS_OF_ROLES)
+
+
+@cache
+def roles_pattern() -> str:
+    """The roles and kin as an alternation, longest first."""
+    return _longest_first(f"{_ROLES}|{_KIN}")
+
+
+def titles_pattern() -> str:
+    """The titles as an alternation, without the half masks 某 and 某某."""
+    return _TITLES.removesuffix("|某某|某")
 
 
 def surname_length(text: str, start: int) -> int:
@@ -312,4 +442,19 @@ def mask_of(hits: list[RuleHit], count: int) -> NDArray[np.bool_]:
     return mask
 
 
-__all__ = ["CUT", "HAN", "is_han", "mask_of", "RuleHit", "Rules", "STOPS", "surname_length"]
+__all__ = [
+    "CUT",
+    "ends_with_role",
+    "HAN",
+    "is_han",
+    "is_name_kind",
+    "mask_of",
+    "NAME_ENDS",
+    "roles_pattern",
+    "RuleHit",
+    "Rules",
+    "SPACED",
+    "STOPS",
+    "surname_length",
+    "titles_pattern",
+]
