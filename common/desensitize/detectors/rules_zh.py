@@ -52,12 +52,15 @@ _ROLES: Final = (
     "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
     "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长|"
     "学生|执行人|核对人|共有人|签署人|投诉人|驾驶人|驾驶员|见证人|来电人|报案人|举报人|户主|业主|车主|房东|租客|司机|乘客|寄件人|收件人|取件人|"
-    "负责人|主刀|助手|麻醉师|店员|房主|机主|转账人|存款人|取款人|领取人|报名人|投递员|快递员|陪护|护工|授权|拾到"
+    "负责人|主刀|助手|麻醉师|店员|房主|机主|转账人|存款人|取款人|领取人|报名人|投递员|快递员|陪护|护工|授权|拾到|"
+    "代收人|签收人|接收人|交接人|保管人|领用人|操作人|监督人|公证人|继承人|立遗嘱人|赠与人|受赠人|发起人|责任人|送检人|采样人|核查人|登记"
+    "人|填表人|填报人|制表人|编制人|批准人|起草人|校对人|拟稿人|经手人|提货人|交款人|缴款人|领款人|转出人|转入人|复核人|审核人|审批人|记录人|报告人|被告人|债务人|债权人|收治"
 )
 _FIRM_ROLES: Final = frozenset(
     "联系人 紧急联系人 监护人 户名 姓名 借款人 担保人 贷款人 委托人 受托人 收款人 付款人 汇款人 持卡人 开户人 经办人 代办人 代理人 申请人 投保人 被保险人 "
     "受益人 法定代表人 学生 执行人 核对人 共有人 签署人 投诉人 驾驶人 见证人 来电人 报案人 举报人 户主 业主 车主 寄件人 收件人 取件人 负责人 储户 死者 伤者 "
-    "嫌疑人 被害人 证人 名叫 我叫 柜员 医师 医生 护士 家长 授权 拾到".split()
+    "嫌疑人 被害人 证人 负责人 代收人 签收人 接收人 交接人 保管人 领用人 操作人 监督人 公证人 继承人 立遗嘱人 赠与人 受赠人 发起人"
+    " 责任人 送检人 采样人 核查人 登记人 填表人 填报人 制表人 编制人 批准人 起草人 校对人 拟稿人 经手人 提货人 交款人 缴款人 领款人 转出人 转入人 复核人 审核人 审批人 记录人 报告人 被告人 债务人 债权人 收治 名叫 我叫 柜员 医师 医生 护士 家长 授权 拾到".split()
 )
 """Roles before which a rare surname counts, if the name stands between marks: 紧急联系人武凯，"""
 _KIN: Final = (
@@ -79,11 +82,13 @@ _MOSTLY_WORDS: Final = frozenset(
     "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾满权容宣惠荣衡"
 )
 """Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
-_BEFORE_TITLES: Final = frozenset("高温白安方万常游曾易单管关")
+_BEFORE_TITLES: Final = frozenset("高温白安方")
 """Those of them that a title makes a surname again."""
-_PREPOSITIONS: Final = frozenset("向和都有从那过是来由应经同后于但能")
+_ALONE_BEFORE_TITLES: Final = _BEFORE_TITLES | frozenset("万常游曾易单管关")
+"""The same where no given name stands in between."""
+_PREPOSITIONS: Final = frozenset("向和都有从那过是来由应经同后于但能祝")
 """Before a title they are a surname only behind a colon or a department."""
-_LOOSE: Final = frozenset("时明全公相水连习祝查位成满宣") | _PREPOSITIONS
+_LOOSE: Final = frozenset("时明全公相水连习查位成满宣银") | _PREPOSITIONS
 """Before a title they need a mark, a link or a role in front."""
 _LINKS: Final = frozenset("是找给请问让由被跟叫拨约见谢科院部处室:：")
 _MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每诸多哪某首")
@@ -199,7 +204,8 @@ class Rules:
                 firm = method == "label" or match.group().strip() in _FIRM_ROLES
                 found += self._name(match.end(), method, firm=firm)
         for match in _titles().finditer(self._text):
-            found += self._before_title(match.start())
+            if not self._text.startswith("们", match.end()):
+                found += self._before_title(match.start())
         for match in nick.finditer(self._text):
             found += self._nick(match.start())
         found += self._dotted()
@@ -231,7 +237,14 @@ class Rules:
         if not length or start >= len(self._begin):
             return
         begin, end = int(self._begin[start]), int(self._end[start])
-        if (begin and not is_name_kind(begin)) or (end and not is_name_kind(end)):
+        if begin and not is_name_kind(begin) and begin // 16 + 1 == length:
+            begin = 0  # a compound surname that the word list knows: 公孙, 上官
+        if end and not is_name_kind(end):
+            return
+        if begin and not is_name_kind(begin):
+            # 景天 is a herb, 景天哲 between a role and a mark a name.
+            if firm and begin // 16 == 1 and _between(self._text, start) == start + 3:
+                yield RuleHit(start, start + 3, method, True)
             return
         if (spaced := self._spaced(start)) > 0:
             yield RuleHit(start, spaced, method, True)
@@ -280,7 +293,8 @@ class Rules:
         if not is_han(text, end):
             return end
         if text[end] in STOPS:
-            return end + (text[end] in NAME_ENDS and not is_han(text, end + 1))
+            closed = not is_han(text, end + 1) or text[end + 1] in "向与和于在把将对给"
+            return end + (text[end] in NAME_ENDS and closed)
         # A word that begins with the third character ends the name before it, unless one begins right after as well.
         if self._word_at(end) and not self._word_at(end + 1):
             return end
@@ -313,7 +327,9 @@ class Rules:
             return bool(given) or not self._role_before(start)
         begin = int(self._begin[start])
         crossed = start + begin // 16 + 1 - end
-        return begin > 0 and not is_name_kind(begin) and (crossed <= 1 if given else crossed > 1)
+        return begin > 0 and not is_name_kind(begin) and (
+            crossed <= 1 if given else crossed > 1 and self._text[start] not in surnames().common
+        )
 
     def _role_before(self, start: int) -> bool:
         return ends_with_role(self._text, start)
@@ -329,7 +345,7 @@ class Rules:
         inner = is_han(before, 0)
         if not inner or before in _LINKS or self._role_before(start):
             return True
-        common = first in surnames().common and first not in _MOSTLY_WORDS - _BEFORE_TITLES
+        common = first in surnames().common and first not in _MOSTLY_WORDS - _ALONE_BEFORE_TITLES
         ended = start > 0 and int(self._end[start - 1]) > 0
         return first not in _LOOSE and (common or ended or before in STOPS)
 
@@ -341,7 +357,9 @@ class Rules:
             return True
         if start and text[start - 1] == first:
             return True
-        return first in _MOSTLY_WORDS - _BEFORE_TITLES or first not in surnames().common
+        if first in _MOSTLY_WORDS - _BEFORE_TITLES:
+            return True
+        return first not in surnames().common and start > 0 and is_han(text, start - 1)
 
     def _plain(self, place: int) -> bool:
         begin = int(self._begin[place])
