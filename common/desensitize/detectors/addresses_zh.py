@@ -48,14 +48,26 @@ _NUMBER = (
     rf"(?:[甲乙丙丁]?[A-Za-z]{{0,2}}[0-9]{{1,5}}[A-Za-z]?(?:[-\u2014\uff0d][0-9]{{1,5}})?|[A-Za-z]|{_DIGITS}{{1,4}}"
     "|[东西南北甲乙丙丁])"
 )
-_PART = re.compile(
-    "|".join(rf"(?P<n{level}>{_NAME}(?:{words}))" for level, words in _NAMED)
-    + "|"
-    + "|".join(
+_BACKWARDS: Final = {3: (2,), 7: (6,), 8: (6, 7), 9: (7,), 10: (7,)}
+"""Levels that may follow a lower one: a county-level city its prefecture, an estate or a room the number of its road."""
+_ESTATE: Final = rf"(?:(?![{_STOP}]){_CJK}){{2,10}}(?=第?{_NUMBER} ?(?:幢|栋|座|单元|室|房|号))"
+"""A name without a suffix between two numbers: 907号翠湖天地3151房."""
+
+
+@cache
+def _part_after(last: int) -> re.Pattern[str]:
+    """The parts that may follow one of level ``last``; 小区 is no 区 behind a road, nor 城市花园 a 市."""
+    may = {level for level in range(1, 12) if level >= last} | set(_BACKWARDS.get(last, ()))
+    parts = [rf"(?P<n{level}>{_NAME}(?:{words}))" for level, words in _NAMED if level in may]
+    numbered = [
         rf"(?P<d{level}>第?{_NUMBER} ?(?:{words})(?:附[0-9]{{1,3}}号|之[0-9一二三四五六七八九])?)"
         for level, words in _NUMBERED
-    )
-)
+        if level in may
+    ]
+    ordered = numbered + parts if last > 4 else parts + numbered
+    return re.compile("|".join(ordered + [rf"(?P<e6>{_ESTATE})"] * (last == 7)))
+
+
 _GROUP = re.compile(rf"{_CJK}{{1,4}}?(?:村民小组|小组|组|队|社)")
 _SUFFIX = re.compile(
     "|".join(sorted({w for _, words in (*_NAMED, *_NUMBERED) for w in words.split("|")}, key=len, reverse=True))
@@ -161,17 +173,14 @@ def _chain(text: str, start: int) -> list[_Part]:
             parts.append(_Part(at, group.end(), 7, False))
             start = group.end()
             continue
-        match = _PART.match(text, at)
+        match = _part_after(last).match(text, at)
         if match is None:
             break
         kind = match.lastgroup or ""
         level = int(kind[1:])
-        # A county-level city follows its prefecture, an estate the number of its road.
-        if level < last and (last, level) not in ((3, 2), (7, 6), (8, 6)):
-            break
         if kind[0] == "n" and _NOT_NAMES.fullmatch(match[0]):
             break
-        parts.append(_Part(at, match.end(), level, kind[0] == "n"))
+        parts.append(_Part(at, match.end(), level, kind[0] != "d"))
         start = match.end()
     return parts
 

@@ -18,6 +18,7 @@ from fedward.common.desensitize.detectors.rules_zh import (
     HAN,
     NAME_ENDS,
     SPACED,
+    SOUNDS,
     STOPS,
     RuleHit,
     ends_with_role,
@@ -27,8 +28,10 @@ from fedward.common.desensitize.detectors.rules_zh import (
     surname_length,
     titles_pattern,
 )
+from fedward.common.desensitize.detectors.words import Kind
 
 _LONGEST: Final = 4
+_BLANKS: Final = (" ", "\u3000")
 _PHONE: Final = r"[(（]?(?:\+?(?:00)?86[)）]?[ -]?)?1[3-9](?:[ -]?[0-9]){9}"
 _LONG_NUMBER: Final = r"[1-9](?:[ -]?[0-9]){13,17}[0-9Xx]"
 _NUMBER: Final = f"(?:{_PHONE}|0[0-9]{{2,3}}[ -]?[2-8][0-9]{{6,7}}|{_LONG_NUMBER})(?![0-9])"
@@ -43,11 +46,14 @@ _NOT_LAST: Final = frozenset("号码话机额卡数期间式证费类型区县�
 _KIN_PAIRS: Final = "夫妻|夫妇|父子|父女|母子|母女|兄弟|姐妹|兄妹|姐弟|同事|朋友|亲属|同学|邻居|情侣|配偶|婆媳|祖孙|合伙人"
 _AFTER: Final = (
     r"(?:[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|卡号|账号|电话|手机|联系|"
-    r"护照|工号|学号|请假|MRN|ID|\+86|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹|哥哥|弟弟|配偶)"
-    rf"|名下|[，,]?(?:公民|居民)?(?:身份(?:证|号)|证件号)|系(?:{_KIN_PAIRS})|[与和](?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))|(?:[一二两三四五六]|[0-9])人[（(]|称患者|称病人|诉患者|来电|家属"
+    r"护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系患者|系|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹|哥哥|弟弟|配偶)"
+    rf"|名下|[，,]?(?:公民|居民)?(?:身份(?:证|号)|证件号)|系(?:{_KIN_PAIRS})|[与和](?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))|(?:[一二两三四五六]|[0-9])人[（(]|称患者|称病人|诉患者|来电|陪同|家属"
     r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)|[，,] ?[男女][，,] ?[0-9]{1,3}岁)"
 )
 """What follows a name and hardly anything else."""
+_MIDDLES: Final = frozenset("之若可如正中安自然有文明前")
+"""Characters of ``STOPS`` that begin a given name."""
+_ORDINARY_KINDS: Final = frozenset((Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM))
 _LEADS: Final = frozenset("与和向找给请由被让为及、对是叫到权人员者主方治")
 _STATED: Final = r"(?:我|免贵|本人|本人名|本|他|她|您|贵|[，,。；;：: \n\0])姓"
 _LATIN_NAME: Final = (
@@ -78,6 +84,16 @@ def _stated() -> re.Pattern[str]:
 @cache
 def _called() -> re.Pattern[str]:
     return re.compile(f"姓[{HAN}]{{1,2}}[，,、 ]{{0,2}}(?:我|名字)?(?:全名|名|叫|名叫|叫做)(?=[{HAN}])")
+
+
+@cache
+def _sought() -> re.Pattern[str]:
+    return re.compile(f"(?:(?<![{HAN}])我是|或者?找|要找|去找|请找|直接找|帮我找|联系)(?=([{HAN}]{{2,4}})[，。,；;！!\\n])")
+
+
+@cache
+def _foreign_before_title() -> re.Pattern[str]:
+    return re.compile(f"(?:(?<![{HAN}])|(?<=[是找请对由给]))([{SOUNDS}]{{3,6}})(?:{titles_pattern()})")
 
 
 @cache
@@ -140,11 +156,11 @@ class Contexts:
         given = text[start + length : end].strip(" \u3000")
         if not length or not 1 <= len(given.replace(" ", "").replace("\u3000", "")) <= 2:
             return False
-        if any(c in STOPS for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
+        if any(c in STOPS and c not in _MIDDLES for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
             return False
         if self._is_ordinary(start, end) or (length == 1 and int(self._end[start]) and is_han(text, start - 1)):
             return False
-        return len(given) == 1 or not self._is_ordinary(end - 2, end)
+        return len(given) == 1 or int(self._begin[end - 2]) % 16 not in _ORDINARY_KINDS
 
     def _is_ordinary(self, start: int, end: int) -> bool:
         begin = int(self._begin[start])
@@ -160,10 +176,16 @@ class Contexts:
                 yield RuleHit(start, start + length, "surname", True)
         for match in _called().finditer(text):
             start = end = match.end()
-            while end - start <= _LONGEST and is_han(text, end):
+            while end - start <= _LONGEST and (is_han(text, end) or (text[end : end + 1] in _BLANKS and is_han(text, end + 1))):
                 end += 1
             if surname_length(text, start) and 2 <= end - start <= _LONGEST:
                 yield RuleHit(start, end, "surname", True)
+
+        for match in _sought().finditer(text):
+            if self._is_name(*match.span(1)):
+                yield RuleHit(*match.span(1), "sought", True)
+        for match in _foreign_before_title().finditer(text):
+            yield RuleHit(*match.span(1), "title", True)
 
     def _latin_names(self) -> Iterator[RuleHit]:
         """John Smith in Chinese text: behind a label or role, or before a title."""

@@ -86,14 +86,14 @@ _BEFORE_TITLES: Final = frozenset("高温白安方")
 """Those of them that a title makes a surname again."""
 _ALONE_BEFORE_TITLES: Final = _BEFORE_TITLES | frozenset("万常游曾易单管关")
 """The same where no given name stands in between."""
-_PREPOSITIONS: Final = frozenset("向和都有从那过是来由应经同后于但能祝")
+_PREPOSITIONS: Final = frozenset("向和都有从那过是来由应经同后于但能")
 """Before a title they are a surname only behind a colon or a department."""
-_LOOSE: Final = frozenset("时明全公相水连习查位成满宣银") | _PREPOSITIONS
+_LOOSE: Final = frozenset("时明全公相水连习查位成满宣银祝") | _PREPOSITIONS
 """Before a title they need a mark, a link or a role in front."""
 _LINKS: Final = frozenset("是找给请问让由被跟叫拨约见谢科院部处室:：")
 _MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每诸多哪某首")
 """Before 位 they count people: 两位医生."""
-NAME_ENDS: Final = frozenset("和有会中如可正年月自行")
+NAME_ENDS: Final = frozenset("和有会中如可正年月自行若之")
 """Characters of ``STOPS`` that end a name where a mark follows: no preposition stands before a comma."""
 _LIST_LABELS: Final = (
     "签到|出席|列席|缺席|请假|到会|参会人员|参加人员|与会人员|参加者|出席者|成员|组员|名单|人员名单|值班人员|值班|抢救人员|参与人员"
@@ -150,10 +150,10 @@ def _rules() -> tuple[re.Pattern[str], ...]:
             f"(?:[:：=>]|[（(【\\[])[ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])"
         ),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
-        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
+        re.compile(f"(?:{_longest_first(f'{_NAME_LABELS}|医生|医师|护士|司机')})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
-        re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
-        re.compile(f"[老小阿][{single}](?![{HAN}]?[0-9])"),
+        re.compile(f"(?:{roles}|[0-9]号?床的?)[ \u3000]{{0,1}}(?={surname})"),
+        re.compile(f"[老小阿](?:{compound}|[{single}])(?![{HAN}]?[0-9])"),
     )
 
 
@@ -209,7 +209,12 @@ class Rules:
         for match in nick.finditer(self._text):
             found += self._nick(match.start())
         found += self._dotted()
-        return found
+        return found + [more for hit in found if hit.cued and hit.method != "title" for more in self._joined(hit.end)]
+
+    def _joined(self, end: int) -> Iterator[RuleHit]:
+        """A second name behind the first: 抢救医生为路翰和和刘琳敏。"""
+        if self._text[end : end + 1] in ("和", "与", "及", "、") and self._stands_between(end + 1, loose=False):
+            yield from self._name(end + 1, "joined")
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
         """A field's value: whatever two to four characters fill the field, or a name at its beginning; also a list."""
@@ -221,7 +226,8 @@ class Rules:
                 return
             blank = len(match.group()) > 2 and not is_han(text, start + 1)
             bracketed = text[start - 1] in "（(【[" and self._is_plain_word(start, match.end())
-            if text[start] in _NO_VALUE or bracketed or (blank and not surname_length(text, start)):
+            listed = surname_length(text, start) > 0 and text[match.end() - 1] not in "号码名称"
+            if text[start] in _NO_VALUE or bracketed or ((blank or text[start - 1] in "（(【[") and not listed):
                 return
             yield RuleHit(start, match.end(), "label", True)
             start = match.end() + 1
@@ -239,7 +245,7 @@ class Rules:
         begin, end = int(self._begin[start]), int(self._end[start])
         if begin and not is_name_kind(begin) and begin // 16 + 1 == length:
             begin = 0  # a compound surname that the word list knows: 公孙, 上官
-        if end and not is_name_kind(end):
+        if end and not is_name_kind(end) and not (firm and self._stands_between(start, loose=False)):
             return
         if begin and not is_name_kind(begin):
             # 景天 is a herb, 景天哲 between a role and a mark a name.
@@ -343,6 +349,8 @@ class Rules:
         if first in _PREPOSITIONS:
             return before in ":：科"
         inner = is_han(before, 0)
+        if not inner and first == "祝":
+            return False  # 祝老师节日快乐
         if not inner or before in _LINKS or self._role_before(start):
             return True
         common = first in surnames().common and first not in _MOSTLY_WORDS - _ALONE_BEFORE_TITLES
@@ -367,8 +375,9 @@ class Rules:
 
     def _nick(self, start: int) -> Iterator[RuleHit]:
         text = self._text
-        if _SPEAKS.match(text, start + 2) and (start == 0 or not is_han(text, start - 1)):
-            yield RuleHit(start, start + 2, "nick", True)
+        end = start + 1 + surname_length(text, start + 1)
+        if _SPEAKS.match(text, end) and (start == 0 or not is_han(text, start - 1)):
+            yield RuleHit(start, end, "nick", True)
             return
         if text[start + 1] not in surnames().common:
             return
@@ -397,12 +406,12 @@ class Rules:
     def _sounding(self, dot: int, step: int) -> int:
         """Where the sounds on one side of a dot end, at most eight of them: the first or the one after the last."""
         place = dot + step
-        while 0 <= place < len(self._text) and abs(place - dot) <= 8 and self._text[place] in _SOUNDS:
+        while 0 <= place < len(self._text) and abs(place - dot) <= 8 and self._text[place] in SOUNDS:
             place += step
         return place + 1 if step < 0 else place
 
 
-_SOUNDS: Final = frozenset(
+SOUNDS: Final = (
     TRANSLITERATION
     + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
 )
@@ -471,6 +480,7 @@ __all__ = [
     "roles_pattern",
     "RuleHit",
     "Rules",
+    "SOUNDS",
     "SPACED",
     "STOPS",
     "surname_length",
