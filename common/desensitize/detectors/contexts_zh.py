@@ -43,7 +43,9 @@ _CELL_GAP: Final = (
 """What may stand between a name's cell and the number's: a blank, a bar, a tag, quotes, the next key."""
 _NOT_LAST: Final = frozenset("号码话机额卡数期间式证费类型区县市镇街路村店部科系院局厂类款药片丸液剂针版")
 """A cell that ends so is a label, a place or a thing."""
-_KIN_PAIRS: Final = "夫妻|夫妇|父子|父女|母子|母女|兄弟|姐妹|兄妹|姐弟|同事|朋友|亲属|同学|邻居|情侣|配偶|婆媳|祖孙|合伙人"
+_KIN_PAIRS: Final = (
+    "夫妻|夫妇|父子|父女|母子|母女|兄弟|姐妹|兄妹|姐弟|同事|朋友|亲属|同学|邻居|情侣|配偶|婆媳|祖孙|合伙人"
+)
 _AFTER: Final = (
     r"(?:[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|卡号|账号|电话|手机|联系|"
     r"护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系患者|系|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹|哥哥|弟弟|配偶)"
@@ -56,9 +58,7 @@ _MIDDLES: Final = frozenset("之若可如正中安自然有文明前")
 _ORDINARY_KINDS: Final = frozenset((Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM))
 _LEADS: Final = frozenset("与和向找给请由被让为及、对是叫到权人员者主方治")
 _STATED: Final = r"(?:我|免贵|本人|本人名|本|他|她|您|贵|[，,。；;：: \n\0])姓"
-_LATIN_NAME: Final = (
-    r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
-)
+_LATIN_NAME: Final = r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
 _LATIN_CAPITALS: Final = r"[A-Z]{2,15}(?:[ ,，]{1,2}[A-Z]{2,15}){1,3}"
 _LATIN_LABELS: Final = (
     "姓名|名字|户名|收款人|付款人|汇款人|持卡人|开户人|经办人|签名|签字|联系人|紧急联系人|监护人|借款人|担保人|申请人|投保人|被保险人|受益人"
@@ -88,7 +88,9 @@ def _called() -> re.Pattern[str]:
 
 @cache
 def _sought() -> re.Pattern[str]:
-    return re.compile(f"(?:(?<![{HAN}])我是|或者?找|要找|去找|请找|直接找|帮我找|联系)(?=([{HAN}]{{2,4}})[，。,；;！!\\n])")
+    return re.compile(
+        f"(?:(?<![{HAN}])我是|或者?找|要找|去找|请找|直接找|帮我找|联系)(?=([{HAN}]{{2,4}})[，。,；;！!\\n])"
+    )
 
 
 @cache
@@ -135,7 +137,7 @@ class Contexts:
     def _before_phrases(self) -> Iterator[RuleHit]:
         for match in _after().finditer(self._text):
             end = match.start()
-            for start in range(end - _LONGEST, end - 1):
+            for start in range(end - _LONGEST - 1, end - 1):
                 if start > 0 and self._leads(start) and self._is_name(start, end):
                     yield RuleHit(start, end, "phrase", True)
                     break
@@ -156,7 +158,9 @@ class Contexts:
         given = text[start + length : end].strip(" \u3000")
         if not length or not 1 <= len(given.replace(" ", "").replace("\u3000", "")) <= 2:
             return False
-        if any(c in STOPS and c not in _MIDDLES for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
+        if any(c in STOPS and c not in _MIDDLES for c in given[:-1]) or (
+            given[-1] in STOPS and given[-1] not in NAME_ENDS
+        ):
             return False
         if self._is_ordinary(start, end) or (length == 1 and int(self._end[start]) and is_han(text, start - 1)):
             return False
@@ -176,7 +180,9 @@ class Contexts:
                 yield RuleHit(start, start + length, "surname", True)
         for match in _called().finditer(text):
             start = end = match.end()
-            while end - start <= _LONGEST and (is_han(text, end) or (text[end : end + 1] in _BLANKS and is_han(text, end + 1))):
+            while end - start <= _LONGEST and (
+                is_han(text, end) or (text[end : end + 1] in _BLANKS and is_han(text, end + 1))
+            ):
                 end += 1
             if surname_length(text, start) and 2 <= end - start <= _LONGEST:
                 yield RuleHit(start, end, "surname", True)

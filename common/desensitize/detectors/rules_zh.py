@@ -95,9 +95,7 @@ _MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每�
 """Before 位 they count people: 两位医生."""
 NAME_ENDS: Final = frozenset("和有会中如可正年月自行若之")
 """Characters of ``STOPS`` that end a name where a mark follows: no preposition stands before a comma."""
-_LIST_LABELS: Final = (
-    "签到|出席|列席|缺席|请假|到会|参会人员|参加人员|与会人员|参加者|出席者|成员|组员|名单|人员名单|值班人员|值班|抢救人员|参与人员"
-)
+_LIST_LABELS: Final = "签到|出席|列席|缺席|请假|到会|参会人员|参加人员|与会人员|参加者|出席者|成员|组员|名单|人员名单|值班人员|值班|抢救人员|参与人员"
 _NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
 """A field that begins so holds no name."""
 _NO_NICKS: Final = (
@@ -115,7 +113,23 @@ _NO_NICKS: Final = (
 
 
 _ENDS_OF_ROLES: Final = (
-    *("医师", "医生", "大夫", "护士", "业主", "店员", "客户", "患者", "经理", "顾问", "柜员", "主管", "要求", "联系", "感谢"),
+    *(
+        "医师",
+        "医生",
+        "大夫",
+        "护士",
+        "业主",
+        "店员",
+        "客户",
+        "患者",
+        "经理",
+        "顾问",
+        "柜员",
+        "主管",
+        "要求",
+        "联系",
+        "感谢",
+    ),
     *("回访", "拜访", "助理", "主刀", "术者", "班主任"),
 )
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
@@ -164,12 +178,12 @@ def _titles() -> re.Pattern[str]:
 
 @cache
 def _delimited() -> re.Pattern[str]:
-    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|{SPACED}(?![{HAN}])")
+    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|{SPACED}(?![{HAN}:：])")
 
 
 @cache
 def _spaced() -> re.Pattern[str]:
-    return re.compile(f"{SPACED}(?=[^{HAN}]|$|家属|医生|医师|先生|女士|主任|护士)")
+    return re.compile(f"{SPACED}(?=[^{HAN}:：]|$|家属|医生|医师|先生|女士|主任|护士)")
 
 
 def _between(text: str, start: int) -> int:
@@ -279,6 +293,8 @@ class Rules:
         given = text[start + 1 : end]
         if any(c in STOPS for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
             return False
+        if given[-1] in "号码称":
+            return False
         return text[start] not in _PREPOSITIONS and not (len(given) == 2 and self._plain(start + 1))
 
     def _is_plain_word(self, start: int, end: int) -> bool:
@@ -329,12 +345,19 @@ class Rules:
 
         A surname alone before its title may look like the word that crosses into it: 龙女|士, 房主|任.
         """
-        if start and is_han(self._text, start - 1) and int(self._end[start]) and not is_name_kind(int(self._end[start])):
+        if (
+            start
+            and is_han(self._text, start - 1)
+            and int(self._end[start])
+            and not is_name_kind(int(self._end[start]))
+        ):
             return bool(given) or not self._role_before(start)
         begin = int(self._begin[start])
         crossed = start + begin // 16 + 1 - end
-        return begin > 0 and not is_name_kind(begin) and (
-            crossed <= 1 if given else crossed > 1 and self._text[start] not in surnames().common
+        return (
+            begin > 0
+            and not is_name_kind(begin)
+            and (crossed <= 1 if given else crossed > 1 and self._text[start] not in surnames().common)
         )
 
     def _role_before(self, start: int) -> bool:
