@@ -16,6 +16,7 @@ from fedward.common.desensitize.detectors.features import WordsHere
 from fedward.common.desensitize.detectors.lexicon_en import english_lexicon, name_key
 from fedward.common.desensitize.detectors.rules_zh import (
     HAN,
+    MOSTLY_WORDS,
     NAME_ENDS,
     SPACED,
     SOUNDS,
@@ -53,6 +54,8 @@ _AFTER: Final = (
     r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)|[，,] ?[男女][，,] ?[0-9]{1,3}岁)"
 )
 """What follows a name and hardly anything else."""
+_ACTS: Final = "要求|接听|汇款|转账|取款|存款|咨询|已电话|已通知|签字|签名|到院|就诊|入院|代诉|陪诊|转告|表示|诉"
+"""What follows a name behind a role or kin, unless its surname is mostly a word."""
 _MIDDLES: Final = frozenset("之若可如正中安自然有文明前")
 """Characters of ``STOPS`` that begin a given name."""
 _ORDINARY_KINDS: Final = frozenset((Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM))
@@ -74,6 +77,11 @@ def _row() -> re.Pattern[str]:
 @cache
 def _after() -> re.Pattern[str]:
     return re.compile(f"(?<=[{HAN}]){_AFTER}")
+
+
+@cache
+def _acts() -> re.Pattern[str]:
+    return re.compile(f"(?<=[{HAN}])(?:{_ACTS})")
 
 
 @cache
@@ -139,6 +147,15 @@ class Contexts:
             end = match.start()
             for start in range(end - _LONGEST - 1, end - 1):
                 if start > 0 and self._leads(start) and self._is_name(start, end):
+                    yield RuleHit(start, end, "phrase", True)
+                    break
+
+        for match in _acts().finditer(self._text):
+            end = match.start()
+            for start in range(end - _LONGEST - 1, end - 1):
+                if start <= 0 or self._text[start] in MOSTLY_WORDS or not ends_with_role(self._text, start):
+                    continue
+                if self._is_name(start, end):
                     yield RuleHit(start, end, "phrase", True)
                     break
 

@@ -39,7 +39,7 @@ _PROVINCES: Final = frozenset("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣�
 def is_no_name(text: str, start: int, end: int) -> bool:
     """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, the head of a plate 桂A."""
     value = text[start:end]
-    if value.endswith("族") and value[:-1] in _ETHNIC:
+    if (value.endswith("族") and value[:-1] in _ETHNIC) or value.endswith(("号", "号码")):
         return True
     if all(character in _NUMERALS for character in value) and (
         text[start - 1 : start] in _NUMERALS or text[end : end + 1] in _NUMERALS

@@ -128,7 +128,11 @@ class ChineseNameDetector:
         return _split(hits, documents, block.starts)
 
     def _kept_rules(self, text: str, rules: list[RuleHit]) -> list[_Hit]:
-        kept = (rule for rule in rules if not vetoed(text, rule.start, rule.end, cued=rule.cued))
+        kept = (
+            rule
+            for rule in rules
+            if not (is_no_name(text, rule.start, rule.end) or vetoed(text, rule.start, rule.end, cued=rule.cued))
+        )
         return [_Hit(r.start, r.end, EntityType.PERSON, Level.CHECKED, f"zh.{r.method}") for r in kept]
 
     def _tagged(self, tagger: Tagger, block: _Block, rules: list[RuleHit]) -> list[_Hit]:

@@ -78,7 +78,7 @@ _TITLES: Final = (
 )
 _LATIN_LABELS: Final = "(?i:[a-z]{0,10}_?name|patient|customer|contact|cust_nm|xm)"
 """Field names of forms and exports before a Chinese name."""
-_MOSTLY_WORDS: Final = frozenset(
+MOSTLY_WORDS: Final = frozenset(
     "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾满权容宣惠荣衡"
 )
 """Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
@@ -130,7 +130,24 @@ _ENDS_OF_ROLES: Final = (
         "联系",
         "感谢",
     ),
-    *("回访", "拜访", "助理", "主刀", "术者", "班主任"),
+    *(
+        "回访",
+        "拜访",
+        "助理",
+        "主刀",
+        "术者",
+        "班主任",
+        "家属",
+        "儿子",
+        "女儿",
+        "妻子",
+        "丈夫",
+        "父亲",
+        "母亲",
+        "弟弟",
+        "妹妹",
+    ),
+    *("哥哥", "姐姐", "监护人", "配偶", "爱人", "家长"),
 )
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
 _MAX_LIST: Final = 64
@@ -227,7 +244,9 @@ class Rules:
 
     def _joined(self, end: int) -> Iterator[RuleHit]:
         """A second name behind the first: 抢救医生为路翰和和刘琳敏。"""
-        if self._text[end : end + 1] in ("和", "与", "及", "、") and self._stands_between(end + 1, loose=False):
+        if self._text[end : end + 1] in ("和", "与", "及", "、") and (
+            self._stands_between(end + 1, loose=False) or self._spaced(end + 1)
+        ):
             yield from self._name(end + 1, "joined")
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
@@ -270,7 +289,7 @@ class Rules:
             yield RuleHit(start, spaced, method, True)
             return
         first = self._text[start]
-        if not begin and length == 1 and (first in _MOSTLY_WORDS or first not in surnames().common):
+        if not begin and length == 1 and (first in MOSTLY_WORDS or first not in surnames().common):
             if not self._stands_between(start, loose=firm):
                 return
             yield RuleHit(start, _between(self._text, start), method, True)
@@ -288,7 +307,7 @@ class Rules:
         """Whether a rare surname with one or two characters fills the place up to the next mark."""
         text = self._text
         end = _between(text, start)
-        if not 2 <= end - start <= 3 or (text[start] in _MOSTLY_WORDS and not loose):
+        if not 2 <= end - start <= 3 or (text[start] in MOSTLY_WORDS and not loose):
             return False
         given = text[start + 1 : end]
         if any(c in STOPS for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
@@ -376,7 +395,7 @@ class Rules:
             return False  # 祝老师节日快乐
         if not inner or before in _LINKS or self._role_before(start):
             return True
-        common = first in surnames().common and first not in _MOSTLY_WORDS - _ALONE_BEFORE_TITLES
+        common = first in surnames().common and first not in MOSTLY_WORDS - _ALONE_BEFORE_TITLES
         ended = start > 0 and int(self._end[start - 1]) > 0
         return first not in _LOOSE and (common or ended or before in STOPS)
 
@@ -388,7 +407,7 @@ class Rules:
             return True
         if start and text[start - 1] == first:
             return True
-        if first in _MOSTLY_WORDS - _BEFORE_TITLES:
+        if first in MOSTLY_WORDS - _BEFORE_TITLES:
             return True
         return first not in surnames().common and start > 0 and is_han(text, start - 1)
 
@@ -499,6 +518,7 @@ __all__ = [
     "is_han",
     "is_name_kind",
     "mask_of",
+    "MOSTLY_WORDS",
     "NAME_ENDS",
     "roles_pattern",
     "RuleHit",
