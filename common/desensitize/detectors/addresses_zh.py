@@ -16,8 +16,9 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from fedward.common.desensitize.detectors.addresses_en import Found
+from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.spans import EntityType, Level
-from fedward.common.desensitize.tables import read_table, to_simplified
+from fedward.common.desensitize.tables import read_table
 
 _CJK = "[\u3400-\u9fff\u3007]"
 _DIGITS = "[0-9一二三四五六七八九十百零\u3007两]"
@@ -101,7 +102,7 @@ class _Part(NamedTuple):
 
 def chinese_addresses(text: str) -> Iterator[Found]:
     """Every address, postcode and place of ``text``; overlapping ones are united later."""
-    text = text.translate(to_simplified())
+    text = simplified(text)
     for match in _POSTCODE.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "zh.postcode")
     end = 0
@@ -138,8 +139,17 @@ def _place_inside(text: str, part: _Part) -> int | None:
 
 def known_place(text: str, start: int, end: int) -> int | None:
     """Where the first province or prefecture begins in ``text[start:end]``."""
-    places = _places()
-    return next((at for at in range(start, end) if any(text[at : at + size] in places for size in _SIZES)), None)
+    places, heads = _places(), _heads()
+    for at in range(start, end):
+        if text[at : at + 2] in heads and any(text[at : at + size] in places for size in _SIZES):
+            return at
+    return None
+
+
+@cache
+def _heads() -> frozenset[str]:
+    """The first two characters of every place."""
+    return frozenset(name[:2] for name in _places())
 
 
 def _may_name(character: str) -> bool:

@@ -19,7 +19,6 @@ from fedward.common.desensitize.detectors.rules_zh import (
     MOSTLY_WORDS,
     NAME_ENDS,
     SPACED,
-    SOUNDS,
     STOPS,
     RuleHit,
     ends_with_role,
@@ -47,11 +46,15 @@ _NOT_LAST: Final = frozenset("号码话机额卡数期间式证费类型区县�
 _KIN_PAIRS: Final = (
     "夫妻|夫妇|父子|父女|母子|母女|兄弟|姐妹|兄妹|姐弟|同事|朋友|亲属|同学|邻居|情侣|配偶|婆媳|祖孙|合伙人"
 )
-_AFTER: Final = (
-    r"(?:[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|卡号|账号|电话|手机|联系|"
-    r"护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系患者|系|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹|哥哥|弟弟|配偶)"
-    rf"|名下|[，,]?(?:公民|居民)?(?:身份(?:证|号)|证件号)|系(?:{_KIN_PAIRS})|[与和](?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))|(?:[一二两三四五六]|[0-9])人[（(]|称患者|称病人|诉患者|来电|陪同|家属"
-    r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)|[，,] ?[男女][，,] ?[0-9]{1,3}岁)"
+_BRACKETED: Final = (
+    r"[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|卡号|账号|电话|手机|联系|"
+    r"护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系|储蓄卡|信用卡|借记卡|银行卡|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹"
+    r"|哥哥|弟弟|配偶|监护人)"
+)
+_FOLLOWING: Final = (
+    r"名下|身份证|身份号|公民身份|居民身份|居民证|证件号|称患者|称病人|诉患者|来电|陪同|家属|二人[（(]|两人[（(]|三人[（(]|四人[（(]|五人[（(]"
+    rf"|系(?:{_KIN_PAIRS})|与(?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))|和(?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))"
+    r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)|，[男女][，,] ?[0-9]{1,3}岁|,[男女],[0-9]{1,3}岁"
 )
 """What follows a name and hardly anything else."""
 _ACTS: Final = "要求|接听|汇款|转账|取款|存款|咨询|已电话|已通知|签字|签名|到院|就诊|入院|代诉|陪诊|转告|表示|诉"
@@ -60,7 +63,9 @@ _MIDDLES: Final = frozenset("之若可如正中安自然有文明前")
 """Characters of ``STOPS`` that begin a given name."""
 _ORDINARY_KINDS: Final = frozenset((Kind.PLAIN, Kind.VERB, Kind.TIME, Kind.IDIOM))
 _LEADS: Final = frozenset("与和向找给请由被让为及、对是叫到权人员者主方治")
-_STATED: Final = r"(?:我|免贵|本人|本人名|本|他|她|您|贵|[，,。；;：: \n\0])姓"
+_STATES: Final = frozenset("我贵他她您本名也都")
+"""Who has the surname: 我姓易."""
+_LABEL_CHARS: Final = 12
 _LATIN_NAME: Final = r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
 _LATIN_CAPITALS: Final = r"[A-Z]{2,15}(?:[ ,，]{1,2}[A-Z]{2,15}){1,3}"
 _LATIN_LABELS: Final = (
@@ -75,18 +80,23 @@ def _row() -> re.Pattern[str]:
 
 
 @cache
-def _after() -> re.Pattern[str]:
-    return re.compile(f"(?<=[{HAN}]){_AFTER}")
+def _bracketed() -> re.Pattern[str]:
+    return re.compile(_BRACKETED)
+
+
+@cache
+def _following() -> re.Pattern[str]:
+    return re.compile(_FOLLOWING)
 
 
 @cache
 def _acts() -> re.Pattern[str]:
-    return re.compile(f"(?<=[{HAN}])(?:{_ACTS})")
+    return re.compile(_ACTS)
 
 
 @cache
 def _stated() -> re.Pattern[str]:
-    return re.compile(f"{_STATED}(?=[{HAN}]{{1,2}}(?:[，,。；; 的]|$))")
+    return re.compile(f"姓(?=[{HAN}]{{1,2}}(?:[，,。；; 的]|$))")
 
 
 @cache
@@ -96,22 +106,17 @@ def _called() -> re.Pattern[str]:
 
 @cache
 def _sought() -> re.Pattern[str]:
-    return re.compile(
-        f"(?:(?<![{HAN}])我是|或者?找|要找|去找|请找|直接找|帮我找|联系)(?=([{HAN}]{{2,4}})[，。,；;！!\\n])"
-    )
+    return re.compile(f"(?:我是|者找|或找|要找|去找|请找|接找|我找|联系)(?=([{HAN}]{{2,4}})[，。,；;！!\\n])")
 
 
 @cache
-def _foreign_before_title() -> re.Pattern[str]:
-    return re.compile(f"(?:(?<![{HAN}])|(?<=[是找请对由给]))([{SOUNDS}]{{3,6}})(?:{titles_pattern()})")
-
-
-@cache
-def _latin() -> re.Pattern[str]:
-    return re.compile(
-        f"(?:(?:{_LATIN_LABELS})[ \u3000]{{0,2}}(?:[:：=]|[（(])[ \u3000]{{0,3}}({_LATIN_NAME}|{_LATIN_CAPITALS})(?![A-Za-z0-9])"
-        f"|(?:{roles_pattern()}|我叫|名叫|名为|我是) ?({_LATIN_NAME})(?![A-Za-z0-9])"
-        f"|(?<![A-Za-z])({_LATIN_NAME}) ?(?:{titles_pattern()}))"
+def _latin() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Latin names, and what may stand before and behind them: labels, roles, titles."""
+    return (
+        re.compile(f"{_LATIN_CAPITALS}|{_LATIN_NAME}"),
+        re.compile(f"(?:{_LATIN_LABELS})[ \u3000]{{0,2}}(?:[:：=]|[（(])[ \u3000]{{0,3}}$"),
+        re.compile(f"(?:{roles_pattern()}|我叫|名叫|名为|我是) ?$"),
+        re.compile(f" ?(?:{titles_pattern()})"),
     )
 
 
@@ -143,21 +148,24 @@ class Contexts:
                 yield RuleHit(start, end, "row", True)
 
     def _before_phrases(self) -> Iterator[RuleHit]:
-        for match in _after().finditer(self._text):
-            end = match.start()
-            for start in range(end - _LONGEST - 1, end - 1):
-                if start > 0 and self._leads(start) and self._is_name(start, end):
-                    yield RuleHit(start, end, "phrase", True)
-                    break
+        text = self._text
+        for pattern in (_bracketed(), _following()):
+            for match in pattern.finditer(text):
+                end = match.start() - (text[match.start() - 1 : match.start()] in ("，", ","))
+                yield from self._ending(end, acts=False)
+        for match in _acts().finditer(text):
+            yield from self._ending(match.start(), acts=True)
 
-        for match in _acts().finditer(self._text):
-            end = match.start()
-            for start in range(end - _LONGEST - 1, end - 1):
-                if start <= 0 or self._text[start] in MOSTLY_WORDS or not ends_with_role(self._text, start):
-                    continue
-                if self._is_name(start, end):
-                    yield RuleHit(start, end, "phrase", True)
-                    break
+    def _ending(self, end: int, *, acts: bool) -> Iterator[RuleHit]:
+        """The longest name that ends there; before an act only behind a role, and with a surname that is no word."""
+        if not is_han(self._text, end - 1):
+            return
+        for start in range(max(1, end - _LONGEST - 1), end - 1):
+            if acts and (self._text[start] in MOSTLY_WORDS or not ends_with_role(self._text, start)):
+                continue
+            if (acts or self._leads(start)) and self._is_name(start, end):
+                yield RuleHit(start, end, "phrase", True)
+                return
 
     def _leads(self, start: int) -> bool:
         """Whether a name may begin here: a mark, a linking word, a role or the end of a word stands before."""
@@ -193,6 +201,9 @@ class Contexts:
         for match in _stated().finditer(text):
             start = match.end()
             length = surname_length(text, start)
+            before = text[start - 2 : start - 1] if start > 1 else ""
+            if is_han(before, 0) and before not in _STATES:
+                continue
             if length and not is_han(text, start + length):
                 yield RuleHit(start, start + length, "surname", True)
         for match in _called().finditer(text):
@@ -207,15 +218,26 @@ class Contexts:
         for match in _sought().finditer(text):
             if self._is_name(*match.span(1)):
                 yield RuleHit(*match.span(1), "sought", True)
-        for match in _foreign_before_title().finditer(text):
-            yield RuleHit(*match.span(1), "title", True)
 
     def _latin_names(self) -> Iterator[RuleHit]:
         """John Smith in Chinese text: behind a label or role, or before a title."""
-        for match in _latin().finditer(self._text):
-            for group, certain in ((1, True), (2, False), (3, False)):
-                if match[group] is not None and _is_latin_name(match[group], certain=certain):
-                    yield RuleHit(*match.span(group), "latin", True)
+        name, label, role, title = _latin()
+        text = self._text
+        for match in name.finditer(text):
+            start, end = match.span()
+            if (start and text[start - 1].isascii() and text[start - 1].isalnum()) or text[end : end + 1].isalnum():
+                if not is_han(text, end):
+                    continue
+            before = text[max(0, start - _LABEL_CHARS) : start]
+            capitals = match.group().isupper()
+            if label.search(before):
+                certain = True
+            elif not capitals and (role.search(before) or title.match(text, end)):
+                certain = False
+            else:
+                continue
+            if _is_latin_name(match.group(), certain=certain):
+                yield RuleHit(start, end, "latin", True)
 
 
 def _is_latin_name(text: str, *, certain: bool) -> bool:

@@ -72,12 +72,10 @@ _KIN: Final = (
     "|孙子|孙女|爷爷|奶奶|外公|外婆|未婚妻|未婚夫"
 )
 _TITLES: Final = (
-    "(?:副)?主任(?:医师|医生|护师|药师)?|(?:主治|住院|副主任|主管)?医(?:生|师)|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
+    "副主任(?:医师|医生|护师|药师)?|主任(?:医师|医生|护师|药师)?|主治医(?:生|师)|住院医(?:生|师)|主管医(?:生|师)|医生|医师|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
     "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
     "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
 )
-_LATIN_LABELS: Final = "(?i:[a-z]{0,10}_?name|patient|customer|contact|cust_nm|xm)"
-"""Field names of forms and exports before a Chinese name."""
 MOSTLY_WORDS: Final = frozenset(
     "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾满权容宣惠荣衡"
 )
@@ -151,6 +149,7 @@ _ENDS_OF_ROLES: Final = (
 )
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
 _MAX_LIST: Final = 64
+_MAX_SOUNDS: Final = 6
 _SPEAKS: Final = re.compile("[:：]|在吗|在不在|在家吗")
 """Who is spoken to, or speaks."""
 
@@ -177,15 +176,30 @@ def _rules() -> tuple[re.Pattern[str], ...]:
     roles = roles_pattern()
     return (
         re.compile(
-            f"(?:{_longest_first(f'{_NAME_LABELS}|{_LIST_LABELS}')}|{_LATIN_LABELS})[\"'”]?[ \u3000]{{0,2}}"
+            f"(?:{_longest_first(f'{_NAME_LABELS}|{_LIST_LABELS}')})[\"'”]?[ \u3000]{{0,2}}"
             f"(?:[:：=>]|[（(【\\[])[ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])"
         ),
         re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
         re.compile(f"(?:{_longest_first(f'{_NAME_LABELS}|医生|医师|护士|司机')})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
-        re.compile(f"(?:{roles}|[0-9]号?床的?)[ \u3000]{{0,1}}(?={surname})"),
+        re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
         re.compile(f"[老小阿](?:{compound}|[{single}])(?![{HAN}]?[0-9])"),
     )
+
+
+@cache
+def _opening() -> re.Pattern[str]:
+    return re.compile(f"[:：=>][ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])")
+
+
+_LATIN_LABEL: Final = re.compile("(?i:name|patient|customer|contact|cust_nm|xm)[\"'”]?[ ]{0,2}$")
+"""Field names of forms and exports before a Chinese name."""
+_LATIN_LABEL_CHARS: Final = 12
+
+
+@cache
+def _bed() -> re.Pattern[str]:
+    return re.compile(f"床的?[ \u3000]?(?=[{HAN}])")
 
 
 @cache
@@ -230,6 +244,12 @@ class Rules:
         found: list[RuleHit] = []
         for match in name_label.finditer(self._text):
             found += self._after_label(match.end())
+        for match in _opening().finditer(self._text):
+            start = match.start()
+            if _LATIN_LABEL.search(self._text[max(0, start - _LATIN_LABEL_CHARS) : start]):
+                found += self._after_label(match.end())
+        for match in _bed().finditer(self._text):
+            found += self._name(match.end(), "role")
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
             for match in rule.finditer(self._text):
                 firm = method == "label" or match.group().strip() in _FIRM_ROLES
@@ -358,6 +378,11 @@ class Rules:
                 continue
             yield RuleHit(start, title, "title", True)
             return
+        start = title
+        while title - start < _MAX_SOUNDS and text[start - 1] in SOUNDS:
+            start -= 1
+        if title - start > 2 and (not is_han(text, start - 1) or text[start - 1] in _LINKS):
+            yield RuleHit(start, title, "title", True)
 
     def _ordinary_across(self, start: int, end: int, given: str) -> bool:
         """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生).
