@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 
 from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.detectors.rules_zh import titles_pattern
+from fedward.common.desensitize.detectors.lists_zh import titles_pattern
 from fedward.common.desensitize.detectors.spelling_search import SpellingSearch
 from fedward.common.desensitize.detectors.spellings import Condition, Spelling, spellings
 from fedward.common.desensitize.detectors.surnames import surnames
@@ -51,6 +51,9 @@ _DATE_OR_DECIMAL = re.compile(r"[./:,]|[0-9]-[0-9]")
 _EXTENSION = re.compile(r"\s*(?:转|轉|分机|ext\.?|x|#)[:：]?\s*[0-9]{1,6}$", re.IGNORECASE)
 _TITLE = re.compile(f"(?<=[\u3400-\u9fff])(?:{titles_pattern()})$")
 
+_OFFICES = frozenset(("主管", "分管", "高管", "总管", "协管", "城管", "语文", "国文", "中文"))
+"""Words that end like a surname and stand before a title: 主管医生."""
+
 Literals = Mapping[str, tuple[EntityType, int]]
 """Folded value to the type and the highest level it was accepted with."""
 Inside = Callable[[str, int, int], bool]
@@ -84,7 +87,11 @@ def repeats(document: Document, literals: Literals, inside: Inside | None = None
         else:
             start, end = bisect_left(document.kept, span.start), bisect_left(document.kept, span.end)
         if span.type is EntityType.PERSON:
-            if "\n" in text[start:end] or (inside is not None and inside(text, start, end)):
+            if (
+                text[start - 1 : end] in _OFFICES
+                or "\n" in text[start:end]
+                or (inside is not None and inside(text, start, end))
+            ):
                 continue
         elif span.type in _NUMBERS and _is_another(text[start:end]):
             continue
@@ -109,9 +116,9 @@ def _spellings(type_: EntityType, value: str) -> Iterator[Spelling]:
     for spelling in spellings(type_, value):
         if spelling.cjk and type_ is EntityType.PERSON and _is_surname(spelling.literal):
             yield spelling._replace(condition=Condition.TITLE)
-        elif spelling.condition is Condition.NONE and len(spelling.literal) >= _least(spelling):
-            yield spelling
-        elif spelling.condition is Condition.PROPER:
+        elif (
+            spelling.condition is Condition.NONE and len(spelling.literal) >= _least(spelling)
+        ) or spelling.condition is Condition.PROPER:
             yield spelling
 
 

@@ -50,7 +50,7 @@ _NUMBER = (
     "|[东西南北甲乙丙丁])"
 )
 _BACKWARDS: Final = {3: (2,), 7: (6,), 8: (6, 7), 9: (7,), 10: (7,)}
-"""Levels that may follow a lower one: a county-level city its prefecture, an estate or a room the number of its road."""
+"""Levels that may follow a lower one: a county-level city its prefecture, an estate or room its road's number."""
 _ESTATE: Final = rf"(?:(?![{_STOP}]){_CJK}){{2,10}}(?=第?{_NUMBER} ?(?:幢|栋|座|单元|室|房|号))"
 """A name without a suffix between two numbers: 907号翠湖天地3151房."""
 

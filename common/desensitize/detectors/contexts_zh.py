@@ -1,9 +1,11 @@
 """Chinese names by what stands around them: rows with numbers, phrases behind the name, stated surnames, Latin script.
 
-A name beside an identifying number, before 名下卡, 系夫妻 or 称患者, or after 我姓 is one however rare its surname. A name
-in Latin letters counts behind a Chinese label or role, or before a Chinese title. Every hit is level 3.
+A name beside an identifying number, before 名下卡, 系夫妻 or 称患者, or after 我姓 is one however rare its surname is.
+One in Latin letters counts behind a Chinese label or role, or before a Chinese title. Every hit is level 3.
 Not handled here: labels, roles and titles around Chinese names (``rules_zh``), names without a cue (``tagger``).
 """
+
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
 
 from __future__ import annotations
 
@@ -14,20 +16,18 @@ from typing import Final
 
 from fedward.common.desensitize.detectors.features import WordsHere
 from fedward.common.desensitize.detectors.lexicon_en import english_lexicon, name_key
-from fedward.common.desensitize.detectors.rules_zh import (
+from fedward.common.desensitize.detectors.lists_zh import (
     HAN,
     MOSTLY_WORDS,
     NAME_ENDS,
     SPACED,
     STOPS,
-    RuleHit,
     ends_with_role,
-    is_han,
-    is_name_kind,
     roles_pattern,
-    surname_length,
     titles_pattern,
 )
+from fedward.common.desensitize.detectors.rules_zh import RuleHit, is_han, is_name_kind, surname_length
+from fedward.common.desensitize.detectors.surnames import surnames
 from fedward.common.desensitize.detectors.words import Kind
 
 _LONGEST: Final = 4
@@ -47,14 +47,16 @@ _KIN_PAIRS: Final = (
     "夫妻|夫妇|父子|父女|母子|母女|兄弟|姐妹|兄妹|姐弟|同事|朋友|亲属|同学|邻居|情侣|配偶|婆媳|祖孙|合伙人"
 )
 _BRACKETED: Final = (
-    r"[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|卡号|账号|电话|手机|联系|"
-    r"护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系|储蓄卡|信用卡|借记卡|银行卡|已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹"
+    r"[（(](?:[0-9][0-9 -]{5}|[A-Z]{1,2}[0-9]{6}|(?:公民|居民)?身份|证件|住院号|病历号|病案号|门诊号|还款卡|"
+    r"卡号|账号|电话|手机|联系|护照|工号|学号|请假|MRN|ID|\+86|工位|固定电话|座机|分机|系|储蓄卡|信用卡|借记卡|银行卡|"
+    r"已婚|未婚|男|女|本人|家属|妻子|丈夫|儿子|女儿|父亲|母亲|姐姐|妹妹"
     r"|哥哥|弟弟|配偶|监护人)"
 )
 _FOLLOWING: Final = (
     r"名下|身份证|身份号|公民身份|居民身份|居民证|证件号|称患者|称病人|诉患者|来电|陪同|家属|二人[（(]|两人[（(]|三人[（(]|四人[（(]|五人[（(]"
     rf"|系(?:{_KIN_PAIRS})|与(?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))|和(?=[{HAN}]{{2,4}}系(?:{_KIN_PAIRS}))"
-    r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)|，[男女][，,] ?[0-9]{1,3}岁|,[男女],[0-9]{1,3}岁"
+    r"|的(?:母亲|父亲|妻子|丈夫|儿子|女儿|家属|住院号|病历|手机|电话|身份证|银行卡|账户)"
+    r"|，[男女][，,] ?[0-9]{1,3}岁|,[男女],[0-9]{1,3}岁"
 )
 """What follows a name and hardly anything else."""
 _ACTS: Final = "要求|接听|汇款|转账|取款|存款|咨询|已电话|已通知|签字|签名|到院|就诊|入院|代诉|陪诊|转告|表示|诉"
@@ -66,7 +68,10 @@ _LEADS: Final = frozenset("与和向找给请由被让为及、对是叫到权�
 _STATES: Final = frozenset("我贵他她您本名也都")
 """Who has the surname: 我姓易."""
 _LABEL_CHARS: Final = 12
-_LATIN_NAME: Final = r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
+_LATIN_NAME: Final = (
+    r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}"
+    r"[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
+)
 _LATIN_CAPITALS: Final = r"[A-Z]{2,15}(?:[ ,，]{1,2}[A-Z]{2,15}){1,3}"
 _LATIN_LABELS: Final = (
     "姓名|名字|户名|收款人|付款人|汇款人|持卡人|开户人|经办人|签名|签字|联系人|紧急联系人|监护人|借款人|担保人|申请人|投保人|被保险人|受益人"
@@ -142,9 +147,7 @@ class Contexts:
         for match in _row().finditer(self._text):
             start, end = match.span()
             name = match.group()
-            if "·" in name:
-                yield RuleHit(start, end, "row", True)
-            elif name[-1] not in _NOT_LAST and self._is_name(start, end):
+            if "·" in name or (name[-1] not in _NOT_LAST and self._is_name(start, end)):
                 yield RuleHit(start, end, "row", True)
 
     def _before_phrases(self) -> Iterator[RuleHit]:
@@ -189,6 +192,8 @@ class Contexts:
             return False
         if self._is_ordinary(start, end) or (length == 1 and int(self._end[start]) and is_han(text, start - 1)):
             return False
+        if text[start] in surnames().common and text[start] not in MOSTLY_WORDS:
+            return True
         return len(given) == 1 or int(self._begin[end - 2]) % 16 not in _ORDINARY_KINDS
 
     def _is_ordinary(self, start: int, end: int) -> bool:
@@ -225,9 +230,9 @@ class Contexts:
         text = self._text
         for match in name.finditer(text):
             start, end = match.span()
-            if (start and text[start - 1].isascii() and text[start - 1].isalnum()) or text[end : end + 1].isalnum():
-                if not is_han(text, end):
-                    continue
+            inside = start > 0 and text[start - 1].isascii() and text[start - 1].isalnum()
+            if inside or (text[end : end + 1].isalnum() and not is_han(text, end)):
+                continue
             before = text[max(0, start - _LABEL_CHARS) : start]
             capitals = match.group().isupper()
             if label.search(before):

@@ -214,8 +214,8 @@ MAX_SEPARATORS = 8
 FIELD_ENDS = tuple(mark.encode() for mark in "，。；,;\n")
 _SENTENCE_END = re.compile(rb"([A-Za-z#]*|[0-9]+|[^\x00-\x7f])[.!?] {1,3}(?=[A-Z\"'(])").finditer
 _SHORTENED = frozenset(
-    b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp ins "
-    b"pol txn trans conf inv vs dept approx sr jr prof hosp adm disch cont mfr ser mod pt id".split()
+    b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp "
+    b"ins pol txn trans conf inv vs dept approx sr jr prof hosp adm disch cont mfr ser mod pt id".split()
 )
 """Words whose full stop ends no sentence; nor does that of a single letter."""
 _NUMBER_WORD = re.compile(rb"(?:numbers|number|num|nos|no|nr|id|code|#)$")

@@ -23,7 +23,8 @@ from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.features import REACH, WordsHere, words_here
 from fedward.common.desensitize.detectors.lac import Lac, load_lac
 from fedward.common.desensitize.detectors.lexicon import is_no_name, vetoed
-from fedward.common.desensitize.detectors.rules_zh import CUT, NAME_ENDS, RuleHit, Rules, is_han, mask_of
+from fedward.common.desensitize.detectors.lists_zh import CUT, NAME_ENDS
+from fedward.common.desensitize.detectors.rules_zh import RuleHit, Rules, is_han, mask_of
 from fedward.common.desensitize.detectors.tagger import Tagger, chains_of
 from fedward.common.desensitize.detectors.words import shipped_words
 from fedward.common.desensitize.spans import EntityType, Level, Span

@@ -48,7 +48,7 @@ class SpellingSearch:
     Args:
         wanted: spellings and levels.
         one_pass: None: Aho-Corasick beyond some fifty literals, else one ``find`` each; the hits are the same.
-        seen: the text itself has used the values: a name that equals a term (张力) counts unless a longer term holds it.
+        seen: the text itself has used the values: a name that equals a term (张力) counts unless in a longer one.
     """
 
     def __init__(
