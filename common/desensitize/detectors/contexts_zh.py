@@ -72,6 +72,29 @@ _LATIN_NAME: Final = (
     r"[A-Z][a-z][A-Za-z'’-]{0,20}(?:[ ·](?:(?:de|van|der|von|del|la|bin|al|da|dos|el) ){0,2}"
     r"[A-Z][A-Za-z'’-]{0,20}\.?){0,3}"
 )
+_FIELDS: Final = frozenset(
+    (
+        *(
+            "tel",
+            "telephone",
+            "phone",
+            "mobile",
+            "mob",
+            "cell",
+            "fax",
+            "email",
+            "mail",
+            "id",
+            "name",
+            "no",
+            "sex",
+            "age",
+        ),
+        *("male", "female", "date", "dob", "birth", "mrn", "null", "none", "nil", "na", "unknown", "passport", "visa"),
+        *("hospital", "clinic", "vip", "icu", "ct", "mri", "bp", "hr", "wechat", "qq", "address", "addr"),
+    )
+)
+"""Capitalised words that fill no name's field, but begin the next one."""
 _LATIN_CAPITALS: Final = r"[A-Z]{2,15}(?:[ ,，]{1,2}[A-Z]{2,15}){1,3}"
 _LATIN_LABELS: Final = (
     "姓名|名字|户名|收款人|付款人|汇款人|持卡人|开户人|经办人|签名|签字|联系人|紧急联系人|监护人|借款人|担保人|申请人|投保人|被保险人|受益人"
@@ -190,7 +213,9 @@ class Contexts:
             given[-1] in STOPS and given[-1] not in NAME_ENDS
         ):
             return False
-        if self._is_ordinary(start, end) or (length == 1 and int(self._end[start]) and is_han(text, start - 1)):
+        if self._is_ordinary(start, end) or (
+            length == 1 and int(self._end[start]) and is_han(text, start - 1) and text[start - 1] not in "人者员"
+        ):
             return False
         if text[start] in surnames().common and text[start] not in MOSTLY_WORDS:
             return True
@@ -250,6 +275,8 @@ def _is_latin_name(text: str, *, certain: bool) -> bool:
     keys = [name_key(word.strip(".")) for word in re.split("[ ·,，]+", text) if len(word.strip(".")) > 1]
     lexicon = english_lexicon()
     listed = any(lexicon.is_name(key) and key not in lexicon.words for key in keys)
+    if any(key in _FIELDS for key in keys):
+        return False
     if certain or len(keys) > 1:
         return listed or (bool(keys) and not any(key in lexicon.words for key in keys))
     return listed

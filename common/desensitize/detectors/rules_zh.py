@@ -237,7 +237,7 @@ class Rules:
             and int(self._end[start])
             and not is_name_kind(int(self._end[start]))
         ):
-            return bool(given) or not self._role_before(start)
+            return bool(given) or not (self._role_before(start) or self._text[start - 1] in "科区")
         begin = int(self._begin[start])
         crossed = start + begin // 16 + 1 - end
         return (

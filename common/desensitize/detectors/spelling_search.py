@@ -83,8 +83,8 @@ def _accepted(text: str, start: int, end: int, spelling: Spelling, seen: bool) -
     if spelling.cjk:
         if any(c in ",()/_" for c in text[start:end]):
             return None
-    elif not _stands_alone(text, start, end):
-        return None
+    elif not _stands_alone(text, start, end) or (spelling.type is EntityType.PERSON and text[end : end + 1] == "@"):
+        return None  # the head of an e-mail address goes with the address
     cued = _is_cued(text, start, end, spelling.type)
     if not cued:
         if spelling.condition is Condition.CUE or _is_term(text, start, end, spelling, seen):
