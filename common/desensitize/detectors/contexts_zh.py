@@ -187,11 +187,17 @@ class Contexts:
         if not is_han(self._text, end - 1):
             return
         for start in range(max(1, end - _LONGEST - 1), end - 1):
-            if acts and (self._text[start] in MOSTLY_WORDS or not ends_with_role(self._text, start)):
+            if acts and not self._may_act(start):
                 continue
             if (acts or self._leads(start)) and self._is_name(start, end):
                 yield RuleHit(start, end, "phrase", True)
                 return
+
+    def _may_act(self, start: int) -> bool:
+        first = self._text[start]
+        if first in MOSTLY_WORDS:
+            return False
+        return ends_with_role(self._text, start) or (first in surnames().common and self._ends_word(start))
 
     def _leads(self, start: int) -> bool:
         """Whether a name may begin here: a mark, a linking word, a role or the end of a word stands before."""

@@ -64,6 +64,8 @@ TITLED = re.compile(
 COMMA_NAME = re.compile(
     rf"(?<!\w)({WORD}), ({WORD}(?: (?:{UP}\.|{WORD})){{0,2}})(?=\s*(?:$|[\n;()|]|,? ?(?:{CREDENTIALS})\b))"
 )
+INLINE_COMMA_NAME = re.compile(rf"(?<!\w)({WORD}), ({WORD}(?: {UP}\.)?)(?!\w)")
+"""The same in the middle of a sentence, where only listed names count: brought in by Miller, Ava today."""
 CREDENTIAL = re.compile(rf"\.?,? ?(?:{CREDENTIALS})(?![\w])")
 
 _KIN = (
@@ -189,6 +191,7 @@ __all__ = [
     "fills_line",
     "GAP",
     "HAS_CAPITAL",
+    "INLINE_COMMA_NAME",
     "is_title",
     "LABEL_CHARS",
     "LABELLED",
