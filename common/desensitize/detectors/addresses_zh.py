@@ -27,7 +27,7 @@ _NAMED: Final = (
     (2, "自治州|地区|盟|市"),
     (3, "新区|开发区|高新区|自治县|区|县|旗"),
     (4, "街道办事处|街道|镇|乡|苏木|工业园|科技园|产业园|软件园|园区"),
-    (5, "大道|大街|胡同|公路|环路|路|街|道|巷|里弄"),
+    (5, "大道[东西南北中]段|大街[东西南北中]段|路[东西南北中]段|大道|大街|胡同|公路|环路|路|街|道|巷|里弄"),
     (
         6,
         "新村|自然村|行政村|村委会|村|屯|庄|社区|小区|花园|家园|公寓|大厦|大楼|广场|公馆|花苑|苑|新城|科学园"
@@ -71,7 +71,11 @@ def _part_after(last: int) -> re.Pattern[str]:
 
 _GROUP = re.compile(rf"{_CJK}{{1,4}}?(?:村民小组|小组|组|队|社)")
 _SUFFIX = re.compile(
-    "|".join(sorted({w for _, words in (*_NAMED, *_NUMBERED) for w in words.split("|")}, key=len, reverse=True))
+    "|".join(
+        sorted(
+            {w for _, words in (*_NAMED, *_NUMBERED) for w in words.split("|") if "[" not in w}, key=len, reverse=True
+        )
+    )
 )
 _ROOM = re.compile(r" ?(?:[A-Za-z]?[0-9]{2,5}|[0-9]{1,3}[-\u2014\uff0d][0-9]{1,5})(?![0-9年月日%元]|\.[0-9])")
 _LABEL = re.compile(

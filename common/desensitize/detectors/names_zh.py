@@ -178,7 +178,7 @@ def _covered(names: Sequence[tuple[int, int, EntityType]], type_: EntityType, co
 def _trimmed(text: str, hit: _Hit, cued: NDArray[np.bool_]) -> _Hit | None:
     """A tagger's hit without trailing particles; None if a term vetoes it."""
     if hit.type is not EntityType.PERSON:
-        return None if is_no_name(text, hit.start, hit.end) else hit
+        return None if hit.type is EntityType.ORG and is_no_name(text, hit.start, hit.end) else hit
     end = hit.end
     # No preposition stands before a mark: what looks like one there is the name's last character.
     if not (text[end - 1] in NAME_ENDS and not is_han(text, end)):
