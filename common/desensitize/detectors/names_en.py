@@ -21,6 +21,7 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     FIELD,
     GAP,
     HAS_CAPITAL,
+    INLINE_COMMA_NAME,
     LABEL_CHARS,
     LABELLED,
     LOWER_WORD,
@@ -48,6 +49,8 @@ _Hit = tuple[int, int, EntityType, int, str]
 _NO_VALUE = frozenset(
     ("unknown", "none", "na", "not", "nil", "same", "see", "redacted", "withheld", "pending", "yes", "no")
 )
+_SHORTENED = frozenset(("st", "wm", "chas", "geo", "jos", "thos"))
+"""Parts of names that are written with a full stop."""
 _FIRM_TITLES = frozenset(
     (
         "mr",
@@ -136,6 +139,10 @@ class EnglishNameDetector:
             if first and self._weights.may_be_name(name_key(match[1])):
                 yield match.start(), match.end(), EntityType.PERSON, Level.WITNESS, "en.comma"
 
+        for match in INLINE_COMMA_NAME.finditer(text):
+            if self._weights.is_reversed(name_key(match[1]), name_key(match[2].split()[0])):
+                yield match.start(), match.end(), EntityType.PERSON, Level.WITNESS, "en.comma"
+
     def _name_end(self, text: str, span: tuple[int, int], *, free: bool, uncased: bool) -> int:
         """Where the name that a cue announces ends; its start if there is none.
 
@@ -143,10 +150,14 @@ class EnglishNameDetector:
         text knows no capitals, so none does.
         """
         start, stop = span[0], span[0]
+        shortened = True
         for number, match in enumerate(TOKEN.finditer(text, *span)):
             word = POSSESSIVE.sub("", match[1])
             if number and not GAP.fullmatch(text, stop, match.start()):
                 break
+            if number and text[stop] == "." and not shortened:
+                break  # the sentence's full stop: Dr. Kowalski. Diet as before.
+            shortened = name_key(word) in TITLES or name_key(word) in _SHORTENED
             if not self._goes_on(word, number, free=uncased or (free and number == 0), uncased=uncased):
                 break
             stop = match.start() + len(word)

@@ -8,6 +8,8 @@ a hit.
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -19,6 +21,7 @@ from fedward.common.desensitize.detectors.hits import Hit
 from fedward.common.desensitize.detectors.labels import Labels
 from fedward.common.desensitize.detectors.reading import Reader
 from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
+from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -56,6 +59,7 @@ class StructuredDetector:
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
         self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
+        self._find_header = finder(HEADER.encode(), engine)
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
@@ -72,7 +76,32 @@ class StructuredDetector:
     def _detect_block(self, documents: Sequence[Document]) -> list[list[Span]]:
         text = "\n".join([_PAD, *[document.text for document in documents], _PAD])
         data = text.encode("utf-8", "surrogatepass")
-        return _spans(documents, self._scan(data), data, len(data) == len(text))
+        found = _spans(documents, self._scan(data), data, len(data) == len(text))
+        for i in self._with_header(documents, data, len(data) == len(text)):
+            found[i] = self._with_columns(documents[i], found[i])
+        return found
+
+    def _with_header(self, documents: Sequence[Document], data: bytes, is_ascii: bool) -> list[int]:
+        """Which documents may hold the header of a table."""
+        at, headers = 0, []
+        while (span := self._find_header(data, at)) is not None:
+            headers.append(span[0])
+            at = span[1]
+        if not headers:
+            return []
+        places = headers if is_ascii else _code_points(data, headers, headers)[0]
+        starts = list(itertools.accumulate((len(d.text) + 1 for d in documents), initial=runs.PAD_BYTES))
+        return sorted({bisect_right(starts, place) - 1 for place in places})
+
+    def _with_columns(self, document: Document, spans: list[Span]) -> list[Span]:
+        """The spans, and the values that stand in a table below their label."""
+        columns = [
+            Span(*document.span_of_chars(start, end), type_, level, method)
+            for start, end, type_, level, method in column_hits(document.text)
+            if level >= self._levels[type_]
+        ]
+        new = [c for c in columns if not any(span.start < c.end and c.start < span.end for span in spans)]
+        return sorted([*spans, *new]) if new else spans
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
