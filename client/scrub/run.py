@@ -19,7 +19,7 @@ from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.inputs import Input, check_target, open_input
 from fedward.client.scrub.journal import Journal
 from fedward.client.scrub.measure import Estimates, estimate
-from fedward.client.scrub.output import MARK_SCHEMA, write_output
+from fedward.client.scrub.output import MARK_SCHEMA, key_check, write_output
 from fedward.client.scrub.pool import open_pool
 from fedward.client.scrub.progress import Progress, Silent
 from fedward.client.scrub.quarantine import quarantine_path, write_quarantine
@@ -275,6 +275,7 @@ def _mark(job: Job, tally: Tally) -> dict[str, Any]:
         "policy": job.policy.digest,
         "key_id": job.keys.key_id,
         "site_id": job.keys.site_id,
+        "key_check": key_check(job.keys),
         "records": tally.records - tally.failed - tally.refused,
     }
 
