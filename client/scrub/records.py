@@ -7,6 +7,7 @@ bytes of a format (``rows``, ``tables``), processes (``pool``).
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -190,10 +191,14 @@ class RecordScrubber:
             if not any(result.issued or result.words_changed for result in found):
                 continue
             try:
-                leaf.put(as_value(leaf, "".join(result.text or "" for result in found)))
+                is_exact = any(item.action is Action.FPE for result in found for item in result.issued)
+                leaf.put(as_value(leaf, "".join(result.text or "" for result in found), exact=is_exact))
             except ValueError:
-                code = "number_is_identifier" if isinstance(leaf.value, int | float) else "date_is_identifier"
-                return RefusalError(code, task.place, leaf.path)
+                if not isinstance(leaf.value, datetime.date):
+                    return RefusalError("number_is_identifier", task.place, leaf.path)
+                # A date that gives an age above 89 away, or an impossible one: a column of dates holds no placeholder.
+                leaf.put(None)
+                task.columns.append((leaf.path, Action.DROP))
         return None
 
     def _count_columns(self, task: _Task, tally: Tally) -> None:

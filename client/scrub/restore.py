@@ -18,6 +18,7 @@ from typing import Any
 from fedward.client.scrub import fields as paths
 from fedward.client.scrub import rows, tables
 from fedward.client.scrub.chunks import Chunk, Mark, cut
+from fedward.client.scrub.column_actions import as_text, as_value
 from fedward.client.scrub.inputs import Input, read_mark
 from fedward.client.scrub.output import MARK_SCHEMA, key_check, write_output
 from fedward.client.scrub.refusals import RefusalError, as_error
@@ -149,12 +150,21 @@ def _apply(records: Sequence[dict[str, Any]], columns: Mapping[str, Transform]) 
             if column in places and leaf.value not in (None, "") and not isinstance(leaf.value, bool):
                 places[column].append(leaf)
     for path, leaves in places.items():
-        new = columns[path]([str(leaf.value) for leaf in leaves])
-        for leaf, text in zip(leaves, new, strict=True):
-            if isinstance(leaf.value, int) and str(int(text) if text.isdigit() else "") != text:
-                raise RefusalError("number_is_identifier", "", path)
-            leaf.put(int(text) if isinstance(leaf.value, int) else text)
+        old = [as_text(leaf, "", every_number=True) or "" for leaf in leaves]
+        for leaf, before, text in zip(leaves, old, columns[path](old), strict=True):
+            if text != before:
+                _put(leaf, text)
     return sum(map(len, places.values()))
+
+
+def _put(leaf: paths.Leaf, text: str) -> None:
+    try:
+        leaf.put(as_value(leaf, text))
+        return
+    except ValueError:
+        pass
+    # Raised out here: the library's message quotes the value.
+    raise RefusalError("number_is_identifier", "", leaf.path)
 
 
 def write_audit(key: Path, *, action: str, source: Path, count: int | None, now: datetime.datetime) -> None:

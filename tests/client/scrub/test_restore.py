@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from click.testing import Result
+from typer.testing import CliRunner
 
 from fedward.cli import app
 from fedward.common.errors import DataError, DesensitizationError
