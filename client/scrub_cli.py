@@ -140,6 +140,8 @@ def scrub(
         split=split,
         again=again,
         quarantine_text=quarantine_text,
+        # The day of the key and not today's: the same key gives the same output whenever it runs.
+        record_date=_today() if descriptor is None else datetime.date.fromisoformat(descriptor.created),
         measure=report is not None,
     )
     found = prepare(job)

@@ -17,6 +17,7 @@ from fedward.client.scrub import fields as paths
 from fedward.client.scrub import rows, tables
 from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.encodings import encoding_of
+from fedward.client.scrub.quarantine import quarantine_path
 from fedward.client.scrub.settings import Fields, Kind, Member
 from fedward.common.errors import ConfigError, DataError, EmptyDataError, MissingColumnError
 
@@ -309,6 +310,9 @@ def check_target(source: Path, target: Path) -> None:
         raise ConfigError("the output is the input, lies in it or holds it", hint="Give another place for the output.")
     if target.is_symlink() or (target.exists() and target.is_dir() != source.is_dir()):
         raise ConfigError(f"{target.name} is a link, or a folder where a file belongs", hint="Give another output.")
+    beside = (mark_of(target), quarantine_path(target))
+    if here in [path.resolve() for path in beside]:
+        raise ConfigError("the input is where the output's mark or list would go", hint="Give another output.")
     if not target.parent.is_dir():
         raise ConfigError(f"{target.parent} is no folder", hint="Create it first.")
 
