@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from fedward.client.scrub.inputs import MARK_SUFFIX
+from fedward.client.scrub.check import check_output
+from fedward.client.scrub.inputs import MARK_SUFFIX, open_input
+from fedward.client.scrub.settings import MAX_RECORD_BYTES, Fields
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ConfigError, DataError, DesensitizationError
-from tests.client.scrub.samples import DESCRIPTOR, NOTE, PHONE, read_jsonl, run, write_jsonl
+from tests.client.scrub.samples import DESCRIPTOR, NOTE, PHONE, POLICY, read_jsonl, run, write_jsonl
 
 FAST = DesensitizePolicy()
 
@@ -107,3 +109,19 @@ def test_a_birth_date_tells_no_age_above_89_at_the_day_of_the_key(tmp_path: Path
     old, young = read_jsonl(tmp_path / "out.jsonl")
     assert old["text"] == "[日期1]出生"
     assert young["text"].startswith("196")
+
+
+def test_check_knows_files_apart_in_a_list_of_what_was_left_out(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        write_jsonl(tmp_path / "in" / f"{name}.jsonl", [{"text": NOTE}, {"text": f"{NOTE} {name}"}])
+    with (tmp_path / "in" / "a.jsonl").open("a", encoding="utf-8") as file:
+        file.write("no JSON\n")
+    write_jsonl(tmp_path / "in" / "b.jsonl", [{"text": NOTE}] * 4)
+    run(tmp_path / "in", tmp_path / "out", skip_bad=True)
+    found = [
+        open_input(path, kind=None, encoding=None, fields=Fields(), again=True, limit=MAX_RECORD_BYTES)
+        for path in (tmp_path / "in", tmp_path / "out")
+    ]
+    checked = check_output(found[0], found[1], POLICY, tmp_path / "out.quarantine.jsonl")
+    assert (checked.records, checked.leaking) == (6, 0)
