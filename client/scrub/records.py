@@ -56,6 +56,7 @@ class _Task:
     names: str = field(default="", repr=False)
     """Of its fields, in one text."""
     known: Mapping[EntityType, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    patient: str | None = field(default=None, repr=False)
 
 
 class RecordScrubber:
@@ -110,7 +111,7 @@ class RecordScrubber:
             task.names = self._checked_names(record, task.place)
             found = list(paths.leaves(record))
             context = self._context(found, document_id, task.place)
-            task.known = context.known
+            task.known, task.patient = context.known, context.patient_id
             for leaf in found:
                 action = self._columns.replaced(leaf, context, task.place)
                 if action is not None:
@@ -220,7 +221,8 @@ class RecordScrubber:
                 quasi.append(f"{leaf.path}={leaf.value}")
                 tally.quasi[leaf.path] += 1
         if quasi:
-            tally.add_class(audit_handle(self._keys, "QUASI", "\x1f".join(sorted(quasi))))
+            person = audit_handle(self._keys, "PATIENT", task.patient) if task.patient else ""
+            tally.add_class(audit_handle(self._keys, "QUASI", "\x1f".join(sorted(quasi))), person)
 
     def _quarantined(self, task: _Task, refusal: RefusalError) -> Quarantined:
         raw = task.raw.decode("utf-8", "backslashreplace")

@@ -23,6 +23,7 @@ MAX_HANDLES = 200
 MAX_CLASSES = 1_000_000
 """Combinations of quasi-identifiers that are told apart; beyond, k-anonymity is not measured."""
 HANDLE_BYTES = 8
+OF_PERSON = "/"
 _SEPARATOR = "\x1f"
 
 
@@ -52,7 +53,7 @@ class Tally:
     low: Counter[str] = field(default_factory=Counter)
     """Handles of hits at the lowest level, for a review that has the key."""
     classes: Counter[str] = field(default_factory=Counter)
-    """Handles of combinations of quasi-identifiers."""
+    """Handles of combinations of quasi-identifiers, behind ``OF_PERSON`` with that of the person."""
 
     def add_result(self, result: Result, keys: ScrubKeys) -> None:
         """Count one text."""
@@ -74,8 +75,13 @@ class Tally:
         for span in result.kept:
             self.hits[span.type.value, span.method, int(span.level), "keep"] += 1
 
-    def add_class(self, handle: str) -> None:
-        """Count one record of a combination of quasi-identifiers."""
+    def add_class(self, handle: str, person: str = "") -> None:
+        """Count one record of a combination of quasi-identifiers.
+
+        Args:
+            person: handle of whose record it is; empty: nobody says.
+        """
+        handle = f"{handle}{OF_PERSON}{person}" if person else handle
         if handle in self.classes or len(self.classes) < MAX_CLASSES:
             self.classes[handle] += 1
 
@@ -158,4 +164,4 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return summed
 
 
-__all__ = ["audit_handle", "HANDLE_BYTES", "MAX_HANDLES", "Tally", "total"]
+__all__ = ["audit_handle", "HANDLE_BYTES", "MAX_HANDLES", "OF_PERSON", "Tally", "total"]
