@@ -268,8 +268,8 @@ def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tu
 EVIDENCE: Mapping[str, str] = {
     "not_looked": "names in prose were not looked for: the profile is structured",
     "kept": "direct identifiers are kept by the policy: {}",
-    "classes": "the smallest class of the quasi-identifying columns has {} people or records; quasi-identifiers in prose "
-    "are not in this figure",
+    "classes": "the smallest class of the quasi-identifying columns has {} people or records; quasi-identifiers in "
+    "prose are not in this figure",
     "small_classes": "direct identifiers are replaced; classes of {} people or records remain",
     "not_measured": "direct identifiers are replaced; the risk of the quasi-identifiers is not measured, for no person "
     "has named them in the policy",
