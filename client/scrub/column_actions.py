@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fedward.client.scrub import fields as paths
 from fedward.client.scrub.refusals import RefusalError
@@ -30,6 +30,7 @@ MIN_NUMBER = 10**6
 _MAX_VALUE_CHARS = 64
 """A longer value is prose, whatever its column is called."""
 _PATIENT_BYTES = 8
+_MAX_PATHS = 10_000
 _ID_LENGTH = 18
 _WITHOUT_DIGITS = frozenset(
     {
@@ -78,6 +79,7 @@ class ColumnActions:
     def rule(self, path: str) -> ColumnRule | None:
         """The rule of a column; None: it is read as free text."""
         if path not in self._rules:
+            _make_room(self._rules)
             self._rules[path] = self._found(path)
         return self._rules[path]
 
@@ -99,6 +101,7 @@ class ColumnActions:
     def is_quasi(self, path: str) -> bool:
         """Whether k-anonymity counts a column."""
         if path not in self._quasi:
+            _make_room(self._quasi)
             columns = self._setup.policy.columns
             stated = columns.get(path) or columns.get(paths.column_of(path))
             kind = stated.kind if stated is not None else self._guessed(path).kind
@@ -182,6 +185,12 @@ class ColumnActions:
         if isinstance(value, int) and not isinstance(value, bool):
             return int.from_bytes(draw[:6], "big")
         return f"p{draw[:_PATIENT_BYTES].hex()}"
+
+
+def _make_room(remembered: dict[str, Any]) -> None:
+    """Forget all when there are too many: records may each have names of their own, and memory must stay flat."""
+    if len(remembered) >= _MAX_PATHS:
+        remembered.clear()
 
 
 def _has_form(value: object, type_: EntityType | None) -> bool:

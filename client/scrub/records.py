@@ -132,6 +132,8 @@ class RecordScrubber:
         for name in names:
             known = self._key_names.get(name)
             if known is None:
+                if not _is_whole(name):
+                    raise RefusalError("lone_surrogate", place)
                 known = self._desensitizer.is_identifier(name)
                 if len(self._key_names) < _MAX_NAMES:
                     self._key_names[name] = known

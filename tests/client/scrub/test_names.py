@@ -10,6 +10,7 @@ from fedward.client.scrub.check import check_output
 from fedward.client.scrub.inputs import MARK_SUFFIX, open_input
 from fedward.client.scrub.settings import MAX_RECORD_BYTES, Fields
 from fedward.common.desensitize.policy import DesensitizePolicy
+from fedward.common.desensitize.tally import MAX_COLUMNS, OTHER_COLUMNS, Tally
 from fedward.common.errors import ConfigError, DataError, DesensitizationError
 from tests.client.scrub.samples import DESCRIPTOR, NOTE, PHONE, POLICY, read_jsonl, run, write_jsonl
 
@@ -125,3 +126,29 @@ def test_check_knows_files_apart_in_a_list_of_what_was_left_out(tmp_path: Path) 
     ]
     checked = check_output(found[0], found[1], POLICY, tmp_path / "out.quarantine.jsonl")
     assert (checked.records, checked.leaking) == (6, 0)
+
+
+@pytest.mark.parametrize("name", ["手机号\x1f", "\x1f手机号\x1fa", "手机号\n", '手机号"<b>'])
+def test_a_column_may_have_any_name(tmp_path: Path, name: str) -> None:
+    source = write_jsonl(tmp_path / "in.jsonl", [{"text": "a", name: PHONE}])
+    summary = run(source, tmp_path / "out.jsonl")
+    assert summary.tally.columns[name, "surrogate"] == 1
+    assert list(read_jsonl(tmp_path / "out.jsonl")[0]) == ["text", name]
+
+
+def test_a_field_named_by_half_a_character_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text('{"text": "a", "\\ud800": "b"}\n{"text": "c"}\n', "utf-8")
+    with pytest.raises(DataError, match="surrogate pair"):
+        run(tmp_path / "in.jsonl", tmp_path / "out.jsonl")
+    assert run(tmp_path / "in.jsonl", tmp_path / "out.jsonl", skip_bad=True).quarantined == 1
+
+
+def test_names_without_end_do_not_fill_the_memory() -> None:
+    tally = Tally()
+    for start in range(0, 3 * MAX_COLUMNS, 1000):
+        part = Tally()
+        part.columns.update({(f"phone{number}", "surrogate"): 1 for number in range(start, start + 1000)})
+        tally.add(part)
+    assert len(tally.columns) <= MAX_COLUMNS + 1
+    assert sum(tally.columns.values()) == 3 * MAX_COLUMNS
+    assert tally.columns[OTHER_COLUMNS, "surrogate"] >= 2 * MAX_COLUMNS - 1
