@@ -22,6 +22,7 @@ from fedward.client.scrub_cli import (
     keys_of,
     kind_of,
     read_policy,
+    today,
 )
 
 desensitize_app = typer.Typer(
@@ -40,13 +41,9 @@ def new_key(
     """Make a key for surrogates that stay the same across runs, and for columns that are to be restored."""
     from fedward.client.scrub.key_file import write_key
 
-    descriptor = write_key(path, site_id=site, key_id=key_id, today=_today())
+    descriptor = write_key(path, site_id=site, key_id=key_id, today=today())
     typer.echo(f"Key {descriptor.key_id} of {descriptor.site_id}, valid to {descriptor.not_after}: {path}")
     typer.echo("Whoever has it can restore encrypted columns. Keep a copy where the institution keeps its secrets.")
-
-
-def _today() -> datetime.date:
-    return datetime.datetime.now(tz=datetime.UTC).date()  # noqa: TID251 - the edge, where the clock comes from
 
 
 @desensitize_app.command("profile")
@@ -143,9 +140,11 @@ def _recode(
     encoding: str | None,
     format_: FormatName | None,
 ) -> None:
+    from fedward import __version__
     from fedward.client.scrub import restore as restoring
     from fedward.client.scrub.inputs import check_target
     from fedward.client.scrub.key_file import read_key
+    from fedward.client.scrub.output import key_check
     from fedward.common.desensitize.policy import load_policy
 
     rules = load_policy(policy)
@@ -154,22 +153,21 @@ def _recode(
     check_target(source, target)
     found = _opened(source, encoding, format_)
     action, marked = "restore", keys
-    functions: dict[str, restoring.Transform] = {name: column.decrypt for name, column in old.items()}
+    if not restoring.require_key(found, keys):
+        typer.echo("No mark says which key this was written under: another key gives other values unseen.", err=True)
+    functions: dict[str, restoring.Transform] = {name: restoring.decrypted(column) for name, column in old.items()}
     if new is not None:
         marked, fresh_descriptor = read_key(new)
         fresh = restoring.encrypted_columns(rules, marked, fresh_descriptor)
-        functions = {name: _through(old[name].decrypt, fresh[name].encrypt) for name in old}
+        functions = {name: restoring.decrypted(old[name], fresh[name]) for name in old}
         action = f"rekey to {marked.key_id}"
     now = datetime.datetime.now(tz=datetime.UTC)  # noqa: TID251 - the edge, where the clock comes from
     restoring.write_audit(key, action=action, source=source, count=None, now=now)
     mark = {"policy": rules.digest, "key_id": marked.key_id, "site_id": marked.site_id, "restored": new is None}
+    mark |= {"fedward": __version__, "key_check": key_check(marked)}
     count = restoring.transform_columns(found, target, functions, mark)
     restoring.write_audit(key, action=f"{action}: done", source=source, count=count, now=now)
     typer.echo(f"{count:,} values of {len(functions)} columns", err=True)
-
-
-def _through(first: Any, second: Any) -> Any:  # noqa: ANN401 - two functions of one kind
-    return lambda values: second(first(values))
 
 
 def _opened(source: Path, encoding: str | None, format_: FormatName | None) -> Any:  # noqa: ANN401 - an Input

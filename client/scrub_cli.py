@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from enum import StrEnum
 from pathlib import Path
@@ -135,6 +136,8 @@ def scrub(
         split=split,
         again=again,
         quarantine_text=quarantine_text,
+        # The day of the key and not today's: the same key gives the same output whenever it runs.
+        record_date=today() if descriptor is None else datetime.date.fromisoformat(descriptor.created),
         measure=report is not None,
     )
     found = prepare(job)
@@ -231,6 +234,11 @@ def _report(job: Job, summary: Summary, folder: Path | None) -> dict[str, Any]:
     if folder is not None:
         write_report(document, folder)
     return document
+
+
+def today() -> datetime.date:
+    """The date, in UTC: a command is where the clock comes from."""
+    return datetime.datetime.now(tz=datetime.UTC).date()  # noqa: TID251
 
 
 def _show(job: Job, summary: Summary, report: Path | None, console: Console) -> None:

@@ -6,9 +6,12 @@ that are not valid, for who issued them is not known.
 
 from __future__ import annotations
 
+import datetime
+import decimal
 import json
+import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -22,6 +25,7 @@ from fedward.common.desensitize import leakcheck
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import QUASI_TYPES, Desensitizer
+from fedward.common.desensitize.plain_spelling import spelt_plainly
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.terms import all_terms
@@ -63,21 +67,20 @@ def check_output(source: Input, output: Input, policy: DesensitizePolicy, left_o
     desensitizer = Desensitizer(policy, ScrubKeys.one_run())
     levels = {type_: policy.level_of(type_) for type_ in EntityType if type_ not in QUASI_TYPES}
     checked = Checked()
-    before = ((place, texts) for place, texts in _records(source) if place not in skipped)
-    for first, second in zip_longest(before, _records(output)):
+    for first, second in zip_longest(_records(source, skipped), _records(output)):
         if first is None or second is None:
             raise DataError(
                 "input and output have not the same number of records",
                 hint="A quarantine list beside the output names those that were left out; give it with --quarantine.",
             )
         checked.records += 1
-        originals = desensitizer.originals(first[1], Context(document_id=first[0]))
-        kinds = {leak.type.value for text in second[1] for leak in _leaks(text, originals, levels)}
+        originals = desensitizer.originals(first[2], Context(document_id=first[1]))
+        kinds = {leak.type.value for text in second[2] for leak in _leaks(spelt_plainly(text), originals, levels)}
         if kinds:
             checked.leaking += 1
             checked.by_type.update(kinds)
             if len(checked.places) < MAX_PLACES:
-                checked.places.append(first[0])
+                checked.places.append(f"{first[0]}, {first[1]}" if source.is_folder else first[1])
     return checked
 
 
@@ -93,31 +96,44 @@ def _leaks(
     )  # fmt: skip
 
 
-def _records(found: Input) -> Iterator[tuple[str, list[str]]]:
-    """Place and texts of every record."""
+def _records(found: Input, skipped: Collection[tuple[str, str]] = frozenset()) -> Iterator[tuple[str, str, list[str]]]:
+    """File, place and texts of every record but those that were left out, which nobody need be able to read."""
     for chunk in cut(list(found.files), found.members, start=Mark(0, 0, 1), index=0, split=True):
         member = found.members[chunk.start.member]
         if member.kind in ("parquet", "arrow"):
             _, table = tables.read(chunk.body, chunk.start.number)
-            yield from ((place, _texts(record)) for _, place, record in table)
+            listed = ((place, record) for _, place, record in table if (member.name, place) not in skipped)
+            yield from ((member.name, place, _texts(record)) for place, record in listed)
             continue
         for raw in rows.read(member, chunk.start.number, chunk.body):
+            if (member.name, raw.place) in skipped:
+                continue
             if raw.refusal is not None:
                 raise DataError(f"{member.name}, {raw.place}: the record cannot be read")
             if raw.record is not None:
-                yield raw.place, _texts(raw.record)
+                yield member.name, raw.place, _texts(raw.record)
 
 
 def _texts(record: dict[str, Any]) -> list[str]:
     values = (leaf.value for leaf in paths.leaves(record))
-    return [str(value) for value in values if isinstance(value, str | int | float) and not isinstance(value, bool)]
+    return [_spelt(value) for value in values if isinstance(value, _SPELT) and not isinstance(value, bool)]
 
 
-def _places(left_out: Path | None) -> set[str]:
+_SPELT = str | int | float | decimal.Decimal | datetime.date
+
+
+def _spelt(value: Any) -> str:  # noqa: ANN401 - of one of the types above
+    is_whole = isinstance(value, float | decimal.Decimal) and math.isfinite(value) and value == int(value)
+    return str(int(value) if is_whole else value)
+
+
+def _places(left_out: Path | None) -> set[tuple[str, str]]:
+    """File and place of what was left out: every file has a line 5."""
     if left_out is None:
         return set()
     try:
-        return {json.loads(line)["place"] for line in left_out.read_text("utf-8").splitlines()}
+        entries = map(json.loads, left_out.read_text("utf-8").splitlines())
+        return {(str(entry["file"]), str(entry["place"])) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     raise DataError(f"{left_out.name}: not a quarantine list")

@@ -8,11 +8,14 @@ free text instead. Not handled here: free text (``records``) and flat tables wit
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
+import decimal
+import math
+from typing import Any, NamedTuple
 
 from fedward.client.scrub import fields as paths
 from fedward.client.scrub.refusals import RefusalError
 from fedward.client.scrub.settings import Setup
+from fedward.common.desensitize import checksums
 from fedward.common.desensitize.column_guess import ColumnGuess, guess_column
 from fedward.common.desensitize.columns import KNOWN_TYPES, ColumnScrubber
 from fedward.common.desensitize.context import Context
@@ -27,6 +30,8 @@ MIN_NUMBER = 10**6
 _MAX_VALUE_CHARS = 64
 """A longer value is prose, whatever its column is called."""
 _PATIENT_BYTES = 8
+_MAX_PATHS = 10_000
+_ID_LENGTH = 18
 _WITHOUT_DIGITS = frozenset(
     {
         EntityType.PERSON,
@@ -74,6 +79,7 @@ class ColumnActions:
     def rule(self, path: str) -> ColumnRule | None:
         """The rule of a column; None: it is read as free text."""
         if path not in self._rules:
+            _make_room(self._rules)
             self._rules[path] = self._found(path)
         return self._rules[path]
 
@@ -95,6 +101,7 @@ class ColumnActions:
     def is_quasi(self, path: str) -> bool:
         """Whether k-anonymity counts a column."""
         if path not in self._quasi:
+            _make_room(self._quasi)
             columns = self._setup.policy.columns
             stated = columns.get(path) or columns.get(paths.column_of(path))
             kind = stated.kind if stated is not None else self._guessed(path).kind
@@ -150,8 +157,11 @@ class ColumnActions:
             done = self._of(type_, rule.policy.action).for_document(context).replace(type_, text)
             if rule.is_guess and done.issue is not None:
                 return None
-            leaf.put(as_value(leaf, done.text, type_))
+            leaf.put(as_value(leaf, done.text, type_, exact=done.action is Action.FPE))
         except ValueError:
+            if isinstance(leaf.value, datetime.date):
+                leaf.put(None)
+                return Action.DROP
             code = "number_is_identifier"
         except DesensitizationError:
             code = "surrogates"
@@ -177,6 +187,12 @@ class ColumnActions:
         return f"p{draw[:_PATIENT_BYTES].hex()}"
 
 
+def _make_room(remembered: dict[str, Any]) -> None:
+    """Forget all when there are too many: records may each have names of their own, and memory must stay flat."""
+    if len(remembered) >= _MAX_PATHS:
+        remembered.clear()
+
+
 def _has_form(value: object, type_: EntityType | None) -> bool:
     """Whether a value may be what the name of its column promises: account_status is no account."""
     if isinstance(value, bytes):
@@ -196,17 +212,23 @@ def as_text(leaf: paths.Leaf, place: str, *, every_number: bool = False) -> str 
         return None
     if isinstance(value, int):
         return str(value) if every_number or abs(value) >= MIN_NUMBER else None
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and (every_number or abs(value) >= MIN_NUMBER) else None
+    if isinstance(value, float | decimal.Decimal):
+        if not math.isfinite(value) or value != int(value):
+            return None
+        return str(int(value)) if every_number or abs(int(value)) >= MIN_NUMBER else None
     if isinstance(value, datetime.date):
         return value.isoformat()
-    if isinstance(value, bytes):
-        raise RefusalError("binary", place, leaf.path)
-    return None
+    if isinstance(value, datetime.time | datetime.timedelta):
+        return None
+    raise RefusalError("binary" if isinstance(value, bytes) else "unknown_type", place, leaf.path)
 
 
-def as_value(leaf: paths.Leaf, text: str, type_: EntityType | None = None) -> object:
+def as_value(leaf: paths.Leaf, text: str, type_: EntityType | None = None, *, exact: bool = True) -> object:
     """A text in the type of the value it replaces.
+
+    Args:
+        exact: the text is a code that is to come back; else a resident id whose check character is no digit gives way
+            to the next one that has a digit, for a number has no X.
 
     Raises:
         ValueError: it cannot be one.
@@ -214,13 +236,23 @@ def as_value(leaf: paths.Leaf, text: str, type_: EntityType | None = None) -> ob
     value = leaf.value
     if isinstance(value, bool | str):
         return text
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | decimal.Decimal):
+        text = text if exact else _without_x(text)
         # An age above 89 is written 90+; a number holds the 90.
         number = int(text.removesuffix("+") if type_ is EntityType.AGE else text)
         if type_ is not EntityType.AGE and str(number) != text:
             raise ValueError
         return type(value)(number)
     return type(value).fromisoformat(text)
+
+
+def _without_x(text: str) -> str:
+    """A resident id that ends in a digit: the next sequence of the same parity, hence sex, that has one."""
+    if len(text) != _ID_LENGTH or not text.isascii() or not text[:-1].isdigit() or text[-1] not in "Xx":
+        return text
+    head, sequence = text[:14], int(text[14:17])
+    bodies = (f"{head}{(sequence + step) % 1000:03d}" for step in range(2, 1000, 2) if (sequence + step) % 1000)
+    return next((body + digit for body in bodies if (digit := checksums.id_cn_digit(body)) != "X"), text)
 
 
 __all__ = ["as_text", "as_value", "ColumnActions", "ColumnRule", "MIN_NUMBER"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from fedward.client.scrub.refusals import RefusalError
+
 MAX_DEPTH = 32
 ANY_ITEM = "[*]"
 TEXT_FIELDS = ("text", "messages[*].content")
@@ -40,11 +42,18 @@ def leaves(record: dict[str, Any]) -> Iterator[Leaf]:
 
 
 def keys(record: object, depth: int = 0) -> Iterator[str]:
-    """The names of all fields, with repeats."""
+    """The names of all fields, with repeats.
+
+    Raises:
+        RecursionError: nested deeper than ``MAX_DEPTH``.
+        RefusalError: a name is no text, as maps of tables may have.
+    """
     if depth > MAX_DEPTH:
         raise RecursionError
     if isinstance(record, dict):
         for name, value in record.items():
+            if not isinstance(name, str):
+                raise RefusalError("map_keys")
             yield name
             yield from keys(value, depth + 1)
     elif isinstance(record, list):

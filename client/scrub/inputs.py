@@ -17,6 +17,7 @@ from fedward.client.scrub import fields as paths
 from fedward.client.scrub import rows, tables
 from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.encodings import encoding_of
+from fedward.client.scrub.quarantine import quarantine_path
 from fedward.client.scrub.settings import Fields, Kind, Member
 from fedward.common.errors import ConfigError, DataError, EmptyDataError, MissingColumnError
 
@@ -247,6 +248,28 @@ def mark_of(path: Path) -> Path:
     return path / FOLDER_MARK if path.is_dir() else path.with_name(path.name + MARK_SUFFIX)
 
 
+def read_mark(found: Input) -> dict[str, Any]:
+    """What the mark of an input says: beside it, or in the schema of a table; empty without one."""
+    mark = mark_of(found.root)
+    if mark.is_file():
+        return _json(mark)
+    members = zip(found.files, found.members, strict=True)
+    schemas = (_schema(file, member.kind) for file, member in members if member.kind in _TABLES)
+    return next((_stated(schema) for schema in schemas if tables.MARKER in _metadata(schema)), {})
+
+
+def _metadata(schema: Any) -> dict[bytes, bytes]:  # noqa: ANN401 - pyarrow carries no types
+    return schema.metadata or {}
+
+
+def _stated(schema: Any) -> dict[str, Any]:  # noqa: ANN401 - pyarrow carries no types
+    try:
+        stated = json.loads(_metadata(schema)[tables.MARKER])
+    except ValueError:
+        return {}
+    return stated if isinstance(stated, dict) else {}
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hex."""
     state = hashlib.sha256()
@@ -267,10 +290,13 @@ def _refuse_marked(path: Path, files: Sequence[Path], kinds: Sequence[Kind], aga
 
 def _is_marked(path: Path, files: Sequence[Path], kinds: Sequence[Kind]) -> bool:
     mark = mark_of(path)
-    if mark.is_file() and (path.is_dir() or _json(mark).get("sha256") == file_digest(path)):
-        return True
+    if mark.is_file():
+        stated = _json(mark)
+        # What was restored has a mark too, and is plaintext.
+        if stated.get("restored") is not True and (path.is_dir() or stated.get("sha256") == file_digest(path)):
+            return True
     schemas = (_schema(file, kind) for file, kind in zip(files, kinds, strict=True) if kind in _TABLES)
-    return any(tables.MARKER in (schema.metadata or {}) for schema in schemas)
+    return any(_stated(schema).get("restored") is not True for schema in schemas if tables.MARKER in _metadata(schema))
 
 
 def check_target(source: Path, target: Path) -> None:
@@ -284,6 +310,9 @@ def check_target(source: Path, target: Path) -> None:
         raise ConfigError("the output is the input, lies in it or holds it", hint="Give another place for the output.")
     if target.is_symlink() or (target.exists() and target.is_dir() != source.is_dir()):
         raise ConfigError(f"{target.name} is a link, or a folder where a file belongs", hint="Give another output.")
+    beside = (mark_of(target), quarantine_path(target))
+    if here in [path.resolve() for path in beside]:
+        raise ConfigError("the input is where the output's mark or list would go", hint="Give another output.")
     if not target.parent.is_dir():
         raise ConfigError(f"{target.parent} is no folder", hint="Create it first.")
 
@@ -297,5 +326,6 @@ __all__ = [
     "mark_of",
     "open_input",
     "PATIENT_FIELD",
+    "read_mark",
     "SUFFIXES",
 ]

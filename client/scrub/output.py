@@ -6,6 +6,7 @@ Beside a file, and in a folder, a small mark says that it was desensitised, unde
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -17,11 +18,17 @@ from fedward.client.scrub import rows, tables
 from fedward.client.scrub.inputs import FOLDER_MARK, Input, file_digest, mark_of
 from fedward.client.scrub.settings import Member
 from fedward.common.atomic import replace_directory, write_atomically
+from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.errors import RunError
 
 MARK_SCHEMA = "fedward.desensitized/1"
 _PRIVATE = 0o600
 _BLOCK_BYTES = 1 << 20
+
+
+def key_check(keys: ScrubKeys) -> str:
+    """Tells keys apart that have one name, in a mark that anybody may read: HMAC under a key of its own purpose."""
+    return hmac.digest(keys.derive("audit", "KEY_CHECK"), b"fedward/desensitize/mark/v1", "sha256")[:8].hex()
 
 
 def write_output(found: Input, target: Path, parts: Sequence[Sequence[Path]], mark: dict[str, Any]) -> str:
@@ -130,4 +137,4 @@ def _json(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode()
 
 
-__all__ = ["MARK_SCHEMA", "write_output"]
+__all__ = ["key_check", "MARK_SCHEMA", "write_output"]

@@ -7,7 +7,9 @@ bytes of a format (``rows``, ``tables``), processes (``pool``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import datetime
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,11 +19,12 @@ from fedward.client.scrub.refusals import RefusalError
 from fedward.client.scrub.settings import MAX_RECORD_BYTES, Setup
 from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.keys import ScrubKeys
-from fedward.common.desensitize.pipeline import Desensitizer, Result
+from fedward.common.desensitize.pipeline import QUASI_TYPES, Desensitizer, Result
 from fedward.common.desensitize.policy import Action
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.tally import Tally, audit_handle
 
+_MIN_TELLING = 5
 _MAX_NAMES = 10_000
 """Names of fields whose judgement is remembered."""
 
@@ -50,6 +53,10 @@ class _Task:
     """Each with its first text in the batch and the number of texts, more than one if it was split."""
     columns: list[tuple[str, Action]] = field(default_factory=list)
     """What was done to values of whole columns."""
+    names: str = field(default="", repr=False)
+    """Of its fields, in one text."""
+    known: Mapping[EntityType, tuple[str, ...]] = field(default_factory=dict, repr=False)
+    patient: str | None = field(default=None, repr=False)
 
 
 class RecordScrubber:
@@ -101,9 +108,10 @@ class RecordScrubber:
         """Put the texts of a record into the batch; replace its columns."""
         record, start = task.record or {}, len(batch)
         try:
-            self._check_names(record, task.place)
+            task.names = self._checked_names(record, task.place)
             found = list(paths.leaves(record))
             context = self._context(found, document_id, task.place)
+            task.known, task.patient = context.known, context.patient_id
             for leaf in found:
                 action = self._columns.replaced(leaf, context, task.place)
                 if action is not None:
@@ -118,16 +126,20 @@ class RecordScrubber:
             del batch[start:]
             task.leaves.clear()
 
-    def _check_names(self, record: dict[str, Any], place: str) -> None:
+    def _checked_names(self, record: dict[str, Any], place: str) -> str:
         """A field's name cannot be replaced, so it must not be an identifier (``{"13800138000": …}``)."""
-        for name in paths.keys(record):
+        names = list(paths.keys(record))
+        for name in names:
             known = self._key_names.get(name)
             if known is None:
+                if not _is_whole(name):
+                    raise RefusalError("lone_surrogate", place)
                 known = self._desensitizer.is_identifier(name)
                 if len(self._key_names) < _MAX_NAMES:
                     self._key_names[name] = known
             if known:
                 raise RefusalError("key_is_identifier", place)
+        return "\n".join(names)
 
     def _context(self, found: Sequence[paths.Leaf], document_id: str, place: str) -> Context:
         patient = self._setup.fields.patient
@@ -142,7 +154,7 @@ class RecordScrubber:
                 known[type_] = (*known.get(type_, ()), str(leaf.value))
         if patient is not None and not patient_id:
             raise RefusalError("patient_missing", place)
-        return Context(document_id=document_id, patient_id=patient_id, known=known)
+        return Context(document_id=document_id, patient_id=patient_id, known=known, record_date=self._setup.record_date)
 
     def _add_texts(self, task: _Task, leaf: paths.Leaf, context: Context, batch: list[tuple[str, Context]]) -> None:
         text = as_text(leaf, task.place)
@@ -167,6 +179,9 @@ class RecordScrubber:
             for result in mine:
                 tally.add_result(result, self._keys)
             leaks = sorted({leak for result in mine for leak in result.leaks})
+            if not leaks and (type_ := _value_in_names(task, mine)) is not None:
+                leaks = [f"field name {type_.value}"]
+                tally.leaks.update(leaks)
             if leaks:
                 task.refusal = RefusalError("leak", task.place, ", ".join(leaks))
             else:
@@ -190,10 +205,14 @@ class RecordScrubber:
             if not any(result.issued or result.words_changed for result in found):
                 continue
             try:
-                leaf.put(as_value(leaf, "".join(result.text or "" for result in found)))
+                is_exact = any(item.action is Action.FPE for result in found for item in result.issued)
+                leaf.put(as_value(leaf, "".join(result.text or "" for result in found), exact=is_exact))
             except ValueError:
-                code = "number_is_identifier" if isinstance(leaf.value, int | float) else "date_is_identifier"
-                return RefusalError(code, task.place, leaf.path)
+                if not isinstance(leaf.value, datetime.date):
+                    return RefusalError("number_is_identifier", task.place, leaf.path)
+                # A date that gives an age above 89 away, or an impossible one: a column of dates holds no placeholder.
+                leaf.put(None)
+                task.columns.append((leaf.path, Action.DROP))
         return None
 
     def _count_columns(self, task: _Task, tally: Tally) -> None:
@@ -204,7 +223,8 @@ class RecordScrubber:
                 quasi.append(f"{leaf.path}={leaf.value}")
                 tally.quasi[leaf.path] += 1
         if quasi:
-            tally.add_class(audit_handle(self._keys, "QUASI", "\x1f".join(sorted(quasi))))
+            person = audit_handle(self._keys, "PATIENT", task.patient) if task.patient else ""
+            tally.add_class(audit_handle(self._keys, "QUASI", "\x1f".join(sorted(quasi))), person)
 
     def _quarantined(self, task: _Task, refusal: RefusalError) -> Quarantined:
         raw = task.raw.decode("utf-8", "backslashreplace")
@@ -215,6 +235,25 @@ class RecordScrubber:
             handle=audit_handle(self._keys, "RECORD", raw),
             text=raw if self._setup.quarantine_text else None,
         )
+
+
+def _value_in_names(task: _Task, results: Sequence[Result]) -> EntityType | None:
+    """The type of a replaced or known value that stands in the name of a field: ``{"张三": "胃癌"}``."""
+    found = ((type_, value) for type_, values in task.known.items() for value in values)
+    issued = (
+        (item.span.type, result.source[item.span.start : item.span.end]) for result in results for item in result.issued
+    )
+    for type_, value in itertools.chain(found, issued):
+        if value in task.names and type_ not in QUASI_TYPES and _is_telling(value):
+            return type_
+    return None
+
+
+def _is_telling(value: str) -> bool:
+    """Long enough to be no word that happens to be a field's name; of Latin letters a name in full."""
+    if not value.isascii():
+        return len(value) > 1
+    return len(value) >= _MIN_TELLING and (" " in value or any(map(str.isdigit, value)))
 
 
 def _is_whole(text: str) -> bool:

@@ -18,17 +18,68 @@ from typing import Any
 from fedward.client.scrub import fields as paths
 from fedward.client.scrub import rows, tables
 from fedward.client.scrub.chunks import Chunk, Mark, cut
-from fedward.client.scrub.inputs import Input
-from fedward.client.scrub.output import MARK_SCHEMA, write_output
+from fedward.client.scrub.column_actions import as_text, as_value
+from fedward.client.scrub.inputs import Input, read_mark
+from fedward.client.scrub.output import MARK_SCHEMA, key_check, write_output
 from fedward.client.scrub.refusals import RefusalError, as_error
 from fedward.client.scrub.settings import Member
 from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.fpe_column import FpeColumn
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
-from fedward.common.errors import ConfigError
+from fedward.common.desensitize.surrogates.canonical import refill
+from fedward.common.desensitize.surrogates.makers import encrypted_part
+from fedward.common.errors import ConfigError, DesensitizationError
 
 Transform = Callable[[Sequence[str]], list[str]]
+
+
+def decrypted(column: FpeColumn, fresh: FpeColumn | None = None) -> Transform:
+    """The way back of a column's values as they are written, separators and widths included; or on to ``fresh``.
+
+    A token, a placeholder and what is no value of the type stay: nothing was encrypted there.
+    """
+
+    def transform(values: Sequence[str]) -> list[str]:
+        parts = [("", "") if _is_stand_in(value) else encrypted_part(column.type_, value) for value in values]
+        whole = [prefix + part for part, prefix in parts]
+        old = column.decrypted(whole)
+        is_value = [index for index, text in enumerate(old) if text is not None]
+        new = [old[index] or "" for index in is_value]
+        if fresh is not None:
+            new = fresh.encrypt(new)
+        out = list(values)
+        for index, text in zip(is_value, new, strict=True):
+            part, prefix = parts[index]
+            is_written = len(text) == len(whole[index])
+            out[index] = (refill(values[index], part, text[len(prefix) :]) if is_written else None) or text
+        return out
+
+    return transform
+
+
+def _is_stand_in(value: str) -> bool:
+    return value.startswith("[") and value.endswith("]")
+
+
+def require_key(found: Input, keys: ScrubKeys) -> bool:
+    """Refuse a key that is not the one under which an input was written; whether its mark says so at all.
+
+    Another key would give other values of the same form, and nobody would notice.
+
+    Raises:
+        DesensitizationError: the mark names another site or key id, or another secret made it.
+    """
+    mark = read_mark(found)
+    if mark.get("restored") is True:
+        raise DesensitizationError(f"{found.root.name}: already restored", hint="Take the output of `fedward scrub`.")
+    for name, own in (("site_id", keys.site_id), ("key_id", keys.key_id), ("key_check", key_check(keys))):
+        if name in mark and mark[name] != own:
+            what = "of another secret" if name == "key_check" else f"{name} {mark[name]!r}, not {own!r}"
+            raise DesensitizationError(
+                f"{found.root.name}: not written under this key ({what})", hint="Give the key that encrypted it."
+            )
+    return "key_check" in mark
 
 
 def encrypted_columns(policy: DesensitizePolicy, keys: ScrubKeys, descriptor: KeyDescriptor) -> dict[str, FpeColumn]:
@@ -95,15 +146,25 @@ def _apply(records: Sequence[dict[str, Any]], columns: Mapping[str, Transform]) 
     places: dict[str, list[paths.Leaf]] = {path: [] for path in columns}
     for record in records:
         for leaf in paths.leaves(record):
-            if leaf.path in places and leaf.value not in (None, "") and not isinstance(leaf.value, bool):
-                places[leaf.path].append(leaf)
+            column = leaf.path if leaf.path in places else paths.column_of(leaf.path)
+            if column in places and leaf.value not in (None, "") and not isinstance(leaf.value, bool):
+                places[column].append(leaf)
     for path, leaves in places.items():
-        new = columns[path]([str(leaf.value) for leaf in leaves])
-        for leaf, text in zip(leaves, new, strict=True):
-            if isinstance(leaf.value, int) and str(int(text) if text.isdigit() else "") != text:
-                raise RefusalError("number_is_identifier", "", path)
-            leaf.put(int(text) if isinstance(leaf.value, int) else text)
+        old = [as_text(leaf, "", every_number=True) or "" for leaf in leaves]
+        for leaf, before, text in zip(leaves, old, columns[path](old), strict=True):
+            if text != before:
+                _put(leaf, text)
     return sum(map(len, places.values()))
+
+
+def _put(leaf: paths.Leaf, text: str) -> None:
+    try:
+        leaf.put(as_value(leaf, text))
+        return
+    except ValueError:
+        pass
+    # Raised out here: the library's message quotes the value.
+    raise RefusalError("number_is_identifier", "", leaf.path)
 
 
 def write_audit(key: Path, *, action: str, source: Path, count: int | None, now: datetime.datetime) -> None:
@@ -126,4 +187,4 @@ def write_audit(key: Path, *, action: str, source: Path, count: int | None, now:
         raise ConfigError(f"{path.name}: {error.strerror}", hint="Every use of a key is written down.") from None
 
 
-__all__ = ["encrypted_columns", "Transform", "transform_columns", "write_audit"]
+__all__ = ["decrypted", "encrypted_columns", "require_key", "Transform", "transform_columns", "write_audit"]

@@ -7,6 +7,7 @@ the same key. Not handled here: what is printed.
 
 from __future__ import annotations
 
+import datetime
 import hmac
 import os
 import time
@@ -19,7 +20,8 @@ from fedward.client.scrub.chunks import Mark, cut
 from fedward.client.scrub.inputs import Input, check_target, open_input
 from fedward.client.scrub.journal import Journal
 from fedward.client.scrub.measure import Estimates, estimate
-from fedward.client.scrub.output import MARK_SCHEMA, write_output
+from fedward.client.scrub.names import check_names
+from fedward.client.scrub.output import MARK_SCHEMA, key_check, write_output
 from fedward.client.scrub.pool import open_pool
 from fedward.client.scrub.progress import Progress, Silent
 from fedward.client.scrub.quarantine import quarantine_path, write_quarantine
@@ -60,6 +62,8 @@ class Job:
     split: bool = False
     again: bool = False
     quarantine_text: bool = False
+    record_date: datetime.date | None = None
+    """To which ages are reckoned that a birth date implies; None: none is implied."""
     measure: bool = False
     """Estimate recall and over-scrub on a sample first; always where the policy enforces its canaries."""
 
@@ -111,6 +115,7 @@ def scrub_files(job: Job, found: Input, progress: Progress | None = None) -> Sum
             the policy enforces.
         RunError: a worker died, or the disk is full; a run with a key of the site can be resumed.
     """
+    check_names(found, job.policy, job.keys, job.descriptor)
     progress, estimates = progress or Silent(), _estimated(job, found)
     start_s = time.monotonic()
     setup = _setup(job, found)
@@ -245,12 +250,14 @@ def _setup(job: Job, found: Input) -> Setup:
         skip_bad=job.skip_bad,
         split=job.split,
         quarantine_text=job.quarantine_text,
+        record_date=job.record_date,
     )
 
 
 def _identity(job: Job, found: Input, setup: Setup) -> dict[str, Any]:
     """All that decides the output. A one-run key is never the same twice, so such a run starts anew."""
-    stats = [(file.stat().st_size, file.stat().st_mtime_ns) for file in found.files]
+    # The time of change and the inode too: a copy may keep size and time of modification, and be of other content.
+    stats = [(s.st_size, s.st_mtime_ns, s.st_ctime_ns, s.st_ino) for s in map(Path.stat, found.files)]
     check = hmac.digest(job.keys.derive("audit", "RESUME"), b"fedward/desensitize/resume/v1", "sha256")[:16]
     return {"version": __version__, "key": check.hex(), "files": stats, "chunk": CHUNK_BYTES, **setup.describe()}
 
@@ -275,6 +282,7 @@ def _mark(job: Job, tally: Tally) -> dict[str, Any]:
         "policy": job.policy.digest,
         "key_id": job.keys.key_id,
         "site_id": job.keys.site_id,
+        "key_check": key_check(job.keys),
         "records": tally.records - tally.failed - tally.refused,
     }
 

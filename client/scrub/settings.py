@@ -5,6 +5,7 @@ The key travels in that message, through a pipe: never as an argument and never 
 
 from __future__ import annotations
 
+import datetime
 from typing import Any, Literal
 
 from pydantic import Field
@@ -58,6 +59,8 @@ class Setup(Settings):
     skip_bad: bool = False
     split: bool = False
     quarantine_text: bool = False
+    record_date: datetime.date | None = None
+    """To which ages are reckoned that a birth date implies."""
 
     @property
     def keys(self) -> ScrubKeys:

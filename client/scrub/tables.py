@@ -1,10 +1,12 @@
-"""Chunks of Parquet and Arrow tables as records and back; the schema stays, metadata included.
+"""Chunks of Parquet and Arrow tables as records and back; the schema stays, and of its metadata what readers need.
 
-Columns that hold no text, number or date in any depth are passed on as they are. Not handled here: files of bytes.
+Columns of a type that can hold no identifier are passed on as they are; a type that nobody thought of is none of them.
+Not handled here: files of bytes.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +30,15 @@ def read(body: bytes, number: int) -> tuple[pa.RecordBatch, Iterator[tuple[int, 
     with pa.ipc.open_stream(body) as stream:
         batch = stream.read_next_batch()
     names = [field.name for field in batch.schema if _may_identify(field.type)]
-    rows = batch.select(names).to_pylist() if names else [{} for _ in range(batch.num_rows)]
+    code, rows = None, list[dict[str, Any]]({} for _ in range(batch.num_rows))
+    if names:
+        try:
+            rows = batch.select(names).to_pylist(maps_as_pydicts="strict")
+        except KeyError:
+            code = "map_keys"
+    # Raised out here: the library's message quotes the key.
+    if code is not None:
+        raise RefusalError(code, f"rows {number} to {number + batch.num_rows - 1}")
     return batch, ((number + i, f"row {number + i}", row) for i, row in enumerate(rows))
 
 
@@ -57,27 +67,34 @@ def write(batch: pa.RecordBatch, records: Sequence[Mapping[str, Any] | None]) ->
 def _column(field: pa.Field, values: list[Any]) -> pa.Array:
     import pyarrow as pa
 
+    is_extension = isinstance(field.type, pa.BaseExtensionType)
     try:
-        return pa.array(values, field.type)
+        array = pa.array(values, field.type.storage_type if is_extension else field.type)
+        return pa.ExtensionArray.from_storage(field.type, array) if is_extension else array
     except (pa.ArrowException, ValueError, OverflowError, TypeError):
         pass
     # Raised out here: the library's message quotes the value.
     raise RefusalError("number_is_identifier", "", field.name)
 
 
-def _may_identify(kind: pa.DataType) -> bool:
-    """Whether a type holds text, whole numbers, dates or bytes, at any depth."""
-    from pyarrow import types
+def _may_identify(kind: pa.DataType, *, in_list: bool = False) -> bool:
+    """Whether a type may hold an identifier at any depth: all that is not known to hold none.
 
-    if types.is_dictionary(kind):
-        return _may_identify(kind.value_type)
+    Small numbers in lists are vectors, of which a table may have thousands a row.
+    """
+    from pyarrow import BaseExtensionType, types
+
+    if isinstance(kind, BaseExtensionType):
+        return _may_identify(kind.storage_type, in_list=in_list)
+    if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
+        return _may_identify(kind.value_type, in_list=in_list)
+    if types.is_struct(kind) or types.is_map(kind) or types.is_union(kind):
+        return True
     if types.is_nested(kind):
-        return any(_may_identify(kind.field(index).type) for index in range(kind.num_fields))
-    if types.is_timestamp(kind):
-        return bool(kind.unit != "ns")  # a nanosecond has no exact Python value; its day is shifted by nobody
-    tests = (types.is_string, types.is_large_string, types.is_date, types.is_int64, types.is_uint64, types.is_float64)
-    binary = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
-    return any(test(kind) for test in (*tests, *binary, types.is_int32, types.is_uint32))
+        return _may_identify(kind.value_type, in_list=True)
+    harmless = (types.is_null, types.is_boolean, types.is_time, types.is_duration, types.is_interval, types.is_float16)
+    small = (types.is_int8, types.is_uint8, types.is_int16, types.is_uint16, types.is_float32)
+    return not any(test(kind) for test in (*harmless, *(small if in_list else ())))
 
 
 # Files
@@ -170,11 +187,48 @@ def column_names(schema: pa.Schema) -> set[str]:
     return {field.name for field in schema} | {name for field in schema for name in walk(field.type)}
 
 
+_PANDAS = ("index_columns", "column_indexes", "columns", "creator", "pandas_version")
+_OF_FIELDS = (b"PARQUET:field_id", b"ARROW:extension:name", b"ARROW:extension:metadata")
+
+
+def _needed(metadata: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+    """What pandas and Hugging Face data sets need to read a table again.
+
+    Everything else is free text of its author, who may have written there whose data it is.
+    """
+    kept: dict[bytes, bytes] = {}
+    pandas = _object(metadata.get(b"pandas"))
+    if "columns" in pandas:
+        kept[b"pandas"] = json.dumps({name: pandas[name] for name in _PANDAS if name in pandas}).encode()
+    info = _object(metadata.get(b"huggingface")).get("info")
+    if isinstance(info, dict) and "features" in info:
+        kept[b"huggingface"] = json.dumps({"info": {"features": info["features"]}}).encode()
+    return kept
+
+
+def _object(raw: bytes | None) -> dict[str, Any]:
+    try:
+        found = json.loads(raw or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _bare(schema: pa.Schema) -> pa.Schema:
+    """The schema without what its author noted at its columns."""
+    import pyarrow as pa
+
+    return pa.schema(
+        field.with_metadata({key: value for key, value in (field.metadata or {}).items() if key in _OF_FIELDS})
+        for field in schema
+    )
+
+
 def assemble_parquet(parts: Iterator[Path], schema: pa.Schema, target: Path, marker: bytes) -> None:
     """One Parquet file of the Arrow streams in ``parts``."""
     from pyarrow import parquet
 
-    marked = schema.with_metadata({**(schema.metadata or {}), MARKER: marker})
+    marked = _bare(schema).with_metadata({**_needed(schema.metadata or {}), MARKER: marker})
     with parquet.ParquetWriter(target, marked, compression="zstd") as writer:
         for table in _tables(parts, marked):
             writer.write_table(table)
@@ -184,7 +238,7 @@ def assemble_arrow(parts: Iterator[Path], schema: pa.Schema, target: Path, marke
     """One Arrow stream of the Arrow streams in ``parts``."""
     import pyarrow as pa
 
-    marked = schema.with_metadata({**(schema.metadata or {}), MARKER: marker})
+    marked = _bare(schema).with_metadata({**_needed(schema.metadata or {}), MARKER: marker})
     with pa.OSFile(str(target), "wb") as sink, pa.ipc.new_stream(sink, marked) as writer:
         for table in _tables(parts, marked):
             writer.write_table(table)

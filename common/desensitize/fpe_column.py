@@ -110,8 +110,15 @@ class FpeColumn:
 
     def decrypt(self, values: Sequence[str]) -> list[str]:
         """The way back. What is no value of the type (a token, a placeholder) stays."""
+        return [value if text is None else text for value, text in zip(values, self.decrypted(values), strict=True)]
+
+    def decrypted(self, values: Sequence[str]) -> list[str | None]:
+        """The way back; None for what is no value of the type, so that nothing was encrypted there.
+
+        A token is none, although its digits would do for a record number.
+        """
         out = self._mapped(values, _decrypt, strict=False)
-        return [values[i] if text is None else text for i, text in enumerate(out)]
+        return [None if _is_token(value) else text for value, text in zip(values, out, strict=True)]
 
     def token(self, value: str) -> str:
         """A keyed token of 80 bits: equal values have equal tokens, nobody gets back."""
@@ -262,6 +269,10 @@ class _Prefixed:
 
     def unrank(self, rank: int) -> str:
         return self.prefix + self.inner.unrank(rank)
+
+
+def _is_token(value: str) -> bool:
+    return value.startswith("[") and value.endswith("]")
 
 
 def _encrypt(fpe: IntegerFpe, ranks: list[int]) -> list[int]:

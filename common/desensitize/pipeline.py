@@ -19,6 +19,7 @@ from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.layers import apply_layers
+from fedward.common.desensitize.plain_spelling import spelt_plainly
 from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Level, Span, merge
@@ -54,7 +55,7 @@ class Result:
     """One desensitised record. Nothing of its text shows in a repr.
 
     Args:
-        source: as it came.
+        source: as it came; where something was replaced, with all letters and digits written out (``plain_spelling``).
         text: what may leave; None: the record failed, and ``leaks`` says why.
         spans: the accepted ones in ``source``, disjoint and sorted.
         kept: hits whose action is ``keep``; counted, and not replaced.
@@ -137,6 +138,8 @@ class Desensitizer:
             by_patient: texts of one ``patient_id`` share them too; for callers that hold all records of a patient.
             layered: for each, whether it is prose that the semantic and noise layers may change; None: all are.
         """
+        sources = [text for text, _ in batch]
+        batch = [(spelt_plainly(text), context) for text, context in batch]
         groups = [_group(context, by_patient) for _, context in batch]
         read = self._read_all(batch)
         literals: dict[str, dict[str, tuple[EntityType, int]]] = {group: {} for group in groups}
@@ -174,11 +177,12 @@ class Desensitizer:
             ]
             again = self._leaks(written, contexts, scopes)
             leaks = [before or after for before, after in zip(leaks, again, strict=True)]
-        return [_settled(result, found, scope) for result, found, scope in zip(written, leaks, scopes, strict=True)]
+        settled = (_settled(result, found, scope) for result, found, scope in zip(written, leaks, scopes, strict=True))
+        return [_as_it_came(result, source) for result, source in zip(settled, sources, strict=True)]
 
     def is_identifier(self, name: str) -> bool:
         """Whether a short text such as a column's name holds a direct identifier, by the rules alone."""
-        found = self._detectors.structured.detect(Document.of(name))
+        found = self._detectors.structured.detect(Document.of(spelt_plainly(name)))
         return any(span.level >= self._least[span.type] and span.type not in QUASI_TYPES for span in found)
 
     def found(self, texts: Sequence[str]) -> list[list[Span]]:
@@ -189,7 +193,7 @@ class Desensitizer:
     def originals(self, texts: Sequence[str], context: Context) -> dict[EntityType, set[str]]:
         """The values that would be replaced in the texts of one document, by type: plaintext, for memory alone."""
         values: dict[EntityType, set[str]] = {}
-        for reading in self._read_all([(text, context) for text in texts]):
+        for reading in self._read_all([(spelt_plainly(text), context) for text in texts]):
             for span in reading.accepted:
                 values.setdefault(span.type, set()).add(reading.document.source[span.start : span.end])
         return values
@@ -319,6 +323,13 @@ def _in_source(result: Result, start: int, end: int) -> Iterator[tuple[int, int]
             yield place_in_source + first - place, place_in_source + last - place
         if item is not None:
             place, place_in_source = item.end, item.span.end
+
+
+def _as_it_came(result: Result, source: str) -> Result:
+    """A text in which nothing was found keeps its spelling."""
+    if source == result.source or result.issued or result.words_changed or result.text is None:
+        return result
+    return replace(result, source=source, text=source)
 
 
 def _settled(

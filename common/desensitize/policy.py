@@ -144,6 +144,8 @@ class DesensitizePolicy(Settings):
         """What happens to a hit of ``type_``."""
         if type_ in self.actions:
             return self.actions[type_]
+        if self.safe_harbor and type_ is EntityType.LOC:
+            return Action.GENERALISE
         if self.safe_harbor and _DEFAULT_ACTIONS[type_] is Action.SURROGATE and type_ is not EntityType.DATE:
             return Action.PLACEHOLDER
         return _DEFAULT_ACTIONS[type_]

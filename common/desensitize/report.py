@@ -18,8 +18,8 @@ from fedward import __version__
 from fedward.common.desensitize import tables
 from fedward.common.desensitize.pipeline import QUASI_TYPES
 from fedward.common.desensitize.policy import Action, ColumnClass, DesensitizePolicy
-from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.tally import MAX_CLASSES, Tally
+from fedward.common.desensitize.spans import EntityType, Level
+from fedward.common.desensitize.tally import MAX_CLASSES, OF_PERSON, Tally
 
 SCHEMA = "desensitize_report.v1"
 K_THRESHOLD = 5
@@ -132,13 +132,18 @@ def build(facts: Facts) -> dict[str, Any]:
         "outcomes": _outcomes(tally),
         "leaks": dict(sorted(tally.leaks.items())),
         "unseen_by_tagger_share": round(tally.unseen / tally.characters, 6) if tally.characters else 0.0,
-        "low_confidence": {"items": sum(tally.low.values()), "handles": sorted(tally.low)},
+        "low_confidence": {"items": _num_low(tally), "handles": sorted(tally.low)},
         "k_anonymity": k_anonymity,
         "safe_harbor": _safe_harbor(tally, policy),
         "gbt_42460": _gbt_level(policy, k_anonymity),
         "statements": statements(policy),
         "warnings": _warnings(facts),
     }
+
+
+def _num_low(tally: Tally) -> int:
+    """Of all hits on a pattern alone, also those beyond the handles that are named."""
+    return sum(n for (_, _, level, action), n in tally.hits.items() if level <= Level.PATTERN and action != "keep")
 
 
 def _hits(tally: Tally) -> list[dict[str, Any]]:
@@ -172,7 +177,7 @@ def _k_anonymity(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
         }
     if len(tally.classes) >= MAX_CLASSES:
         return {"measured": False, "reason": f"more than {MAX_CLASSES:,} combinations"}
-    sizes = list(tally.classes.values())
+    sizes = class_sizes(tally.classes)
     records = sum(sizes)
     risky = sum(size for size in sizes if size < K_THRESHOLD)
     quasi = sorted(tally.quasi)
@@ -186,6 +191,18 @@ def _k_anonymity(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
         "sizes": {str(size): count for size, count in sorted(Counter(min(size, 20) for size in sizes).items())},
         "suggestions": _suggestions(policy, quasi) if risky else [],
     }
+
+
+def class_sizes(classes: Mapping[str, int]) -> list[int]:
+    """How many people, or records where no field says whose they are, share each combination.
+
+    Five records of one patient are no crowd.
+    """
+    found: Counter[str] = Counter()
+    for handle, count in classes.items():
+        combination, _, person = handle.partition(OF_PERSON)
+        found[combination] += 1 if person else count
+    return list(found.values())
 
 
 def _suggestions(policy: DesensitizePolicy, quasi: Sequence[str]) -> list[str]:
@@ -205,8 +222,7 @@ def _safe_harbor(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
     for letter, what, types in SAFE_HARBOR_ROWS:
         kept = [type_.value for type_ in types if policy.action_of(type_) is Action.KEEP]
         code, value = _row_note(letter, kept, policy)
-        is_open = letter in _ATTACHMENTS or code == "not_looked" or len(kept) == len(types)
-        status = "not handled" if is_open else "covered"
+        status = "not handled" if letter in _ATTACHMENTS or code in _OPEN or kept else "covered"
         rows.append(
             {
                 "row": letter,
@@ -228,7 +244,10 @@ ROW_NOTES: Mapping[str, str] = {
     "labelled": "labelled codes only: an unlabelled number is no identifier because it is long",
     "kept": "kept by the policy: {}",
     "not_looked": "not looked for in prose: the profile is structured",
+    "english_places": "English place names that stand in no address are looked for by the profile max-recall alone",
 }
+_OPEN = ("not_looked", "shift", "english_places")
+"""Notes that say that a row is not met."""
 
 
 def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tuple[str, str]:
@@ -239,17 +258,19 @@ def _row_note(letter: str, kept: Sequence[str], policy: DesensitizePolicy) -> tu
         return "not_looked", ""
     if letter == "C" and policy.date_mode in ("shift", "keep_weekday"):
         return "shift", ""
-    if letter == "R":
-        return "labelled", ""
-    return ("kept", ", ".join(kept)) if kept else ("", "")
+    if kept:
+        return "kept", ", ".join(kept)
+    if letter == "B" and policy.profile != "max-recall" and policy.language != "zh":
+        return "english_places", ""
+    return ("labelled", "") if letter == "R" else ("", "")
 
 
 EVIDENCE: Mapping[str, str] = {
     "not_looked": "names in prose were not looked for: the profile is structured",
     "kept": "direct identifiers are kept by the policy: {}",
-    "classes": "the smallest class of the quasi-identifying columns has {} records; quasi-identifiers in prose are "
-    "not in this figure",
-    "small_classes": "direct identifiers are replaced; classes of {} records remain",
+    "classes": "the smallest class of the quasi-identifying columns has {} people or records; quasi-identifiers in "
+    "prose are not in this figure",
+    "small_classes": "direct identifiers are replaced; classes of {} people or records remain",
     "not_measured": "direct identifiers are replaced; the risk of the quasi-identifiers is not measured, for no person "
     "has named them in the policy",
 }
@@ -282,6 +303,12 @@ LAYERS_STATEMENT = (
 )
 
 
+def encrypts(policy: DesensitizePolicy) -> bool:
+    """Whether anything, in prose or in a column, comes back with the key."""
+    actions = (*policy.actions.values(), *(column.action for column in policy.columns.values()))
+    return Action.FPE in actions
+
+
 def statements(policy: DesensitizePolicy) -> dict[str, str]:
     """What every report says, whatever it found."""
     return {
@@ -290,8 +317,11 @@ def statements(policy: DesensitizePolicy) -> dict[str, str]:
         "fpe": "FPE output is personal data: whoever has the key can restore it.",
         "surrogates": "A surrogate may equal a number in use: China reserves no range of numbers for fiction.",
         "layers": LAYERS_STATEMENT,
-        "gbt_37964": "Techniques in the sense of GB/T 37964-2019: suppression, pseudonymisation, generalisation, "
-        "randomisation" + (", format-preserving encryption." if Action.FPE in policy.actions.values() else "."),
+        "gbt_37964_fpe"
+        if encrypts(policy)
+        else "gbt_37964": "Techniques in the sense of GB/T 37964-2019: suppression, "
+        "pseudonymisation, generalisation, randomisation"
+        + (", format-preserving encryption." if encrypts(policy) else "."),
         "limits": "Quasi-identifiers in prose (a rare disease, a known event) escape any tagger. Images, PDF and DICOM "
         "are not read. Spoken digits are found only where they are labelled.",
     }
@@ -305,6 +335,8 @@ def _warnings(facts: Facts) -> list[dict[str, Any]]:
         found.append(("scope_site", ""))
     if policy.profile == "structured":
         found.append(("structured", ""))
+    if policy.safe_harbor and not facts.is_one_run and _is_linkable(facts):
+        found.append(("safe_harbor_key", ""))
     if tally.changed_share > FREQUENT_SHARE:
         found.append(("mostly_replaced", ""))
     if tally.failed:
@@ -319,9 +351,18 @@ def _warnings(facts: Facts) -> list[dict[str, Any]]:
     return [{"code": code, "text": WARNINGS[code].format(value), "value": value} for code, value in found]
 
 
+def _is_linkable(facts: Facts) -> bool:
+    """Whether something stands in the output that the key draws from a person: a surrogate, a token of a patient."""
+    by_columns = (action for _, action in facts.tally.columns)
+    by_texts = (action for _, _, _, action in facts.tally.hits)
+    return any(action in (Action.SURROGATE, Action.FPE) for action in (*by_columns, *by_texts))
+
+
 WARNINGS: Mapping[str, str] = {
     "scope_site": "scope site: surrogates of names are a substitution cipher that frequencies can read.",
     "structured": "profile structured: names, organisations and addresses in prose were not looked for.",
+    "safe_harbor_key": "codes that this key draws from a person are in the output, and the key is kept: that is no "
+    "Safe Harbor. Run without --key, or drop these columns.",
     "mostly_replaced": "more than half of all characters were replaced: is this text?",
     "failed": "{} records failed the leak check and are not in the output.",
     "canaries_missed": "canary recall is below the policy's target for: {}.",
@@ -342,6 +383,8 @@ def _versions() -> dict[str, str]:
 
 __all__ = [
     "build",
+    "class_sizes",
+    "encrypts",
     "EVIDENCE",
     "Facts",
     "K_THRESHOLD",

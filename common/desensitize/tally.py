@@ -22,7 +22,11 @@ MAX_HANDLES = 200
 """Low-confidence items that a report names by a keyed handle; of more only the number is given."""
 MAX_CLASSES = 1_000_000
 """Combinations of quasi-identifiers that are told apart; beyond, k-anonymity is not measured."""
+MAX_COLUMNS = 10_000
+"""Columns that are told apart; of records that have names of their own the others are one, ``OTHER_COLUMNS``."""
+OTHER_COLUMNS = "\u2026"
 HANDLE_BYTES = 8
+OF_PERSON = "/"
 _SEPARATOR = "\x1f"
 
 
@@ -52,7 +56,7 @@ class Tally:
     low: Counter[str] = field(default_factory=Counter)
     """Handles of hits at the lowest level, for a review that has the key."""
     classes: Counter[str] = field(default_factory=Counter)
-    """Handles of combinations of quasi-identifiers."""
+    """Handles of combinations of quasi-identifiers, behind ``OF_PERSON`` with that of the person."""
 
     def add_result(self, result: Result, keys: ScrubKeys) -> None:
         """Count one text."""
@@ -74,8 +78,13 @@ class Tally:
         for span in result.kept:
             self.hits[span.type.value, span.method, int(span.level), "keep"] += 1
 
-    def add_class(self, handle: str) -> None:
-        """Count one record of a combination of quasi-identifiers."""
+    def add_class(self, handle: str, person: str = "") -> None:
+        """Count one record of a combination of quasi-identifiers.
+
+        Args:
+            person: handle of whose record it is; empty: nobody says.
+        """
+        handle = f"{handle}{OF_PERSON}{person}" if person else handle
         if handle in self.classes or len(self.classes) < MAX_CLASSES:
             self.classes[handle] += 1
 
@@ -85,6 +94,8 @@ class Tally:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name in ("hits", "issues", "leaks", "columns", "quasi", "classes"):
             getattr(self, name).update(getattr(other, name))
+        if len(self.columns) > MAX_COLUMNS:
+            self.columns = _bounded(self.columns)
         # Smallest first: which handles are named must not depend on the order of the chunks.
         both = self.low + other.low
         self.low = Counter({handle: both[handle] for handle in sorted(both)[:MAX_HANDLES]})
@@ -147,7 +158,18 @@ def _key(name: str, key: str) -> Any:  # noqa: ANN401 - of the counter's kind
     if name == "hits":
         type_, method, level, action = key.split(_SEPARATOR)
         return type_, method, int(level), action
-    return tuple(key.split(_SEPARATOR)) if name == "columns" else key
+    if name != "columns":
+        return key
+    column, _, action = key.rpartition(_SEPARATOR)  # a column may have any name
+    return column, action
+
+
+def _bounded(columns: Counter[tuple[str, str]]) -> Counter[tuple[str, str]]:
+    named = sorted(key for key in columns if key[0] != OTHER_COLUMNS)[:MAX_COLUMNS]
+    kept = Counter({key: columns[key] for key in named})
+    for key in columns.keys() - set(named):
+        kept[OTHER_COLUMNS, key[1]] += columns[key]
+    return kept
 
 
 def total(tallies: Iterable[Tally]) -> Tally:
@@ -158,4 +180,4 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return summed
 
 
-__all__ = ["audit_handle", "HANDLE_BYTES", "MAX_HANDLES", "Tally", "total"]
+__all__ = ["audit_handle", "HANDLE_BYTES", "MAX_COLUMNS", "MAX_HANDLES", "OF_PERSON", "OTHER_COLUMNS", "Tally", "total"]

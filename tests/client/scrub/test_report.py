@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from fedward.client.scrub.reporting import JSON_NAME, PAGES, write_report
+from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.keys import ScrubKeys
+from fedward.common.desensitize.pipeline import Desensitizer
 from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy, DesensitizePolicy
-from fedward.common.desensitize.report import Facts, build
+from fedward.common.desensitize.report import SAFE_HARBOR_ROWS, Facts, build
 from fedward.common.desensitize.report_html import render
 from fedward.common.desensitize.report_words import WORDS
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.tally import Tally
-from tests.client.scrub.samples import PLANTED, POLICY, many, run, write_jsonl
+from fedward.common.desensitize.tally import MAX_HANDLES, Tally
+from tests.client.scrub.samples import KEYS, PLANTED, POLICY, many, run, write_jsonl
 
 ROW = {"type": "PHONE", "injected": 4000, "caught": 3990, "recall": 0.9975, "low": 0.9954, "high": 0.9986}
 CANARIES = [{**ROW, "target": 0.999, "passes": False, "missed": {}}]
@@ -26,7 +28,13 @@ FAST = DesensitizePolicy()
 
 def document(policy: DesensitizePolicy = FAST, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
     facts: dict[str, Any] = {"tally": Tally(records=10, characters=100), "policy": policy, "canaries": CANARIES}
-    return build(Facts(site_id="hospital-a", key_id="1", is_one_run=False, **{**facts, **changes}))
+    facts |= {"site_id": "hospital-a", "key_id": "1", "is_one_run": False}
+    return build(Facts(**{**facts, **changes}))
+
+
+def open_rows(policy: DesensitizePolicy) -> str:
+    rows = document(policy)["safe_harbor"]["rows"]
+    return "".join(row["row"] for row in rows if row["status"] == "not handled")
 
 
 def codes(found: dict[str, Any]) -> set[str]:
@@ -44,7 +52,63 @@ def test_all_eighteen_rows_of_safe_harbor_have_a_status() -> None:
     rows = document()["safe_harbor"]["rows"]
     assert "".join(row["row"] for row in rows) == "ABCDEFGHIJKLMNOPQR"
     assert {row["status"] for row in rows} <= {"covered", "not applicable", "not handled"}
-    assert [row["row"] for row in rows if row["status"] == "not handled"] == ["P", "Q"]
+    # Places of the size of a city are kept, and a date shift is no Safe Harbor.
+    assert [row["row"] for row in rows if row["status"] == "not handled"] == ["B", "C", "P", "Q"]
+
+
+def test_safe_harbor_by_every_tagger_leaves_attachments_alone_open() -> None:
+    harbor = FAST.model_copy(update={"safe_harbor": True})
+    assert open_rows(harbor.model_copy(update={"profile": "max-recall"})) == "PQ"
+    assert open_rows(harbor) == "BPQ"
+    assert open_rows(harbor.model_copy(update={"language": "zh"})) == "PQ"
+
+
+@pytest.mark.parametrize("type_", [EntityType.DATE, EntityType.AGE, EntityType.CARD, EntityType.ORG_ID])
+def test_a_row_of_which_one_type_is_kept_is_not_covered(type_: EntityType) -> None:
+    harbor = FAST.model_copy(update={"safe_harbor": True, "language": "zh", "actions": {type_: Action.KEEP}})
+    row = next(letter for letter, _, types in SAFE_HARBOR_ROWS if type_ in types)
+    assert row in open_rows(harbor)
+
+
+def test_a_city_in_prose_does_not_stay_under_safe_harbor() -> None:
+    policy = DesensitizePolicy(safe_harbor=True)
+    assert policy.action_of(EntityType.LOC) is Action.GENERALISE
+    result = Desensitizer(policy, KEYS).record("患者来自苏州市，现居昆山。", Context(document_id="1"))
+    assert "苏州" not in (result.text or "")
+
+
+def test_codes_of_a_kept_key_are_no_safe_harbor() -> None:
+    harbor, tally = FAST.model_copy(update={"safe_harbor": True}), Tally(records=1)
+    assert "safe_harbor_key" not in codes(document(harbor, tally=tally))
+    tally.columns["patient_id", "surrogate"] = 1
+    assert "safe_harbor_key" in codes(document(harbor, tally=tally))
+    assert "safe_harbor_key" not in codes(document(harbor, tally=tally, is_one_run=True))
+
+
+def test_a_column_that_is_encrypted_is_named_among_the_techniques() -> None:
+    encrypted = ColumnPolicy(kind=ColumnClass.DIRECT, action=Action.FPE, type=EntityType.MRN)
+    found = document(FAST.model_copy(update={"columns": {"mrn": encrypted}}))
+    assert "encryption" in found["statements"]["gbt_37964_fpe"]
+    assert "保留格式加密。" in render(found, "zh")
+    assert "保留格式加密。" not in render(document(), "zh")
+
+
+def test_records_of_one_patient_are_no_crowd(tmp_path: Path) -> None:
+    records = [{"patient_id": f"P{number % 2}", "性别": "男", "text": "复诊"} for number in range(20)]
+    named = POLICY.model_copy(update={"columns": {"性别": ColumnPolicy(kind=ColumnClass.QUASI)}})
+    summary = run(write_jsonl(tmp_path / "a.jsonl", records), tmp_path / "b.jsonl", policy=named)
+    assert document(named, tally=summary.tally)["k_anonymity"]["k_min"] == 2
+    for record in records:
+        del record["patient_id"]
+    summary = run(write_jsonl(tmp_path / "c.jsonl", records), tmp_path / "d.jsonl", policy=named)
+    assert document(named, tally=summary.tally)["k_anonymity"]["k_min"] == 20
+
+
+def test_low_confidence_items_beyond_the_handles_are_counted() -> None:
+    tally = Tally(records=1)
+    tally.hits["PHONE", "digits", 1, "surrogate"] = 5000
+    tally.low.update({f"{number:016x}": 1 for number in range(MAX_HANDLES)})
+    assert document(tally=tally)["low_confidence"]["items"] == 5000
 
 
 def test_kept_type_is_named_and_brings_level_one() -> None:
@@ -77,7 +141,7 @@ def test_what_a_reader_must_not_overlook_is_a_warning() -> None:
 
 def test_profile_without_names_covers_no_names() -> None:
     found = document(POLICY)
-    assert [row["row"] for row in found["safe_harbor"]["rows"] if row["status"] == "not handled"] == list("ABPQ")
+    assert [row["row"] for row in found["safe_harbor"]["rows"] if row["status"] == "not handled"] == list("ABCPQ")
     assert found["gbt_42460"]["level"] == 1
 
 
