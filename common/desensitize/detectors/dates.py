@@ -123,7 +123,7 @@ def is_date(rule: str, text: bytes) -> bool:
 def read_date(rule: str, data: bytes, start: int, end: int, kind: Kind) -> Hit | None:
     """The date at ``[start, end)``, or None: no real day, or part of something longer."""
     text = data[start:end]
-    if text[0] in ALNUM and start and data[start - 1] in ALNUM:
+    if text[0] in ALNUM and start and data[start - 1] in ALNUM and not _is_glued(data, start, kind):
         return None
     if start > 1 and text[0] in DIGITS and data[start - 1] in b"-/." and data[start - 2] in DIGITS:
         return None  # the tail of a longer number: 1.12.3.2024, 3-2024-03-05 of a form
@@ -138,6 +138,11 @@ def read_date(rule: str, data: bytes, start: int, end: int, kind: Kind) -> Hit |
     if rule not in _UNCERTAIN or (rule == "dmy_short" and b"/" in text) or _is_certain_name(rule, text):
         return start, end, T.DATE, 2, f"date_{rule}"
     return start, end, T.DATE, 2 if kind() == "DATE" else 1, f"date_{rule}"
+
+
+def _is_glued(data: bytes, start: int, kind: Kind) -> bool:
+    """Whether the letters right before a number are its own label: DOB1948年8月21日."""
+    return data[start] in DIGITS and data[start - 1] in LETTERS and kind() == "DATE"
 
 
 def _is_certain_name(rule: str, text: bytes) -> bool:

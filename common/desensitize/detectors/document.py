@@ -14,7 +14,7 @@ from functools import cached_property
 
 _FOLD = {0xFF10 + i: chr(48 + i) for i in range(10)}
 _FOLD |= {0xFF21 + i: chr(65 + i) for i in range(26)} | {0xFF41 + i: chr(97 + i) for i in range(26)}
-_FOLD |= {0xFF20: "@", 0xFF0D: "-", 0xFF0E: ".", 0xFF0B: "+", 0xA0: " "}
+_FOLD |= {0xFF20: "@", 0xFF0D: "-", 0xFF0E: ".", 0xFF0B: "+", 0xFF3F: "_", 0xA0: " "}
 _UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 """Zero-width characters and the soft hyphen: skipped, and taken along by the span around them."""
 _TABLE = {**_FOLD, **dict.fromkeys(map(ord, _UNSEEN))}

@@ -37,7 +37,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "identity card|id card|idcard|identity|id number|identification|national id|resident id|citizen id|"
         "id no|id code|id|sfz|certno|cert no|idno|identity document",
     ),
-    "SSN": ("社会安全号|社安号", "social security|ssn|soc sec|ssa"),
+    "SSN": ("社会安全号|社安号", "social security|ssn|soc sec|ssa|ss#|ss #|ss no|ss number"),
     "NATIONAL_ID": (
         "香港身份证|台湾身份证|澳门身份证|统一编号|护照外证件|国民身份证|纳税人识别号|税号|香港身份證",
         "national insurance|nino|ni number|ni no|nhs number|nhs no|nhs|aadhaar|aadhar|pan card|nric|fin number|hkid|"
@@ -198,15 +198,26 @@ def latin_pattern(kinds: tuple[str, ...]) -> str:
 
 
 _REMARK = "(?:\\(|（|\\[|【)[^()\\[\\]\n\\x000-9]{1,18}(?:\\)|）|\\]|】)"
+_SPEECH = (
+    "我记得|我记的|记得|好像|应该|大概|可能|就是|还是|我的|你的|您的|他的|她的|那个|这个|我查到|查到|登记|一直|嗯|呃|呢|啊|"
+    "on file |on record |I have |we have |should be |I think |I believe |still |currently "
+)
+"""Words that speech puts between a label and its value: 住院号我记得是, the MRN on file is."""
 SEPARATOR = (
     "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|号|號|码|编号|"
     "证号|卡号|如下|→|—|№|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
-    "using |with |的|已|改为|换成|登记为|" + _FORCES + "字第|&quot;)"
+    "using |with |的|已|改为|换成|登记为|" + _SPEECH + "|" + _FORCES + "字第|&quot;)"
 )
 """What may stand between label and value, up to ``MAX_SEPARATORS`` times: bracketed remarks without digits, too."""
 MAX_SEPARATORS = 8
 
 FIELD_ENDS = tuple(mark.encode() for mark in "，。；,;\n")
+_SENTENCE_END = re.compile(rb"([A-Za-z#]*|[0-9]+|[^\x00-\x7f])[.!?] {1,3}(?=[A-Z\"'(])").finditer
+_SHORTENED = frozenset(
+    b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp ins "
+    b"pol txn trans conf inv vs dept approx sr jr prof hosp adm disch cont mfr ser mod pt id".split()
+)
+"""Words whose full stop ends no sentence; nor does that of a single letter."""
 _NUMBER_WORD = re.compile(rb"(?:numbers|number|num|nos|no|nr|id|code|#)$")
 _KINDS = {
     re.sub("[ _-]", "", word.lower()).encode(): kind
@@ -230,6 +241,11 @@ def stands_alone(data: bytes, start: int, end: int) -> bool:
     return not (last in _LETTERS and end < len(data) and data[end] in _LOWER)
 
 
+def _ends_sentence(word: bytes) -> bool:
+    """Whether a full stop behind ``word``, before a capital, ends an English sentence, and so the label's field."""
+    return len(word) != 1 and word.lower() not in _SHORTENED
+
+
 class Labels:
     """Looks back for labels with one engine."""
 
@@ -246,6 +262,7 @@ class Labels:
             end = window.rfind(mark) + len(mark)
             if end > at and end >= len(mark):
                 at = end
+        at = max([at, *(match.end() for match in _SENTENCE_END(window, at) if _ends_sentence(match[1]))])
         found = None
         while span := self._find(window, at):
             if stands_alone(data, floor + span[0], floor + span[1]):

@@ -48,6 +48,8 @@ _Hit = tuple[int, int, EntityType, int, str]
 _NO_VALUE = frozenset(
     ("unknown", "none", "na", "not", "nil", "same", "see", "redacted", "withheld", "pending", "yes", "no")
 )
+_SHORTENED = frozenset(("st", "wm", "chas", "geo", "jos", "thos"))
+"""Parts of names that are written with a full stop."""
 _FIRM_TITLES = frozenset(
     (
         "mr",
@@ -143,10 +145,14 @@ class EnglishNameDetector:
         text knows no capitals, so none does.
         """
         start, stop = span[0], span[0]
+        shortened = True
         for number, match in enumerate(TOKEN.finditer(text, *span)):
             word = POSSESSIVE.sub("", match[1])
             if number and not GAP.fullmatch(text, stop, match.start()):
                 break
+            if number and text[stop] == "." and not shortened:
+                break  # the sentence's full stop: Dr. Kowalski. Diet as before.
+            shortened = name_key(word) in TITLES or name_key(word) in _SHORTENED
             if not self._goes_on(word, number, free=uncased or (free and number == 0), uncased=uncased):
                 break
             stop = match.start() + len(word)

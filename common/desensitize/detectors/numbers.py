@@ -60,6 +60,7 @@ _INTERNATIONAL_LANDLINE: set[Lengths] = {
 }  # fmt: skip
 _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
 _NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7), (3, 3, 3, 4)}
+_SPACED: set[Lengths] = {(3, 3, 4), (1, 3, 3, 4)}
 _SSN: set[Lengths] = {(9,), (3, 2, 4)}
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
@@ -181,12 +182,17 @@ def _short(digits: bytes, shape: Lengths, kind: Kind, blank: bool) -> Reading | 
     return None
 
 
-def _lowered(data: bytes, start: int, end: int, reading: Reading, kind: Kind) -> Reading | None:
-    """A label of another kind, a currency sign or a unit takes one from levels 1 and 2."""
+def _lowered(data: bytes, start: int, end: int, reading: Reading, kind: Kind, *, divided: bool) -> Reading | None:
+    """A label of another kind, a currency sign or a unit takes one from levels 1 and 2.
+
+    No amount is ``divided`` into three groups and more by blanks or hyphens, so what seems to be its label is
+    something else: Chloe Price - 702-657-3217.
+    """
     type_, level, method = reading
     if level > 2:
         return reading
-    if kind() in ("OTHER", "MONEY") or is_amount(data, start, end):
+    label = kind()
+    if label == "OTHER" or (label == "MONEY" and not divided) or is_amount(data, start, end):
         return (type_, level - 1, method) if level > 1 else None
     return reading
 
@@ -213,13 +219,16 @@ def read_at(data: bytes, start: int, kind: Kind) -> tuple[Hit | None, int]:
     if left == 43 and (hit := _international(data, start, text, groups)) is not None:
         return hit, hit[1]
     shape = tuple(map(len, groups))
+    weak: Hit | None = None
     while shape:
         if shape in _KNOWN:
             hit = _window(data, start, start + _length(text, len(shape)), shape, groups, kind)
-            if hit is not None:
+            # A bare pattern yields to a shorter window that a checksum and a meaning confirm: a card and an amount.
+            if hit is not None and (hit[3] > 2 or (weak is None and hit[3] > 1)):
                 return hit, hit[1]
+            weak = weak or hit
         shape = shape[:-1]
-    return None, resume
+    return (None, resume) if weak is None else (weak, weak[1])
 
 
 def _length(text: bytes, num: int) -> int:
@@ -232,7 +241,7 @@ def _window(data: bytes, start: int, end: int, shape: Lengths, groups: list[byte
     after = data[end]
     if after in b"Xx" and shape in _SHAPES_X and data[end + 1] not in ALNUM:
         end, digits, shape = end + 1, digits + b"X", (*shape[:-1], shape[-1] + 1)
-    elif shape not in SHAPES:
+    elif shape not in SHAPES or (len(shape) > 1 and shape[-1] < 4 and _is_grouped(data, end)):
         return None
     first = start + shape[0]
     blank = len(shape) > 1 and data[first] == 32 and data[first + 1] in DIGITS
@@ -246,7 +255,9 @@ def _window(data: bytes, start: int, end: int, shape: Lengths, groups: list[byte
     if reading[1] < 3:
         if data[start - 1] == 46 and is_decimal_left(data, start) and not _is_list_number(data, start):
             return None
-        lowered = _lowered(data, start, end, reading, kind)
+        if reading[2] == "nanp" and shape in _SPACED and blank and _is_lone(data, start, end):
+            reading = (T.PHONE, 2, "nanp_spaced")
+        lowered = _lowered(data, start, end, reading, kind, divided=len(shape) > 2)
         if lowered is None:
             return None
         reading = lowered
@@ -263,6 +274,18 @@ def with_extension(data: bytes, end: int) -> int:
 def continues(data: bytes, end: int) -> bool:
     """Whether more of a number follows: then what looked like an extension is the next item."""
     return data[end] in ALNUM or (data[end] in b".-" and data[end + 1] in DIGITS)
+
+
+def _is_grouped(data: bytes, end: int) -> bool:
+    """Whether the last group begins an amount: 220,944.20 behind a card."""
+    return (data[end] == 44 and data[end + 1 : end + 4].isdigit()) or is_decimal_right(data, end)
+
+
+def _is_lone(data: bytes, start: int, end: int) -> bool:
+    """Whether no other number stands beside it, one blank away, as in a table of numbers."""
+    return not (
+        (data[start - 1] in b" (" and data[start - 2] in DIGITS) or (data[end] == 32 and data[end + 1] in DIGITS)
+    )
 
 
 def _is_list_number(data: bytes, start: int) -> bool:

@@ -47,6 +47,7 @@ _MAX_LINE = 512
 """How far back bold marks are counted."""
 _KNOWN_SHORT = frozenset((b"mrn", b"ssn", b"txn"))
 _NEW = "新".encode()
+_NUMBERED = "号".encode()
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
 _VERSION = re.compile(
     rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$",
@@ -76,7 +77,8 @@ class Reader:
             tail = tail[:-3]
         if tail[-6:] not in _PHONE_TAILS and tail[-9:] not in _PHONE_TAILS:
             nearest = self._labels.nearest(data, start)
-            if nearest is not None and nearest[0] in (OTHER, MONEY):
+            divided = not data[start:end].lstrip(b"+").isdigit()
+            if nearest is not None and (nearest[0] == OTHER or (nearest[0] == MONEY and not divided)):
                 return start, end, T.PHONE, 1, "mobile_prefix"
             if nearest is not None and nearest[0] in _RETYPE:
                 between = SEPARATORS_AT(data, nearest[1], start)
@@ -265,6 +267,13 @@ class Reader:
             return _NOTHING, stop
         return [(start, stop, T.SECRET, 2, "code_before_label")], end
 
+    def _record(self, data: bytes, start: int, end: int, floor: int) -> Taken:
+        """A record number before its word: 00080115号病历."""
+        stop = data.index(_NUMBERED, start)
+        if data[start - 1] in ALNUM:
+            return _NOTHING, _after_alnum(data, start)
+        return [(start, stop, T.MRN, 2, "mrn_before_label")], end
+
     def _image(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         first = image_file_start(data, start, floor)
         if first == start or (end < len(data) and data[end] in ALNUM):
@@ -295,6 +304,7 @@ _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
     "masked": Reader._masked,
     "age": Reader._age,
     "code_before": Reader._code,
+    "record_before": Reader._record,
     "image_file": Reader._image,
     "spelt": Reader._spelt,
     "passport": Reader._passport,

@@ -211,6 +211,9 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
         & (starts[after] - ends[rows + 3] == 1)
         & (block[ends[rows + 3]] == joint[rows])
     )
+    # Three digits that begin an amount belong to no card: 6225 7501 8160 9997 220,944.20
+    last = ends[after]
+    long &= ~(((block[last] == 44) | (block[last] == 46)) & _DIGIT[block[last + 1]])
     hits: Typed = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
         digits = block[starts[at][:, None] + offsets].astype(np.int64) - 48

@@ -112,6 +112,8 @@ def _fours(data: bytes, groups: list[Group]) -> tuple[int, int]:
     if gap not in (b" ", b"-") or gaps[:3] != [gap] * 3 or any(b - a != 4 for a, b in groups[:4]):
         return 0, 0
     num = 5 if len(groups) > 4 and gaps[3] == gap and groups[4][1] - groups[4][0] == 3 else 4
+    if num == 5 and data[groups[4][1]] in b",." and data[groups[4][1] + 1] in DIGITS:
+        num = 4
     value = b"".join(data[a:b] for a, b in groups[:num])
     end = groups[num - 1][1]
     return (CARD if check.is_card(value) else 0), end

@@ -39,6 +39,7 @@ _WORD = re.compile(rb"[!-~]{3,64}").match
 _WECHAT = re.compile(rb"@?[A-Za-z0-9_][A-Za-z0-9_.-]{3,31}").match
 _SPOKEN = re.compile((SPOKEN + "(?:[ -]?" + SPOKEN + "){3,19}[Xx]?").encode()).match
 _IS_DATE = re.compile(rb"(?:19|20)[0-9]{2}[-/.]?(?:0?[1-9]|1[0-2])[-/.]?(?:[0-2]?[0-9]|3[01])$").match
+_IS_NAMED_DATE = re.compile(rb"[0-9]{1,2}-?[A-Za-z]{3}-?(?:[0-9]{2}|[0-9]{4})").fullmatch
 _AFTER_QUANTITY = re.compile(
     " ?(?:年|月|日|岁|歲|元|万|次|天|人|例|张|％|%|周|个|名|位|页|小时|分钟|mg|ml|kg|years?|days?|people|"
     "patients)".encode()
@@ -57,6 +58,7 @@ CODE_TYPES = {
 }
 _MIN_DIGITS = {"PASSPORT": 5, "LICENCE": 5, "HEALTH_PLAN": 5, "DEVICE": 3}
 _MAX_SERIAL = 20
+_MY_NUMBER_DIGITS = 12
 
 
 def _code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
@@ -72,6 +74,8 @@ def _code(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     if (digits < 7 and _AFTER_QUANTITY(data, end)) or (data[end] == 46 and is_decimal_right(data, end)):
         return None
     if b"-" in value and digits <= 8 and digits == len(value.replace(b"-", b"")) and _IS_DATE(value):
+        return None
+    if _IS_NAMED_DATE(value):
         return None
     if weak and digits == 4 and value[:2] in (b"19", b"20"):
         return None
@@ -140,6 +144,8 @@ def _national(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _NATIONAL(data, start)
     if match is None or _IS_DATE(match.group()):
         return None
+    if label.lower().startswith(b"my number") and num_digits(match.group()) != _MY_NUMBER_DIGITS:
+        return _number("PHONE", data, start, b"number:")  # what a caller says; the Japanese id has twelve digits
     return _national_chars(kind, data, start, label)
 
 
