@@ -86,15 +86,18 @@ class Reader:
                     return start, end, _RETYPE[nearest[0]], 2, f"{nearest[0].lower()}_labelled"
         return start, end, T.PHONE, 2, "mobile_prefix"
 
-    def take(self, data: bytes, start: int, end: int, floor: int) -> Taken:
-        """Identifiers of the hit ``[start, end)`` and where the scan goes on; nothing before ``floor`` is free."""
+    def take(self, data: bytes, start: int, label_end: int, floor: int) -> Taken:
+        """Identifiers that begin at ``start`` and where the scan goes on; nothing before ``floor`` is free.
+
+        ``label_end``: 0, or where a label with the first character of its value seems to end.
+        """
         first = data[start]
         if first >= 0x80:
             if data[start : start + 3] in PROVINCE_CHARACTERS and (match := PLATE_AT(data, start)):
                 return self._plate(data, start, match.end(), floor)
-            if (taken := self._take_labelled(data, start, end)) is not None:
+            if label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
                 return taken
-        elif first in LETTERS and (taken := self._take_labelled(data, start, end)) is not None:
+        elif label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
             if not taken[0] and (match := SHAPE(data, start)) and match.lastgroup in _READERS:
                 # What looked like a label is the head of a code: cc:7d:ff:03:5a:b5
                 return _READERS[match.lastgroup](self, data, start, match.end(), floor)

@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
-from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.document import Document, fold
 from fedward.common.desensitize.detectors.hits import Hit
 from fedward.common.desensitize.detectors.labels import Labels
 from fedward.common.desensitize.detectors.reading import Reader
-from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
+from fedward.common.desensitize.detectors.rules import Engine, finder, scan_patterns
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -38,6 +39,7 @@ _RUN_HITS = {
     runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
 }
 _NULS = bytes(64)
+_NO_MORE = (1 << 62, 0)
 
 
 class StructuredDetector:
@@ -55,7 +57,9 @@ class StructuredDetector:
         self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
-        self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
+        labelled, shapes = scan_patterns(bare_passports=bare_passports, engine=engine)
+        self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
+        self._num_labelled = len(labelled)
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
@@ -70,9 +74,15 @@ class StructuredDetector:
         return found
 
     def _detect_block(self, documents: Sequence[Document]) -> list[list[Span]]:
-        text = "\n".join([_PAD, *[document.text for document in documents], _PAD])
+        source = "\n".join([_PAD, *[document.source for document in documents], _PAD])
+        text, kept = fold(source)
         data = text.encode("utf-8", "surrogatepass")
-        return _spans(documents, self._scan(data), data, len(data) == len(text))
+        hits = self._scan(data)
+        offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
+        starts, ends = offsets if len(data) == len(text) or not hits else _code_points(data, *offsets)
+        if kept is not None and hits:
+            starts, ends = _in_source(kept, starts, ends)
+        return _spans(documents, hits, starts, ends)
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
@@ -108,13 +118,22 @@ class StructuredDetector:
         return hits
 
     def _rest(self, data: bytes) -> list[Hit]:
-        """The scan proper, over what is not yet taken."""
+        """The scan proper, over what is not yet taken: always the part whose next hit is the first."""
         hits: list[Hit] = []
-        find, take, at = self._find, self._reader.take, 0
-        while (span := find(data, at)) is not None:
-            start, end = span
-            taken, at = take(data, start, end, hits[-1][1] if hits else 0)
+        finds, num_labelled, take = self._finds, self._num_labelled, self._reader.take
+        nexts = [find(data, 0) or _NO_MORE for find in finds]
+        while (first := min(nexts)) is not _NO_MORE:
+            start = first[0]
+            label_end = 0
+            for i in range(num_labelled):
+                if nexts[i][0] == start:
+                    label_end = nexts[i][1]
+                    break
+            taken, at = take(data, start, label_end, hits[-1][1] if hits else 0)
             hits += taken
+            for i, span in enumerate(nexts):
+                if span[0] < at:
+                    nexts[i] = finds[i](data, at) or _NO_MORE
         return hits
 
     def _with_label(self, data: bytes, hit: Hit) -> Hit:
@@ -132,7 +151,7 @@ def _blocks(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
     """Consecutive documents of together about ``_BLOCK_CHARS``; a longer one is a block of its own."""
     first = size = 0
     for i, document in enumerate(documents):
-        size += len(document.text) + 1
+        size += len(document.source) + 1
         if size >= _BLOCK_CHARS:
             yield documents[first : i + 1]
             first, size = i + 1, 0
@@ -146,26 +165,29 @@ def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
         work[start:end] = bytes(end - start)
 
 
-def _spans(documents: Sequence[Document], hits: Sequence[Hit], data: bytes, is_ascii: bool) -> list[list[Span]]:
-    """Hits of a block as spans of its documents, from bytes to code points of the sources."""
+def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], ends: list[int]) -> list[list[Span]]:
+    """Hits of a block, which stand at ``starts`` and ``ends`` of the joined sources, as spans of its documents."""
     found: list[list[Span]] = [[] for _ in documents]
-    if not hits:
-        return found
-    offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
-    starts, ends = offsets if is_ascii else _code_points(data, *offsets)
     make = tuple.__new__
     i, first = 0, runs.PAD_BYTES
-    last = first + len(documents[0].text)
+    last = first + len(documents[0].source)
+    spans = found[0]
     for (_, _, type_, level, method), start, end in zip(hits, starts, ends, strict=True):
         while start >= last:
             i, first = i + 1, last + 1
-            last = first + len(documents[i].text)
-        start, end = start - first, end - first
-        kept = documents[i].kept
-        if kept is not None:
-            start, end = kept[start], kept[end - 1] + 1
-        found[i].append(make(Span, (start, end, type_, level, method)))
+            last = first + len(documents[i].source)
+            spans = found[i]
+        spans.append(make(Span, (start - first, end - first, type_, level, method)))
     return found
+
+
+def _in_source(
+    kept: Sequence[int] | NDArray[np.int64], starts: list[int], ends: list[int]
+) -> tuple[list[int], list[int]]:
+    """Offsets in the folded text as offsets in the source; skipped characters inside a hit go with it."""
+    if isinstance(kept, np.ndarray):
+        return kept[np.array(starts)].tolist(), (kept[np.array(ends) - 1] + 1).tolist()
+    return [kept[start] for start in starts], [kept[end - 1] + 1 for end in ends]
 
 
 def _code_points(data: bytes, starts: list[int], ends: list[int]) -> tuple[list[int], list[int]]:
