@@ -12,12 +12,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import partial
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
-from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, num_digits, touches_alnum
-from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of
+from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, LOWER, Hit, num_digits, touches_alnum
+from fedward.common.desensitize.detectors.labels import MAX_LABEL_BYTES, MONEY, OTHER, Labels, field_start, kind_of
 from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
@@ -25,12 +26,12 @@ from fedward.common.desensitize.detectors.rules import (
     PLATE_AT,
     PROVINCE_CHARACTERS,
     SEPARATORS_AT,
-    SHAPE,
 )
 from fedward.common.desensitize.detectors.values import CODE_TYPES, read_labelled, read_list
 from fedward.common.desensitize.spans import EntityType as T
 
 Taken = tuple[list[Hit], int]
+Match = Callable[[bytes, int], re.Match[bytes] | None]
 _MAX_REMEMBERED = 1 << 13
 _PHONE_TAILS = frozenset(
     label.encode()
@@ -61,11 +62,36 @@ class Reader:
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._remembered: dict[bytes, tuple[str, int] | None] = {}
+        self._fields: dict[bytes, tuple[str, int] | None] = {}
+
+    def forget(self) -> None:
+        """Forget the fields of the last text."""
+        self._fields.clear()
 
     def kind_before(self, data: bytes, start: int) -> str | None:
         """Kind of the nearest label in the field."""
-        nearest = self._labels.nearest(data, start)
+        nearest = self._nearest(data, start)
         return None if nearest is None else nearest[0]
+
+    def _nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
+        """Kind of the nearest label, and how far before ``start`` it ends.
+
+        Forms repeat themselves, so fields are remembered: the bytes between the last mark that ends a field and
+        ``start``, with one more to the left; the one to the right counts only if it goes on with a word.
+        """
+        floor = max(start - MAX_LABEL_BYTES, 0)
+        first = field_start(data, floor, start)
+        key = data[max(first - 1, 0) : start]
+        if data[start] in LOWER:
+            key += b"a"
+        try:
+            return self._fields[key]
+        except KeyError:
+            if len(self._fields) > _MAX_REMEMBERED:
+                self._fields.clear()
+        nearest = self._labels.nearest_from(data, floor, first, start)
+        found = self._fields[key] = None if nearest is None else (nearest[0], start - nearest[1])
+        return found
 
     def phone(self, data: bytes, start: int, end: int) -> Hit:
         """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped behind one."""
@@ -76,20 +102,22 @@ class Reader:
         if tail[-3:] in _CLOSE_TO_LABEL:
             tail = tail[:-3]
         if tail[-6:] not in _PHONE_TAILS and tail[-9:] not in _PHONE_TAILS:
-            nearest = self._labels.nearest(data, start)
+            nearest = self._nearest(data, start)
             divided = not data[start:end].lstrip(b"+").isdigit()
             if nearest is not None and (nearest[0] == OTHER or (nearest[0] == MONEY and not divided)):
                 return start, end, T.PHONE, 1, "mobile_prefix"
             if nearest is not None and nearest[0] in _RETYPE:
-                between = SEPARATORS_AT(data, nearest[1], start)
+                between = SEPARATORS_AT(data, start - nearest[1], start)
                 if between is not None and between.end() == start:
                     return start, end, _RETYPE[nearest[0]], 2, f"{nearest[0].lower()}_labelled"
         return start, end, T.PHONE, 2, "mobile_prefix"
 
-    def take(self, data: bytes, start: int, label_end: int, floor: int) -> Taken:
+    def take(self, data: bytes, start: int, label_end: int, shape: Match, floor: int) -> Taken:
         """Identifiers that begin at ``start`` and where the scan goes on; nothing before ``floor`` is free.
 
-        ``label_end``: 0, or where a label with the first character of its value seems to end.
+        Args:
+            label_end: 0, or where a label with the first character of its value seems to end.
+            shape: the rules that may begin here, of those without a label.
         """
         first = data[start]
         if first >= 0x80:
@@ -98,18 +126,18 @@ class Reader:
             if label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
                 return taken
         elif label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
-            if not taken[0] and (match := SHAPE(data, start)) and match.lastgroup in _READERS:
+            if not taken[0] and (match := shape(data, start)) and match.lastgroup in _READERS:
                 # What looked like a label is the head of a code: cc:7d:ff:03:5a:b5
                 return _READERS[match.lastgroup](self, data, start, match.end(), floor)
             return taken
-        match = SHAPE(data, start)
+        match = shape(data, start)
         if match is None:  # cut short by a bound: not this reading
             return _NOTHING, start + 1
         rule = match.lastgroup or ""
         end = match.end()
         if rule in _READERS:
             return _READERS[rule](self, data, start, end, floor)
-        hit = read_date(rule, data, start, end, lambda: self.kind_before(data, start))
+        hit = read_date(rule, data, start, end, partial(self.kind_before, data, start))
         return ([hit], end) if hit is not None else self._else_number(data, start)
 
     def _take_labelled(self, data: bytes, start: int, end: int) -> Taken | None:
@@ -149,7 +177,7 @@ class Reader:
         return word in _KNOWN_SHORT or (word == b"qq" and data[value] in DIGITS)
 
     def _number(self, data: bytes, start: int, end: int, floor: int) -> Taken:
-        hit, resume = read_at(data, start, _lazily(lambda: self.kind_before(data, start)))
+        hit, resume = read_at(data, start, partial(self.kind_before, data, start))
         return ([hit] if hit is not None else _NOTHING), resume
 
     def _else_number(self, data: bytes, start: int) -> Taken:
@@ -312,18 +340,6 @@ _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
     "spelt": Reader._spelt,
     "passport": Reader._passport,
 }
-
-
-def _lazily(look_up: Callable[[], str | None]) -> Callable[[], str | None]:
-    """``look_up`` called at most once."""
-    found: list[str | None] = []
-
-    def kind() -> str | None:
-        if not found:
-            found.append(look_up())
-        return found[0]
-
-    return kind
 
 
 def _after_group(data: bytes, start: int) -> int:

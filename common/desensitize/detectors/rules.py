@@ -168,10 +168,12 @@ def _bytes(pattern: str) -> bytes:
 
 
 _NAMED = ("day_name_year", "day_name", "name_day_year", "name_year", "name_day")
+_NUMERIC_DATES = ("ymd_zh", "yymd_zh", "md_zh", "ymd", "dmy", "dmy_short", "ym", "my")
 _SPOKEN_DATES = ("ymd_spoken", "yymd_spoken", "md_spoken", "minguo")
 _PARTS = (
-    ("token", "age", "code_before", "record_before"),
+    ("token", "age", "code_before", "record_before", "passport"),
     ("plate", "masked", *_NAMED, *_SPOKEN_DATES, "iban", "image_file", "spelt"),
+    (*_NUMERIC_DATES, "ipv4", "mac", "ipv6", "number"),
 )
 _ANY_SEPARATORS = SEPARATOR.replace("{1,18}", "+") + "*"
 
@@ -184,14 +186,24 @@ def scan_patterns(*, bare_passports: bool, engine: Engine | None) -> tuple[list[
     have few states. Counted repeats have many, so google-re2 may find too much: all is read again by the exact rules. The stdlib's engine has no automaton and gets them exact.
     """
     labelled = ["|".join(rule.replace("«", "(?:").replace("»", ")") for _, rule in some) for some in _LABELLED_PARTS]
-    heads = {} if _is_stdlib(engine) else {"token": _TOKEN_HEAD}
-    shapes = dict(_SHAPES) | heads | ({"passport": PASSPORT} if bare_passports else {})
-    parts = [*_PARTS, tuple(name for name in shapes if name not in {name for part in _PARTS for name in part})]
+    shapes = dict(_SHAPES) | ({"passport": PASSPORT} if bare_passports else {})
     if _is_stdlib(engine):
-        labelled, parts = ["|".join(labelled)], [tuple(shapes)]
-    else:
-        labelled = [rules.replace(_SEPARATORS, _ANY_SEPARATORS) for rules in labelled]
-    return [_bytes(rules) for rules in labelled], [_bytes("|".join(shapes[n] for n in part)) for part in parts]
+        return [_bytes("|".join(labelled))], [_bytes("|".join(shapes.values()))]
+    labelled = [rules.replace(_SEPARATORS, _ANY_SEPARATORS) for rules in labelled]
+    shapes["token"] = _TOKEN_HEAD
+    parts = [[shapes[name] for name in part if name in shapes] for part in _PARTS]
+    return [_bytes(rules) for rules in labelled], [_bytes("|".join(rules)) for rules in parts]
+
+
+def part_shapes(engine: Engine | None) -> list[Callable[[bytes, int], re.Match[bytes] | None]]:
+    """For each part of ``scan_patterns`` without labels, which of its rules a hit is."""
+    if _is_stdlib(engine):
+        return [SHAPE]
+    rules = (*_SHAPES, ("passport", PASSPORT))
+    return [
+        re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in rules if name in part))).match
+        for part in _PARTS
+    ]
 
 
 PROVINCE_CHARACTERS = frozenset(c.encode() for c in PROVINCES.split("|"))
@@ -261,6 +273,7 @@ __all__ = [
     "LABELLED_AT",
     "NUMBER_AT",
     "NUMBER_SEPARATOR",
+    "part_shapes",
     "PLATE_AT",
     "PROVINCE_CHARACTERS",
     "scan_patterns",

@@ -17,9 +17,10 @@ from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
 from fedward.common.desensitize.detectors.document import Document, fold
 from fedward.common.desensitize.detectors.hits import Hit
-from fedward.common.desensitize.detectors.labels import Labels
+from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_runs
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
 from fedward.common.desensitize.detectors.reading import Reader
-from fedward.common.desensitize.detectors.rules import Engine, finder, scan_patterns
+from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -39,6 +40,7 @@ _RUN_HITS = {
     runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
 }
 _NULS = bytes(64)
+_LOWERING = frozenset((OTHER, MONEY))
 _NO_MORE = (1 << 62, 0)
 
 
@@ -60,6 +62,7 @@ class StructuredDetector:
         labelled, shapes = scan_patterns(bare_passports=bare_passports, engine=engine)
         self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
         self._num_labelled = len(labelled)
+        self._shapes = (*[SHAPE] * len(labelled), *part_shapes(engine))
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
@@ -86,6 +89,7 @@ class StructuredDetector:
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
+        self._reader.forget()
         work = bytearray(data)
         hits = find_links(data)
         if hits:
@@ -94,8 +98,11 @@ class StructuredDetector:
             addresses = find_addresses(bytes(work) if hits else data)
             _blank(work, addresses)
             hits += addresses
-        hits += self._typed_runs(data, work)
-        hits += self._rest(bytes(work))
+        groups = None
+        if len(data) >= short_runs.MAX_BYTES:
+            groups = runs.Groups.of(np.frombuffer(bytes(work), np.uint8))
+        hits += self._typed_runs(data, work, groups)
+        hits += self._rest(bytes(work), self._clear(data, work, groups) if groups else bytes(work))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
         levels = self._levels
@@ -103,13 +110,10 @@ class StructuredDetector:
         hits.sort()
         return hits
 
-    def _typed_runs(self, data: bytes, work: bytearray) -> list[Hit]:
+    def _typed_runs(self, data: bytes, work: bytearray, groups: runs.Groups | None) -> list[Hit]:
         """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
         hits: list[Hit] = []
-        if len(data) < short_runs.MAX_BYTES:
-            typed = short_runs.typed_runs(bytes(work))
-        else:
-            typed = runs.typed_runs(np.frombuffer(work, np.uint8))
+        typed = short_runs.typed_runs(bytes(work)) if groups is None else runs.typed_runs(groups)
         for start, end, kind in typed:
             known = _RUN_HITS.get(kind)
             hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
@@ -117,23 +121,40 @@ class StructuredDetector:
             hits.append(hit)
         return hits
 
-    def _rest(self, data: bytes) -> list[Hit]:
-        """The scan proper, over what is not yet taken: always the part whose next hit is the first."""
+    def _clear(self, data: bytes, work: bytearray, groups: runs.Groups) -> bytes:
+        """``work`` without the digits that are no identifier, whatever shape of the scan they have."""
+        clear = bytearray(work)
+        for start, end in idle_runs(groups):
+            clear[start:end] = bytes(end - start)
+        kind_before = self._reader.kind_before
+        for start, end in zip(*lengthy_runs(groups), strict=True):
+            if kind_before(data, start) in _LOWERING:
+                clear[start:end] = _NULS[: end - start]
+        return bytes(clear)
+
+    def _rest(self, data: bytes, clear: bytes) -> list[Hit]:
+        """The scan proper, over what is not yet taken: always the part whose next hit is the first.
+
+        ``clear``: ``data`` without what only labelled rules need to see.
+        """
         hits: list[Hit] = []
-        finds, num_labelled, take = self._finds, self._num_labelled, self._reader.take
-        nexts = [find(data, 0) or _NO_MORE for find in finds]
+        finds, num_labelled, shapes, take = self._finds, self._num_labelled, self._shapes, self._reader.take
+        texts = [data] * num_labelled + [clear] * (len(finds) - num_labelled)
+        nexts = [find(text, 0) or _NO_MORE for find, text in zip(finds, texts, strict=True)]
         while (first := min(nexts)) is not _NO_MORE:
             start = first[0]
-            label_end = 0
-            for i in range(num_labelled):
-                if nexts[i][0] == start:
-                    label_end = nexts[i][1]
-                    break
-            taken, at = take(data, start, label_end, hits[-1][1] if hits else 0)
+            label_end, shape = 0, None
+            for i, span in enumerate(nexts):
+                if span[0] == start:
+                    if i < num_labelled:
+                        label_end = label_end or span[1]
+                    # only rules of the parts that have a hit here can be it
+                    shape = shapes[i] if shape is None else SHAPE
+            taken, at = take(data, start, label_end, shape or SHAPE, hits[-1][1] if hits else 0)
             hits += taken
             for i, span in enumerate(nexts):
                 if span[0] < at:
-                    nexts[i] = finds[i](data, at) or _NO_MORE
+                    nexts[i] = finds[i](texts[i], at) or _NO_MORE
         return hits
 
     def _with_label(self, data: bytes, hit: Hit) -> Hit:
