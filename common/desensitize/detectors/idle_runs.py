@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors.numbers import KNOWN_SHAPES
-from fedward.common.desensitize.detectors.runs import Bytes, Flags, Groups, Offsets, flags_of, has_id_check, has_luhn, matrix
+from fedward.common.desensitize.detectors.runs import CARD_LEADS, Bytes, Flags, Groups, Offsets, flags_of, matrix
 
 _LETTER_OR_SLASH = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/")
 _LETTER = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -22,7 +22,8 @@ _PLAIN_AFTER = _PLAIN & ~flags_of(b":")
 _IDEOGRAPH = flags_of(bytes(range(0xE4, 0xEA)))
 _PUNCTUATION = np.array([0xEFBC8C, 0xEFBC9A, 0xEFBC9B, 0xE38082, 0xE38081])
 """， ： ； 。 、 in UTF-8."""
-_NUMBERED = 0xE58FB7
+_CONTINUING = np.array([0xE58FB7, 0xE8BDAC, 0xE8BD89, 0xE58886])
+"""号 of a record's number; 转 轉 分 of an extension."""
 _LONG = 20
 """No identifier has so many digits in one group."""
 _SHORT = 9
@@ -78,24 +79,19 @@ def _lengthy(groups: Groups, length: Offsets) -> Offsets:
     rows = np.flatnonzero((length >= _SHORT) & (length < _LONG))
     block = groups.block
     after = _three(block, groups.ends[rows])
-    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & (after != _NUMBERED))
+    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~np.isin(after, _CONTINUING))
     rows = rows[clear & _clear_before(block, groups.starts[rows])]
     return rows[~_is_strong(groups, rows, length[rows])]
 
 
 def _is_strong(groups: Groups, rows: Offsets, length: Offsets) -> Flags:
-    """Whether digits alone, without any label, could be more than a pattern of level 1; rather too often."""
+    """Whether digits that ``runs`` does not type could be more than a pattern of level 1 without a label."""
     block, starts = groups.block, groups.starts[rows]
-    strong = np.isin(length, (11, 15)) & (block[starts] == 49)
-    strong |= (length == 18) & ((block[starts] == 53) | (block[starts] == 57))
-    ids = np.flatnonzero(length == 18)
-    strong[ids] |= has_id_check(block, starts[ids])
-    for n in (13, 14, 15, 16, 17, 19):
-        at = np.flatnonzero(length == n)
-        strong[at] |= has_luhn(matrix(block, starts[at], n))
-        strong[at] |= (n == 13) & (block[starts[at]] == 56) & (block[starts[at] + 1] == 54)
-        strong[at] |= (n == 15) & (block[starts[at]] == 48)
-    return strong
+    first = block[starts]
+    strong = ((length == 15) & (first == 48)) | ((length == 18) & ((first == 53) | (first == 57)))
+    cards = np.flatnonzero(length == 13)
+    strong[cards] = CARD_LEADS[13][matrix(block, starts[cards], 5) @ (10000, 1000, 100, 10, 1)]
+    return np.asarray(strong)
 
 
 def _chains(groups: Groups, length: Offsets) -> tuple[Offsets, Offsets]:

@@ -18,7 +18,7 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, LOWER, Hit, num_digits, touches_alnum
-from fedward.common.desensitize.detectors.labels import MAX_LABEL_BYTES, MONEY, OTHER, Labels, field_start, kind_of
+from fedward.common.desensitize.detectors.labels import FIELD_ENDS, MAX_LABEL_BYTES, MONEY, OTHER, Labels, field_start, kind_of
 from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
@@ -37,6 +37,7 @@ _PHONE_TAILS = frozenset(
     label.encode()
     for label in (*("电话", "手机", "座机", "固话", "热线", "传真", "致电", "拨打"), *("手机号", "话号码", "手机号码"))
 )
+_NARROW_ENDS = frozenset(mark[0] for mark in FIELD_ENDS if len(mark) == 1)
 _CLOSE_TO_LABEL = frozenset(mark.encode() for mark in "：是为（")
 """The labels before most phones, for which no look back is needed, and what may stand in between."""
 _NUMBER_WORD = re.compile(rb" (no|nr|id|num|NO|NR|ID)$").search
@@ -98,6 +99,8 @@ class Reader:
         end = with_extension(data, end)
         if is_amount(data, start, end):
             return start, end, T.PHONE, 1, "mobile_prefix"
+        if data[start - 1] in _NARROW_ENDS:
+            return start, end, T.PHONE, 2, "mobile_prefix"
         tail = data[max(0, start - 24) : start].rstrip(b" :=\"'(")
         if tail[-3:] in _CLOSE_TO_LABEL:
             tail = tail[:-3]
@@ -237,9 +240,9 @@ class Reader:
         if any(len(o) > 1 and o[0] == 48 for o in octets):
             return _NOTHING, end
         kind = self.kind_before(data, start)
-        is_version = kind == OTHER or _VERSION.search(data[max(0, start - 12) : start])
-        is_section = max(map(len, octets)) == 1 and kind != "IP"
-        return [(start, end, T.IP, 1 if is_version or is_section else 2, "ipv4")], end
+        is_section = len(octets) == end - start - 3 and kind != "IP"
+        is_version = is_section or kind == OTHER or _VERSION.search(data[max(0, start - 12) : start])
+        return [(start, end, T.IP, 1 if is_version else 2, "ipv4")], end
 
     def _ipv6(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         text = data[start:end].decode("ascii")

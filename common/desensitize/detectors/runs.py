@@ -56,7 +56,7 @@ def _prefix_table(prefixes: tuple[bytes, ...]) -> Flags:
 
 
 _MOBILE = _prefix_table((*check.MOBILE_PREFIXES, *check.MOBILE_BLOCKS))
-_CARD = {n: _prefix_table(tuple(p for p, lengths in check.CARD_RANGES if n in lengths)) for n in range(13, 20)}
+CARD_LEADS = {n: _prefix_table(tuple(p for p, lengths in check.CARD_RANGES if n in lengths)) for n in range(13, 20)}
 _AREA = _prefix_table(tuple(check.AREA_CODES))
 
 
@@ -65,8 +65,7 @@ def matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
     return np.asarray(block[starts[:, None] + np.arange(width)], np.int64) - 48
 
 
-def has_luhn(digits: Offsets) -> Flags:
-    """(N, n) digits: ISO/IEC 7812-1 annex B."""
+def _has_luhn(digits: Offsets) -> Flags:
     total = digits[:, ::-2].sum(axis=1) + _LUHN[digits[:, -2::-2]].sum(axis=1)
     return np.asarray(total % 10 == 0)
 
@@ -77,18 +76,14 @@ def _is_real(year: Offsets, month: Offsets, day: Offsets) -> Flags:
     return np.asarray(real & (day <= _DAYS[np.minimum(month, 12)]) & ~((month == 2) & (day == 29) & ~leap))
 
 
-def has_id_check(block: Bytes, starts: Offsets) -> Flags:
-    """ISO 7064 of the 18 characters from each start."""
-    last = block[starts + 17]
-    last = np.where(last > 57, last & 0xDF, last)
-    return np.asarray(_CHECKS[(matrix(block, starts, 17) @ _WEIGHTS) % 11] == last)
-
-
 def _is_id(block: Bytes, starts: Offsets) -> Flags:
     """ISO 7064, province, date and sequence of the 18 characters from each start."""
     digits = matrix(block, starts, 17)
     real = _is_real(digits[:, 6:10] @ (1000, 100, 10, 1), digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1))
-    return np.asarray(has_id_check(block, starts) & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0))
+    last = block[starts + 17]
+    last = np.where(last > 57, last & 0xDF, last)
+    checked = _CHECKS[(digits @ _WEIGHTS) % 11] == last
+    return np.asarray(checked & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +160,8 @@ def _bare(groups: Groups, length: Offsets) -> Typed:
         elif n == 18:
             kinds[at[_is_id(block, starts[at])]] = ID_CN
         else:
-            at = at[_CARD[n][lead]]
-            kinds[at[has_luhn(matrix(block, starts[at], n))]] = CARD
+            at = at[CARD_LEADS[n][lead]]
+            kinds[at[_has_luhn(matrix(block, starts[at], n))]] = CARD
     return _typed(groups, starts, ends, kinds)
 
 
@@ -222,7 +217,7 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     hits: Typed = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
         digits = block[starts[at][:, None] + offsets].astype(np.int64) - 48
-        good = _CARD[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & has_luhn(digits)
+        good = CARD_LEADS[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & _has_luhn(digits)
         at = at[good]
         hits += _typed(groups, starts[at], ends[at + (3 if len(offsets) == 16 else 4)], CARD)
     return hits
@@ -277,13 +272,12 @@ def typed_runs(groups: Groups) -> Typed:
 __all__ = [
     "Bytes",
     "CARD",
+    "CARD_LEADS",
     "DATE",
     "DATE_ZH",
     "Flags",
     "flags_of",
     "Groups",
-    "has_id_check",
-    "has_luhn",
     "ID_CN",
     "LANDLINE",
     "matrix",

@@ -41,7 +41,10 @@ _RUN_HITS = {
 }
 _NULS = bytes(64)
 _LOWERING = frozenset((OTHER, MONEY))
-_NO_MORE = (1 << 62, 0)
+_WITNESSES = frozenset(("ID", "LICENCE", "CARD", "ACCOUNT", "TAIL", "PHONE", "SSN"))
+"""Labels that lift a bare number above level 1."""
+_FAR = 1 << 62
+_NO_MORE = (_FAR, 0)
 
 
 class StructuredDetector:
@@ -58,6 +61,8 @@ class StructuredDetector:
     def __init__(self, levels: Mapping[EntityType, int], *, engine: Engine | None = None) -> None:
         self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
+        bare = (EntityType.ID_CN, EntityType.CARD, EntityType.PHONE, EntityType.SSN)
+        self._wants_witness = all(self._levels[type_] > Level.PATTERN for type_ in bare)
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
         labelled, shapes = scan_patterns(bare_passports=bare_passports, engine=engine)
         self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
@@ -126,9 +131,10 @@ class StructuredDetector:
         clear = bytearray(work)
         for start, end in idle_runs(groups):
             clear[start:end] = bytes(end - start)
-        kind_before = self._reader.kind_before
+        kind_before, wants_witness = self._reader.kind_before, self._wants_witness
         for start, end in zip(*lengthy_runs(groups), strict=True):
-            if kind_before(data, start) in _LOWERING:
+            kind = kind_before(data, start)
+            if kind in _LOWERING or (wants_witness and kind not in _WITNESSES):
                 clear[start:end] = _NULS[: end - start]
         return bytes(clear)
 
@@ -140,21 +146,22 @@ class StructuredDetector:
         hits: list[Hit] = []
         finds, num_labelled, shapes, take = self._finds, self._num_labelled, self._shapes, self._reader.take
         texts = [data] * num_labelled + [clear] * (len(finds) - num_labelled)
-        nexts = [find(text, 0) or _NO_MORE for find, text in zip(finds, texts, strict=True)]
-        while (first := min(nexts)) is not _NO_MORE:
-            start = first[0]
-            label_end, shape = 0, None
-            for i, span in enumerate(nexts):
-                if span[0] == start:
-                    if i < num_labelled:
-                        label_end = label_end or span[1]
-                    # only rules of the parts that have a hit here can be it
-                    shape = shapes[i] if shape is None else SHAPE
-            taken, at = take(data, start, label_end, shape or SHAPE, hits[-1][1] if hits else 0)
-            hits += taken
-            for i, span in enumerate(nexts):
-                if span[0] < at:
-                    nexts[i] = finds[i](texts[i], at) or _NO_MORE
+        parts = list(zip(range(len(finds)), finds, texts, strict=True))
+        nexts = [find(text, 0) or _NO_MORE for _, find, text in parts]
+        starts = [span[0] for span in nexts]
+        floor = 0
+        while (start := min(starts)) < _FAR:
+            i = starts.index(start)
+            # only rules of parts that have a hit here can be it
+            shape = SHAPE if i < num_labelled or start in starts[i + 1 :] else shapes[i]
+            taken, at = take(data, start, nexts[i][1] if i < num_labelled else 0, shape, floor)
+            if taken:
+                hits += taken
+                floor = taken[-1][1]
+            for i, find, text in parts:
+                if starts[i] < at:
+                    span = nexts[i] = find(text, at) or _NO_MORE
+                    starts[i] = span[0]
         return hits
 
     def _with_label(self, data: bytes, hit: Hit) -> Hit:
