@@ -62,6 +62,7 @@ _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
 _NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7), (3, 3, 3, 4)}
 _SPACED: set[Lengths] = {(3, 3, 4), (1, 3, 3, 4)}
 _SSN: set[Lengths] = {(9,), (3, 2, 4)}
+MOBILE_SHAPES, ID_SHAPES = frozenset(_MOBILE), frozenset(_ID)
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
 _SHAPES_X = frozenset((*shape[:-1], shape[-1] - 1) for shape in _ID)
@@ -361,4 +362,14 @@ def _is_date_or_years(text: bytes) -> bool:
     )
 
 
-__all__ = ["is_amount", "Kind", "KNOWN_SHAPES", "read_at", "read_phone", "SHAPES", "with_extension"]
+__all__ = [
+    "ID_SHAPES",
+    "is_amount",
+    "Kind",
+    "KNOWN_SHAPES",
+    "MOBILE_SHAPES",
+    "read_at",
+    "read_phone",
+    "SHAPES",
+    "with_extension",
+]

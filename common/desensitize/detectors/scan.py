@@ -21,6 +21,7 @@ from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_ru
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
 from fedward.common.desensitize.detectors.reading import Reader
 from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
+from fedward.common.desensitize.detectors.spelled_runs import spelled_runs
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -124,6 +125,11 @@ class StructuredDetector:
             hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
             work[start : hit[1]] = _NULS[: hit[1] - start]
             hits.append(hit)
+        if groups is not None:
+            for hit in spelled_runs(groups, data, self._reader.kind_before):
+                if work[hit[0]]:  # not yet part of another
+                    work[hit[0] : hit[1]] = _NULS[: hit[1] - hit[0]]
+                    hits.append(hit)
         return hits
 
     def _clear(self, data: bytes, work: bytearray, groups: runs.Groups) -> bytes:

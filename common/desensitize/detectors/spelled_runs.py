@@ -1,0 +1,88 @@
+"""Mobile phones and resident ids in several groups, found with numpy where nothing but a look at the label is left.
+
+Invariant: what is taken here ``numbers`` reads the same way from the same place: the whole chain of groups is the
+longest window, and its shape is one of a mobile phone or a resident id. Whatever has an extension, an amount, a list
+or another label beside it is left to the scan. Not handled here: 3-4-4, which ``runs`` types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from fedward.common.desensitize import validators as check
+from fedward.common.desensitize.detectors.hits import DIGITS, Hit
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER
+from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
+from fedward.common.desensitize.detectors.runs import Groups, Offsets, flags_of
+from fedward.common.desensitize.detectors.values import continues_list
+from fedward.common.desensitize.spans import EntityType
+
+_JOINTS = b" .-"
+_IS_JOINT = flags_of(_JOINTS)
+_MOBILE_DIGITS, _ID_DIGITS = 11, 18
+_BASE = 32
+_MAX_GROUPS = 5
+
+
+def _codes(shapes: Iterable[tuple[int, ...]], digits: int) -> Offsets:
+    """The lengths of each shape as one number."""
+    found = []
+    for shape in shapes:
+        if sum(shape) == digits and 1 < len(shape) <= _MAX_GROUPS:
+            code = 0
+            for length in shape:
+                code = code * _BASE + length
+            found.append(code)
+    return np.array(sorted(found), np.int64)
+
+
+_MOBILES = _codes(MOBILE_SHAPES, _MOBILE_DIGITS)
+_IDS = _codes(ID_SHAPES, _ID_DIGITS)
+_ID_KINDS = frozenset((None, "ID", OTHER, MONEY))
+
+
+def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
+    """Start and end of chains of the right shapes that stand free, and whether they have the length of an id."""
+    block, starts, ends = groups.block, groups.starts, groups.ends
+    joined = (starts[1:] - ends[:-1] == 1) & _IS_JOINT[block[ends[:-1]]]
+    edges = np.flatnonzero(np.diff(joined, prepend=False, append=False))
+    first, last = edges[0::2], edges[1::2]
+    short = last - first < _MAX_GROUPS
+    first, last = first[short], last[short]
+    digits = ends[last] - starts[first] - (last - first)
+    is_x = (digits == _ID_DIGITS - 1) & ((block[ends[last]] | 0x20) == 120)
+    is_mobile = (digits == _MOBILE_DIGITS) & (block[starts[first]] == 49)
+    rows = np.flatnonzero(is_mobile | is_x | (digits == _ID_DIGITS))
+    first, last, is_x, is_mobile = first[rows], last[rows], is_x[rows], is_mobile[rows]
+    code = np.zeros(len(first), np.int64)
+    for step in range(_MAX_GROUPS):
+        at = np.minimum(first + step, last)
+        size = ends[at] - starts[at] + (is_x & (at == last))
+        code = np.where(first + step <= last, code * _BASE + size, code)
+    begin, end = starts[first], ends[last] + is_x
+    fits = np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)) & groups.free(begin, end)
+    return zip(begin[fits].tolist(), end[fits].tolist(), (~is_mobile[fits]).tolist(), strict=True)
+
+
+def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
+    """Hits, disjoint, in order. ``kind_before`` gives the kind of the nearest label."""
+    hits: list[Hit] = []
+    if len(groups.starts) < 2:  # noqa: PLR2004 - a chain has two
+        return hits
+    for start, end, is_id in _chains(groups):
+        value = data[start:end].translate(None, _JOINTS)
+        if data[end] == 44 and data[end + 1] in DIGITS:
+            continue
+        if is_id:
+            if check.id_has_check(value) and check.id_has_meaning(value) and kind_before(data, start) in _ID_KINDS:
+                hits.append((start, end, EntityType.ID_CN, 3, "id_checked"))
+        elif check.is_mobile(value) and with_extension(data, end) == end and not is_amount(data, start, end):
+            kind = kind_before(data, start)
+            if kind is None or (kind == "PHONE" and not continues_list(data, end)):
+                hits.append((start, end, EntityType.PHONE, 2, "mobile_prefix"))
+    return hits
+
+
+__all__ = ["spelled_runs"]
