@@ -12,10 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors.numbers import KNOWN_SHAPES
-from fedward.common.desensitize.detectors.runs import CARD_LEADS, Bytes, Flags, Groups, Offsets, flags_of, matrix
+from fedward.common.desensitize.detectors.runs import CARD_LEADS, IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, matrix, three_bytes
 
-_LETTER_OR_SLASH = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz/")
-_LETTER = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_LETTER_OR_SLASH = IS_LETTER | flags_of(b"/")
+_LETTER = IS_LETTER & ~flags_of(b"Xx")
+"""Without X, which masks."""
 _PLAIN = flags_of(b"\n\t,;:=|\"'<>!?[]{}")
 """ASCII that no shape has beside its digits; the colon only before them."""
 _PLAIN_AFTER = _PLAIN & ~flags_of(b":")
@@ -46,12 +47,6 @@ def _trie() -> tuple[NDArray[np.int16], Flags]:
 _FOLLOW, _WHOLE = _trie()
 
 
-def _three(block: Bytes, at: Offsets) -> Offsets:
-    """Three bytes as one number."""
-    wide = block[at].astype(np.int64) << 16
-    return np.asarray(wide | block[at + 1].astype(np.int64) << 8 | block[at + 2], np.int64)
-
-
 def _clear_before(block: Bytes, starts: Offsets) -> Flags:
     """Whether nothing before could belong to a number, a plate or a code; a blank behind Latin letters may stand."""
     left, second, third = block[starts - 1], block[starts - 2], block[starts - 3]
@@ -59,11 +54,11 @@ def _clear_before(block: Bytes, starts: Offsets) -> Flags:
     word = (left == 32) & _LETTER[second] & _LETTER_OR_SLASH[third]
     # WJ京12345, and the same with a blank
     ideograph = _IDEOGRAPH[third] & (block[starts - 4] != 74) & (block[starts - 4] != 32)
-    return np.asarray(_PLAIN[left] | word | ideograph | np.isin(_three(block, starts - 3), _PUNCTUATION))
+    return np.asarray(_PLAIN[left] | word | ideograph | np.isin(three_bytes(block, starts - 3), _PUNCTUATION))
 
 
 def _clear_after(block: Bytes, ends: Offsets) -> Flags:
-    return np.asarray(_PLAIN_AFTER[block[ends]] | np.isin(_three(block, ends), _PUNCTUATION))
+    return np.asarray(_PLAIN_AFTER[block[ends]] | np.isin(three_bytes(block, ends), _PUNCTUATION))
 
 
 def _long(groups: Groups, length: Offsets) -> Offsets:
@@ -78,7 +73,7 @@ def _lengthy(groups: Groups, length: Offsets) -> Offsets:
     """Rows of single groups of 9 to 19 digits whose digits alone are no identifier."""
     rows = np.flatnonzero((length >= _SHORT) & (length < _LONG))
     block = groups.block
-    after = _three(block, groups.ends[rows])
+    after = three_bytes(block, groups.ends[rows])
     clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~np.isin(after, _CONTINUING))
     rows = rows[clear & _clear_before(block, groups.starts[rows])]
     return rows[~_is_strong(groups, rows, length[rows])]
@@ -89,8 +84,9 @@ def _is_strong(groups: Groups, rows: Offsets, length: Offsets) -> Flags:
     block, starts = groups.block, groups.starts[rows]
     first = block[starts]
     strong = ((length == 15) & (first == 48)) | ((length == 18) & ((first == 53) | (first == 57)))
-    cards = np.flatnonzero(length == 13)
-    strong[cards] = CARD_LEADS[13][matrix(block, starts[cards], 5) @ (10000, 1000, 100, 10, 1)]
+    for n in (13, 18):
+        at = np.flatnonzero(length == n)
+        strong[at] |= CARD_LEADS[n][matrix(block, starts[at], 5) @ (10000, 1000, 100, 10, 1)]
     return np.asarray(strong)
 
 
@@ -128,7 +124,7 @@ def _is_known(length: Offsets, rows: Offsets, stop: Offsets) -> Flags:
 def _is_dated(length: Offsets, rows: Offsets, stop: Offsets) -> Flags:
     """Whether the group and the next could be part of a date, a machine's address or a diplomatic plate."""
     here, after = length[rows], length[np.minimum(rows + 1, stop)]
-    short = (after <= 2) & ((here <= 2) | (here == 4))
+    short = ((after <= 2) & ((here <= 2) | (here == 4))) | ((after == 4) & (here <= 2))
     return np.asarray((rows < stop) & (short | ((here == 3) & (after == 3))))
 
 

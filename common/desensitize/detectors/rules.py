@@ -202,7 +202,7 @@ def part_shapes(engine: Engine | None) -> list[Callable[[bytes, int], re.Match[b
     rules = (*_SHAPES, ("passport", PASSPORT))
     return [
         re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in rules if name in part))).match
-        for part in _PARTS
+        for part in (*_PARTS[:-1], (*_PARTS[-1], "token"))  # which may begin as a number
     ]
 
 

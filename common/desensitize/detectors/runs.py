@@ -32,6 +32,7 @@ def flags_of(members: bytes) -> Flags:
 
 
 _STICKY = flags_of(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_*")
+IS_LETTER = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 _DIGIT = flags_of(b"0123456789")
 _SEPARATOR = flags_of(b" ().-")
 WIDE_LEAD, WIDE_LAST = b"\xe2\xe3\xef", b"\x80\x88\x89\x90\x91\x92\x93\x94\xaf"
@@ -63,6 +64,12 @@ _AREA = _prefix_table(tuple(check.AREA_CODES))
 def matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
     """(N, width): the digits from each start, as numbers."""
     return np.asarray(block[starts[:, None] + np.arange(width)], np.int64) - 48
+
+
+def three_bytes(block: Bytes, at: Offsets) -> Offsets:
+    """Three bytes from each offset as one number, big-endian."""
+    high = (block[at].astype(np.int64) << 16) | (block[at + 1].astype(np.int64) << 8)
+    return np.asarray(high | block[at + 2], np.int64)
 
 
 def _has_luhn(digits: Offsets) -> Flags:
@@ -279,11 +286,13 @@ __all__ = [
     "flags_of",
     "Groups",
     "ID_CN",
+    "IS_LETTER",
     "LANDLINE",
     "matrix",
     "MOBILE",
     "Offsets",
     "PAD_BYTES",
+    "three_bytes",
     "Typed",
     "typed_runs",
     "WIDE_LAST",

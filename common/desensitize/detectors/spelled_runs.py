@@ -5,6 +5,8 @@ longest window, and its shape is one of a mobile phone or a resident id. Whateve
 or another label beside it is left to the scan. Not handled here: 3-4-4, which ``runs`` types.
 """
 
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
@@ -15,12 +17,15 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import DIGITS, Hit
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER
 from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
-from fedward.common.desensitize.detectors.runs import Groups, Offsets, flags_of
+from fedward.common.desensitize.detectors.runs import IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, three_bytes
 from fedward.common.desensitize.detectors.values import continues_list
 from fedward.common.desensitize.spans import EntityType
 
 _JOINTS = b" .-"
 _IS_JOINT = flags_of(_JOINTS)
+_IS_MASK_JOINT, _IS_MASK = flags_of(b" -"), flags_of(b"*Xx")
+_STARS = np.array([int.from_bytes(star.encode()) for star in "＊●•※"])
+_PLATE_MARKS = np.array([int.from_bytes(mark.encode()) for mark in "使•・‧●"])
 _MOBILE_DIGITS, _ID_DIGITS = 11, 18
 _BASE = 32
 _MAX_GROUPS = 5
@@ -43,6 +48,26 @@ _IDS = _codes(ID_SHAPES, _ID_DIGITS)
 _ID_KINDS = frozenset((None, "ID", OTHER, MONEY))
 
 
+def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
+    """Whether no character of a mask stands beside, or behind one blank or hyphen: XX 133-857-08079, ●●●4403."""
+    left, right = starts - 1, ends
+    left = left - _IS_MASK_JOINT[block[left]]
+    right = right + _IS_MASK_JOINT[block[right]]
+    masked = _IS_MASK[block[left]] | _IS_MASK[block[right]]
+    masked |= np.isin(three_bytes(block, left - 2), _STARS) | np.isin(three_bytes(block, right), _STARS)
+    return np.asarray(~masked)
+
+
+def _off_plates(block: Bytes, starts: Offsets) -> Flags:
+    """Whether no plate may end in the first digits: 川 B 18615, WJ京1397, 使 540 102."""
+    left, second, third = block[starts - 1], block[starts - 2], block[starts - 3]
+    plate = _IS_JOINT[left] & IS_LETTER[second] & ~IS_LETTER[third] & (third != 47)
+    plate |= (third >= 0xE4) & ((block[starts - 4] == 74) | (block[starts - 4] == 32))
+    plate |= np.isin(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
+    plate |= (left == 32) & (three_bytes(block, starts - 4) == _PLATE_MARKS[0])
+    return np.asarray(~plate)
+
+
 def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
     """Start and end of chains of the right shapes that stand free, and whether they have the length of an id."""
     block, starts, ends = groups.block, groups.starts, groups.ends
@@ -63,6 +88,7 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
         code = np.where(first + step <= last, code * _BASE + size, code)
     begin, end = starts[first], ends[last] + is_x
     fits = np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)) & groups.free(begin, end)
+    fits &= _unmasked(block, begin, end) & _off_plates(block, begin)
     return zip(begin[fits].tolist(), end[fits].tolist(), (~is_mobile[fits]).tolist(), strict=True)
 
 
