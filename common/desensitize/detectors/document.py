@@ -29,7 +29,7 @@ _MANY_CHARS = 4096
 _NO_CODE = 0x110000
 _CODES = np.arange(_NO_CODE, dtype=np.uint32)
 _CODES[list(_TABLE)] = [_NO_CODE if new is None else ord(new) for new in _TABLE.values()]
-_IS_TOUCHED = _CODES != np.arange(_NO_CODE)
+_IS_TOUCHED = np.arange(_NO_CODE) != _CODES
 _CODES = _CODES[:0x10000].copy()
 
 

@@ -42,4 +42,14 @@ def is_decimal_right(data: bytes, end: int) -> bool:
     return not rest or (rest[0] not in ALNUM and rest[0] != 46)
 
 
-__all__ = ["ALNUM", "DIGITS", "Hit", "is_decimal_left", "is_decimal_right", "LETTERS", "LOWER", "num_digits", "touches_alnum"]
+__all__ = [
+    "ALNUM",
+    "DIGITS",
+    "Hit",
+    "is_decimal_left",
+    "is_decimal_right",
+    "LETTERS",
+    "LOWER",
+    "num_digits",
+    "touches_alnum",
+]

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors.numbers import KNOWN_SHAPES
-from fedward.common.desensitize.detectors.runs import CARD_LEADS, IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, matrix, three_bytes
+from fedward.common.desensitize.detectors.runs import (
+    CARD_LEADS,
+    IS_LETTER,
+    Bytes,
+    Flags,
+    Groups,
+    Offsets,
+    flags_of,
+    matrix,
+    three_bytes,
+)
 
 _LETTER_OR_SLASH = IS_LETTER | flags_of(b"/")
 _LETTER = IS_LETTER & ~flags_of(b"Xx")
@@ -66,17 +76,18 @@ def _long(groups: Groups, length: Offsets) -> Offsets:
     rows = np.flatnonzero(length >= _LONG)
     block, ends = groups.block, groups.ends[rows]
     after = _clear_after(block, ends) | _IDEOGRAPH[block[ends]]
-    return rows[_clear_before(block, groups.starts[rows]) & after]
+    return np.asarray(rows[_clear_before(block, groups.starts[rows]) & after])
 
 
-def _lengthy(groups: Groups, length: Offsets) -> Offsets:
-    """Rows of single groups of 9 to 19 digits whose digits alone are no identifier."""
+def lengthy_rows(groups: Groups) -> Offsets:
+    """Rows of bare numbers of 9 to 19 digits that are at most of level 1, unless a label says what they are."""
+    length = groups.ends - groups.starts
     rows = np.flatnonzero((length >= _SHORT) & (length < _LONG))
     block = groups.block
     after = three_bytes(block, groups.ends[rows])
     clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~np.isin(after, _CONTINUING))
     rows = rows[clear & _clear_before(block, groups.starts[rows])]
-    return rows[~_is_strong(groups, rows, length[rows])]
+    return np.asarray(rows[~_is_strong(groups, rows, length[rows])])
 
 
 def _is_strong(groups: Groups, rows: Offsets, length: Offsets) -> Flags:
@@ -128,12 +139,6 @@ def _is_dated(length: Offsets, rows: Offsets, stop: Offsets) -> Flags:
     return np.asarray((rows < stop) & (short | ((here == 3) & (after == 3))))
 
 
-def lengthy_runs(groups: Groups) -> tuple[list[int], list[int]]:
-    """Starts and ends of bare numbers that are at most of level 1, unless a label says what they are."""
-    rows = _lengthy(groups, groups.ends - groups.starts)
-    return groups.starts[rows].tolist(), groups.ends[rows].tolist()
-
-
 def idle_runs(groups: Groups) -> list[tuple[int, int]]:
     """Start and end of what the shapes of the scan need not see, in no order."""
     length = groups.ends - groups.starts
@@ -145,4 +150,4 @@ def idle_runs(groups: Groups) -> list[tuple[int, int]]:
     return [span for starts, ends in found for span in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
-__all__ = ["idle_runs", "lengthy_runs"]
+__all__ = ["idle_runs", "lengthy_rows"]

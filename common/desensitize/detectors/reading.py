@@ -18,7 +18,15 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
 from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, LOWER, Hit, num_digits, touches_alnum
-from fedward.common.desensitize.detectors.labels import FIELD_ENDS, MAX_LABEL_BYTES, MONEY, OTHER, Labels, field_start, kind_of
+from fedward.common.desensitize.detectors.labels import (
+    FIELD_ENDS,
+    MAX_LABEL_BYTES,
+    MONEY,
+    OTHER,
+    Labels,
+    field_start,
+    kind_of,
+)
 from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
@@ -64,10 +72,16 @@ class Reader:
         self._labels = labels
         self._remembered: dict[bytes, tuple[str, int] | None] = {}
         self._fields: dict[bytes, tuple[str, int] | None] = {}
+        self._first_of: dict[int, int] = {}
 
     def forget(self) -> None:
         """Forget the fields of the last text."""
         self._fields.clear()
+        self._first_of.clear()
+
+    def expect(self, first_of: dict[int, int]) -> None:
+        """Where the fields before some places of the text begin, if that is known."""
+        self._first_of.update(first_of)
 
     def kind_before(self, data: bytes, start: int) -> str | None:
         """Kind of the nearest label in the field."""
@@ -81,7 +95,9 @@ class Reader:
         ``start``, with one more to the left; the one to the right counts only if it goes on with a word.
         """
         floor = max(start - MAX_LABEL_BYTES, 0)
-        first = field_start(data, floor, start)
+        first = self._first_of.get(start)
+        if first is None:
+            first = field_start(data, floor, start)
         key = data[max(first - 1, 0) : start]
         if data[start] in LOWER:
             key += b"a"
@@ -96,10 +112,13 @@ class Reader:
 
     def phone(self, data: bytes, start: int, end: int) -> Hit:
         """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped behind one."""
-        end = with_extension(data, end)
-        if is_amount(data, start, end):
-            return start, end, T.PHONE, 1, "mobile_prefix"
-        if data[start - 1] in _NARROW_ENDS:
+        left = data[start - 1]
+        is_first = left in _NARROW_ENDS or self._first_of.get(start) == start
+        if not is_first or not (data[end] in _NARROW_ENDS or data[end : end + 3] in FIELD_ENDS):
+            end = with_extension(data, end)
+            if is_amount(data, start, end):
+                return start, end, T.PHONE, 1, "mobile_prefix"
+        if is_first:
             return start, end, T.PHONE, 2, "mobile_prefix"
         tail = data[max(0, start - 24) : start].rstrip(b" :=\"'(")
         if tail[-3:] in _CLOSE_TO_LABEL:
@@ -369,4 +388,4 @@ def _after_dotted(data: bytes, start: int) -> int:
     return max(stop, start + 1)
 
 
-__all__ = ["Reader", "Taken"]
+__all__ = ["Match", "Reader", "Taken"]

@@ -127,7 +127,7 @@ PLATE = (
 )
 IBAN = "[A-Z]{2}[0-9]{2}(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?"
 TOKEN = "[A-Z0-9]{15,34}"  # noqa: S105 - a run of capitals and digits
-_TOKEN_HEAD = "[A-Z][A-Z0-9]{14}|[0-9]{1,9}[A-Z][A-Z0-9]{5}"
+_TOKEN_HEAD = "[A-Z][A-Z0-9]{14}|[0-9]{1,9}[A-Z][A-Z0-9]{5}"  # noqa: S105
 """How a token begins that is no number."""
 PASSPORT = "[A-Z]{1,2}[0-9]{7,8}"
 _CODE_WORDS = (
@@ -183,7 +183,8 @@ def scan_patterns(*, bare_passports: bool, engine: Engine | None) -> tuple[list[
 
     google-re2 builds its automaton while it reads, and one for everything has a state for every pair of half-read
     rules: on text of a new kind it took eight times as long as on text like that seen before (measured). The parts
-    have few states. Counted repeats have many, so google-re2 may find too much: all is read again by the exact rules. The stdlib's engine has no automaton and gets them exact.
+    have few states. Counted repeats have many, so google-re2 may find too much: all is read again by the exact rules.
+    The stdlib's engine has no automaton and gets them exact.
     """
     labelled = ["|".join(rule.replace("«", "(?:").replace("»", ")") for _, rule in some) for some in _LABELLED_PARTS]
     shapes = dict(_SHAPES) | ({"passport": PASSPORT} if bare_passports else {})

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
 from fedward.common.desensitize.detectors.document import Document, fold
+from fedward.common.desensitize.detectors.fields import FieldEnds
 from fedward.common.desensitize.detectors.hits import Hit
-from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_runs
+from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
-from fedward.common.desensitize.detectors.reading import Reader
+from fedward.common.desensitize.detectors.reading import Match, Reader
 from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
 from fedward.common.desensitize.detectors.spelled_runs import spelled_runs
 from fedward.common.desensitize.spans import EntityType, Level, Span
@@ -68,7 +69,7 @@ class StructuredDetector:
         labelled, shapes = scan_patterns(bare_passports=bare_passports, engine=engine)
         self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
         self._num_labelled = len(labelled)
-        self._shapes = (*[SHAPE] * len(labelled), *part_shapes(engine))
+        self._shapes: tuple[Match, ...] = (*[SHAPE] * len(labelled), *part_shapes(engine))
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
@@ -107,8 +108,10 @@ class StructuredDetector:
         groups = None
         if len(data) >= short_runs.MAX_BYTES:
             groups = runs.Groups.of(np.frombuffer(bytes(work), np.uint8))
-        hits += self._typed_runs(data, work, groups)
-        hits += self._rest(bytes(work), self._clear(data, work, groups) if groups else bytes(work))
+        rows = None if groups is None else lengthy_rows(groups)
+        hits += self._typed_runs(data, work, groups, rows)
+        left = bytes(work)
+        hits += self._rest(left, left if groups is None or rows is None else self._clear(left, groups, rows))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
         levels = self._levels
@@ -116,29 +119,43 @@ class StructuredDetector:
         hits.sort()
         return hits
 
-    def _typed_runs(self, data: bytes, work: bytearray, groups: runs.Groups | None) -> list[Hit]:
+    def _typed_runs(
+        self, data: bytes, work: bytearray, groups: runs.Groups | None, rows: runs.Offsets | None
+    ) -> list[Hit]:
         """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
         hits: list[Hit] = []
-        typed = short_runs.typed_runs(bytes(work)) if groups is None else runs.typed_runs(groups)
+        phone = self._reader.phone
+        if groups is None or rows is None:
+            typed = short_runs.typed_runs(bytes(work))
+        else:
+            typed = runs.typed_runs(groups)
+            self._look_ahead(groups, rows, typed)
         for start, end, kind in typed:
             known = _RUN_HITS.get(kind)
-            hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
-            work[start : hit[1]] = _NULS[: hit[1] - start]
+            hit = (start, end, *known) if known is not None else phone(data, start, end)
+            end = hit[1]
+            work[start:end] = _NULS[: end - start]
             hits.append(hit)
         if groups is not None:
-            for hit in spelled_runs(groups, data, self._reader.kind_before):
-                if work[hit[0]]:  # not yet part of another
-                    work[hit[0] : hit[1]] = _NULS[: hit[1] - hit[0]]
-                    hits.append(hit)
+            for hit in spelled_runs(groups, bytes(work), self._reader.kind_before):
+                work[hit[0] : hit[1]] = _NULS[: hit[1] - hit[0]]
+                hits.append(hit)
         return hits
 
-    def _clear(self, data: bytes, work: bytearray, groups: runs.Groups) -> bytes:
-        """``work`` without the digits that are no identifier, whatever shape of the scan they have."""
-        clear = bytearray(work)
+    def _look_ahead(self, groups: runs.Groups, rows: runs.Offsets, typed: runs.Typed) -> None:
+        """Find the fields of all phones and bare numbers at once."""
+        starts = [start for start, _, kind in typed if kind in (runs.MOBILE, runs.LANDLINE)]
+        self._reader.expect(FieldEnds(groups.block).first_of(starts + groups.starts[rows].tolist()))
+
+    def _clear(self, data: bytes, groups: runs.Groups, rows: runs.Offsets) -> bytes:
+        """``data`` without the digits that are no identifier, whatever shape of the scan they have."""
+        clear = bytearray(data)
         for start, end in idle_runs(groups):
             clear[start:end] = bytes(end - start)
         kind_before, wants_witness = self._reader.kind_before, self._wants_witness
-        for start, end in zip(*lengthy_runs(groups), strict=True):
+        for start, end in zip(groups.starts[rows].tolist(), groups.ends[rows].tolist(), strict=True):
+            if not clear[start]:
+                continue  # typed
             kind = kind_before(data, start)
             if kind in _LOWERING or (wants_witness and kind not in _WITNESSES):
                 clear[start:end] = _NULS[: end - start]
@@ -159,8 +176,10 @@ class StructuredDetector:
         while (start := min(starts)) < _FAR:
             i = starts.index(start)
             # only rules of parts that have a hit here can be it
-            shape = SHAPE if i < num_labelled or start in starts[i + 1 :] else shapes[i]
-            taken, at = take(data, start, nexts[i][1] if i < num_labelled else 0, shape, floor)
+            if i < num_labelled:
+                taken, at = take(data, start, nexts[i][1], SHAPE, floor)
+            else:
+                taken, at = take(data, start, 0, shapes[i] if starts.count(start) == 1 else SHAPE, floor)
             if taken:
                 hits += taken
                 floor = taken[-1][1]
@@ -201,17 +220,19 @@ def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
 
 def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], ends: list[int]) -> list[list[Span]]:
     """Hits of a block, which stand at ``starts`` and ``ends`` of the joined sources, as spans of its documents."""
-    found: list[list[Span]] = [[] for _ in documents]
+    found: list[list[Span]] = []
     make = tuple.__new__
-    i, first = 0, runs.PAD_BYTES
-    last = first + len(documents[0].source)
-    spans = found[0]
-    for (_, _, type_, level, method), start, end in zip(hits, starts, ends, strict=True):
-        while start >= last:
-            i, first = i + 1, last + 1
-            last = first + len(documents[i].source)
-            spans = found[i]
-        spans.append(make(Span, (start - first, end - first, type_, level, method)))
+    rows = list(zip(starts, ends, hits, strict=True))
+    i, first, num = 0, runs.PAD_BYTES, len(rows)
+    for document in documents:
+        last = first + len(document.source)
+        spans: list[Span] = []
+        while i < num and (row := rows[i])[0] < last:
+            start, end, (_, _, type_, level, method) = row
+            spans.append(make(Span, (start - first, end - first, type_, level, method)))
+            i += 1
+        found.append(spans)
+        first = last + 1
     return found
 
 

@@ -86,23 +86,25 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
         at = np.minimum(first + step, last)
         size = ends[at] - starts[at] + (is_x & (at == last))
         code = np.where(first + step <= last, code * _BASE + size, code)
-    begin, end = starts[first], ends[last] + is_x
-    fits = np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)) & groups.free(begin, end)
-    fits &= _unmasked(block, begin, end) & _off_plates(block, begin)
-    return zip(begin[fits].tolist(), end[fits].tolist(), (~is_mobile[fits]).tolist(), strict=True)
+    fits = np.flatnonzero(np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)))
+    begin, end, is_id = starts[first[fits]], (ends[last] + is_x)[fits], ~is_mobile[fits]
+    free = groups.free(begin, end) & _unmasked(block, begin, end) & _off_plates(block, begin)
+    return zip(begin[free].tolist(), end[free].tolist(), is_id[free].tolist(), strict=True)
 
 
 def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
     """Hits, disjoint, in order. ``kind_before`` gives the kind of the nearest label."""
     hits: list[Hit] = []
-    if len(groups.starts) < 2:  # noqa: PLR2004 - a chain has two
+    if len(groups.starts) < 2:
         return hits
     for start, end, is_id in _chains(groups):
         value = data[start:end].translate(None, _JOINTS)
+        if b"\0" in value:
+            continue  # taken, or part of it
         if data[end] == 44 and data[end + 1] in DIGITS:
             continue
         if is_id:
-            if check.id_has_check(value) and check.id_has_meaning(value) and kind_before(data, start) in _ID_KINDS:
+            if check.id_has_meaning(value) and check.id_has_check(value) and kind_before(data, start) in _ID_KINDS:
                 hits.append((start, end, EntityType.ID_CN, 3, "id_checked"))
         elif check.is_mobile(value) and with_extension(data, end) == end and not is_amount(data, start, end):
             kind = kind_before(data, start)
