@@ -16,8 +16,9 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from fedward.common.desensitize.detectors.addresses_en import Found
+from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.spans import EntityType, Level
-from fedward.common.desensitize.tables import read_table, to_simplified
+from fedward.common.desensitize.tables import read_table
 
 _CJK = "[\u3400-\u9fff\u3007]"
 _DIGITS = "[0-9一二三四五六七八九十百零\u3007两]"
@@ -48,14 +49,26 @@ _NUMBER = (
     rf"(?:[甲乙丙丁]?[A-Za-z]{{0,2}}[0-9]{{1,5}}[A-Za-z]?(?:[-\u2014\uff0d][0-9]{{1,5}})?|[A-Za-z]|{_DIGITS}{{1,4}}"
     "|[东西南北甲乙丙丁])"
 )
-_PART = re.compile(
-    "|".join(rf"(?P<n{level}>{_NAME}(?:{words}))" for level, words in _NAMED)
-    + "|"
-    + "|".join(
+_BACKWARDS: Final = {3: (2,), 7: (6,), 8: (6, 7), 9: (7,), 10: (7,)}
+"""Levels that may follow a lower one: a county-level city its prefecture, an estate or room its road's number."""
+_ESTATE: Final = rf"(?:(?![{_STOP}]){_CJK}){{2,10}}(?=第?{_NUMBER} ?(?:幢|栋|座|单元|室|房|号))"
+"""A name without a suffix between two numbers: 907号翠湖天地3151房."""
+
+
+@cache
+def _part_after(last: int) -> re.Pattern[str]:
+    """The parts that may follow one of level ``last``; 小区 is no 区 behind a road, nor 城市花园 a 市."""
+    may = {level for level in range(1, 12) if level >= last} | set(_BACKWARDS.get(last, ()))
+    parts = [rf"(?P<n{level}>{_NAME}(?:{words}))" for level, words in _NAMED if level in may]
+    numbered = [
         rf"(?P<d{level}>第?{_NUMBER} ?(?:{words})(?:附[0-9]{{1,3}}号|之[0-9一二三四五六七八九])?)"
         for level, words in _NUMBERED
-    )
-)
+        if level in may
+    ]
+    ordered = numbered + parts if last > 4 else parts + numbered
+    return re.compile("|".join(ordered + [rf"(?P<e6>{_ESTATE})"] * (last == 7)))
+
+
 _GROUP = re.compile(rf"{_CJK}{{1,4}}?(?:村民小组|小组|组|队|社)")
 _SUFFIX = re.compile(
     "|".join(sorted({w for _, words in (*_NAMED, *_NUMBERED) for w in words.split("|")}, key=len, reverse=True))
@@ -89,7 +102,7 @@ class _Part(NamedTuple):
 
 def chinese_addresses(text: str) -> Iterator[Found]:
     """Every address, postcode and place of ``text``; overlapping ones are united later."""
-    text = text.translate(to_simplified())
+    text = simplified(text)
     for match in _POSTCODE.finditer(text):
         yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "zh.postcode")
     end = 0
@@ -126,8 +139,17 @@ def _place_inside(text: str, part: _Part) -> int | None:
 
 def known_place(text: str, start: int, end: int) -> int | None:
     """Where the first province or prefecture begins in ``text[start:end]``."""
-    places = _places()
-    return next((at for at in range(start, end) if any(text[at : at + size] in places for size in _SIZES)), None)
+    places, heads = _places(), _heads()
+    for at in range(start, end):
+        if text[at : at + 2] in heads and any(text[at : at + size] in places for size in _SIZES):
+            return at
+    return None
+
+
+@cache
+def _heads() -> frozenset[str]:
+    """The first two characters of every place."""
+    return frozenset(name[:2] for name in _places())
 
 
 def _may_name(character: str) -> bool:
@@ -161,17 +183,14 @@ def _chain(text: str, start: int) -> list[_Part]:
             parts.append(_Part(at, group.end(), 7, False))
             start = group.end()
             continue
-        match = _PART.match(text, at)
+        match = _part_after(last).match(text, at)
         if match is None:
             break
         kind = match.lastgroup or ""
         level = int(kind[1:])
-        # A county-level city follows its prefecture, an estate the number of its road.
-        if level < last and (last, level) not in ((3, 2), (7, 6), (8, 6)):
-            break
         if kind[0] == "n" and _NOT_NAMES.fullmatch(match[0]):
             break
-        parts.append(_Part(at, match.end(), level, kind[0] == "n"))
+        parts.append(_Part(at, match.end(), level, kind[0] != "d"))
         start = match.end()
     return parts
 

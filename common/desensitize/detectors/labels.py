@@ -164,6 +164,17 @@ _LETTERS = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _ALNUM = _LETTERS | frozenset(b"0123456789")
 
 
+_TRADITIONAL: Final = dict(
+    zip(
+        "号码证护驾驶军医师险参账帐户银联电话机传订单业务购验识别态动"
+        "网络录车辆发编时间诊历档检体备设终产贷储贴积结缴费团员学执资经办给",
+        "號碼證護駕駛軍醫師險參賬帳戶銀聯電話機傳訂單業務購驗識別態動網絡錄車輛發編時間診歷檔檢體備設終產貸儲貼積結繳費團員學執資經辦給",
+        strict=True,
+    )
+)
+"""Characters of labels that are written otherwise in Traditional text."""
+
+
 def _latin(word: str) -> str:
     """A pattern for ``word`` in either case, blanks as blanks, underscores, hyphens or nothing."""
     parts = []
@@ -178,8 +189,15 @@ def _latin(word: str) -> str:
 
 
 def _zh(word: str) -> str:
-    """A Chinese label; Latin letters inside it (患者ID, QQ号) match in either case."""
-    return "".join(f"[{c.upper()}{c.lower()}]" if c.isascii() and c.isalpha() else c for c in word)
+    """A Chinese label, in Simplified or Traditional characters; Latin letters in it (患者ID) match in either case."""
+    return "".join(
+        f"[{c.upper()}{c.lower()}]"
+        if c.isascii() and c.isalpha()
+        else f"(?:{c}|{_TRADITIONAL[c]})"
+        if c in _TRADITIONAL
+        else c
+        for c in word
+    )
 
 
 def _alternation(words: str, spell: Callable[[str], str]) -> str:
@@ -204,8 +222,10 @@ _SPEECH = (
 )
 """Words that speech puts between a label and its value: 住院号我记得是, the MRN on file is."""
 SEPARATOR = (
-    "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|号|號|码|编号|"
-    "证号|卡号|如下|→|—|№|[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
+    "(?:" + _REMARK + "|[ \t:=#.\"'*|>\\[(_-]|：|\u3000|＝|【|】|（|）|“|”|‘|’|「|是|为|為|\\]|\\)|号码|號碼|字号|字號|"
+    "号|號|码|"
+    "編號|编号|证号|卡号|如下|→|—|№|"
+    "[Ii][Ss][ :]|[Aa][Rr][Ee][ :]|[Nn][Oo][.: #]|[Nn]umber[ :#]|[Ww]as |[Ii][Dd][ :]|of |at |to |"
     "using |with |的|已|改为|换成|登记为|" + _SPEECH + "|" + _FORCES + "字第|&quot;)"
 )
 """What may stand between label and value, up to ``MAX_SEPARATORS`` times: bracketed remarks without digits, too."""
@@ -216,8 +236,8 @@ _COMMA, _STOP, _SEMICOLON = FIELD_ENDS[:3]
 _MAY_END_SENTENCE = re.compile(rb"[.!?] ").search
 _SENTENCE_END = re.compile(rb"([A-Za-z#]*|[0-9]+|[^\x00-\x7f])[.!?] {1,3}(?=[A-Z\"'(])").finditer
 _SHORTENED = frozenset(
-    b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp ins "
-    b"pol txn trans conf inv vs dept approx sr jr prof hosp adm disch cont mfr ser mod pt id".split()
+    b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp "
+    b"ins pol txn trans conf inv vs dept approx sr jr prof hosp adm disch cont mfr ser mod pt id".split()
 )
 """Words whose full stop ends no sentence; nor does that of a single letter."""
 _NUMBER_WORD = re.compile(rb"(?:numbers|number|num|nos|no|nr|id|code|#)$")
@@ -229,9 +249,14 @@ _KINDS = {
 }
 
 
+_SIMPLIFIED: Final = {ord(t): s for s, t in _TRADITIONAL.items()}
+
+
 def kind_of(label: bytes) -> str:
     """The kind of a label that one of the patterns matched."""
     plain = label.lower().translate(None, b" _-")
+    if plain not in _KINDS and not plain.isascii():
+        plain = plain.decode("utf-8", "surrogatepass").translate(_SIMPLIFIED).encode("utf-8", "surrogatepass")
     return _KINDS.get(plain) or _KINDS[_NUMBER_WORD.sub(b"", plain)]
 
 
@@ -245,7 +270,7 @@ def stands_alone(data: bytes, start: int, end: int) -> bool:
 
 def _ends_sentence(word: bytes) -> bool:
     """Whether a full stop behind ``word``, before a capital, ends an English sentence, and so the label's field."""
-    return len(word) != 1 and word.lower() not in _SHORTENED
+    return word.isdigit() or (len(word) != 1 and word.lower() not in _SHORTENED)
 
 
 def field_start(data: bytes, floor: int, start: int) -> int:

@@ -28,6 +28,82 @@ def terms() -> frozenset[str]:
     return frozenset().union(*(table[group] for group in ("herbs", "drugs", "findings", "eponyms", "finance")))
 
 
+_ETHNIC: Final = frozenset(
+    [
+        "汉",
+        "满",
+        "蒙古",
+        "回",
+        "藏",
+        "维吾尔",
+        "苗",
+        "彝",
+        "壮",
+        "布依",
+        "朝鲜",
+        "侗",
+        "瑶",
+        "白",
+        "土家",
+        "哈尼",
+        "哈萨克",
+        "傣",
+        "黎",
+        "傈僳",
+        "佤",
+        "畲",
+        "高山",
+        "拉祜",
+        "水",
+        "东乡",
+        "纳西",
+        "景颇",
+        "柯尔克孜",
+        "土",
+        "达斡尔",
+        "仫佬",
+        "羌",
+        "布朗",
+        "撒拉",
+        "毛南",
+        "仡佬",
+        "锡伯",
+        "阿昌",
+        "普米",
+        "塔吉克",
+        "怒",
+        "乌孜别克",
+        "俄罗斯",
+        "鄂温克",
+        "德昂",
+        "保安",
+        "裕固",
+        "京",
+        "塔塔尔",
+        "独龙",
+        "鄂伦春",
+        "赫哲",
+        "门巴",
+        "珞巴",
+        "基诺",
+    ]
+)
+_NUMERALS: Final = frozenset("零〇壹贰叁肆伍陆柒捌玖拾佰仟万亿元圆角分整")
+_PROVINCES: Final = frozenset("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼")
+
+
+def is_no_name(text: str, start: int, end: int) -> bool:
+    """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, the head of a plate 桂A."""
+    value = text[start:end]
+    if (value.endswith("族") and value[:-1] in _ETHNIC) or value.endswith(("号", "号码")):
+        return True
+    if all(character in _NUMERALS for character in value) and (
+        text[start - 1 : start] in _NUMERALS or text[end : end + 1] in _NUMERALS
+    ):
+        return True
+    return value[0] in _PROVINCES and text[start + 1 : start + 2].isascii() and text[start + 1 : start + 2].isupper()
+
+
 def vetoed(text: str, start: int, end: int, *, cued: bool = False) -> bool:
     """Whether ``text[start:end]`` is a term, is part of one, or reaches into one that begins before it.
 
@@ -54,4 +130,4 @@ def vetoed(text: str, start: int, end: int, *, cued: bool = False) -> bool:
     )
 
 
-__all__ = ["MAX_TERM", "term_groups", "terms", "vetoed"]
+__all__ = ["is_no_name", "MAX_TERM", "term_groups", "terms", "vetoed"]

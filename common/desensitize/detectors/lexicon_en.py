@@ -46,7 +46,8 @@ MONTHS_AND_DAYS = _set("""january february march april may june july august sept
 mar apr jun jul aug sep sept oct nov dec monday tuesday wednesday thursday friday saturday sunday mon tue wed thu fri
 sat sun christmas easter thanksgiving halloween spring summer autumn winter""")
 
-EPONYMS = _set("""abderhalden addison adie albright alport alzheimer angelman apgar asperger babinski baker barlow
+EPONYMS = _set("""newton avogadro planck boltzmann faraday ohm hertz joule pascal euler gauss bayes poisson
+abderhalden addison adie albright alport alzheimer angelman apgar asperger babinski baker barlow
 barr barrett bartholin basedow batten becker behcet bell bence berger bernard billroth bowen bright broca brodie brown
 brugada budd burkitt byler caplan caroli carpenter chagas charcot chediak chiari chron conn cooley cooper coombs crigler
 crohn cushing dandy darier down dressler duane dubin duchenne dupuytren ebstein edwards ehlers eisenmenger epstein erb
@@ -65,7 +66,8 @@ mallory hartmann ross nissen heller maze bankart latarjet kirschner ilizarov bay
 southern northern coxiella salmonella listeria shigella brucella rickettsia bartonella""")
 """Names of people that stand for a disease, a sign, a test or a method; names only beside a cue."""
 
-TERM_HEADS = _set("""disease diseases syndrome syndromes disorder sign signs test tests score scores scale index
+TERM_HEADS = _set("""law laws number constant second third equation theorem principle
+disease diseases syndrome syndromes disorder sign signs test tests score scores scale index
 criteria classification staging stage grade anemia anaemia lymphoma sarcoma tumor tumour carcinoma cancer esophagus
 oesophagus palsy chorea contracture fracture hernia phenomenon reflex reaction method procedure operation technique
 maneuver manoeuvre law curve plot correction model models analysis distribution regression coefficient virus bacillus
@@ -144,7 +146,8 @@ internet web site online inc ltd medline pubmed
 medlineplus genetics gene genes home reference national institute institutes health human clinicaltrials admitted admit
 discharged seen visa mastercard amex paypal venmo zelle""")
 
-_NAMES_AND_WORDS = _set("""unknown bones parts cord beta alpha don block oral tone ray de die carrier tiny prior walls
+_NAMES_AND_WORDS = _set("""pi sue
+unknown bones parts cord beta alpha don block oral tone ray de die carrier tiny prior walls
 nail stone rod ring minor lips link von lice valves basic harm canal brown chin vera iris sharp gray chambers bite topic
 arch urban bright unique wild desire constant ion aura amelia hurt moles cap bean burns chi glasses delta cousin fair
 kit ward pink ridge lie held horn ester wash palm bent mast echo gauge lean rice miles orange cherry wise lies dimple

@@ -21,6 +21,7 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     FIELD,
     GAP,
     HAS_CAPITAL,
+    INLINE_COMMA_NAME,
     LABEL_CHARS,
     LABELLED,
     LOWER_WORD,
@@ -136,6 +137,10 @@ class EnglishNameDetector:
         for match in COMMA_NAME.finditer(text):
             first = any(self._weights.is_first(name_key(word)) for word in match[2].split())
             if first and self._weights.may_be_name(name_key(match[1])):
+                yield match.start(), match.end(), EntityType.PERSON, Level.WITNESS, "en.comma"
+
+        for match in INLINE_COMMA_NAME.finditer(text):
+            if self._weights.is_reversed(name_key(match[1]), name_key(match[2].split()[0])):
                 yield match.start(), match.end(), EntityType.PERSON, Level.WITNESS, "en.comma"
 
     def _name_end(self, text: str, span: tuple[int, int], *, free: bool, uncased: bool) -> int:

@@ -64,6 +64,8 @@ TITLED = re.compile(
 COMMA_NAME = re.compile(
     rf"(?<!\w)({WORD}), ({WORD}(?: (?:{UP}\.|{WORD})){{0,2}})(?=\s*(?:$|[\n;()|]|,? ?(?:{CREDENTIALS})\b))"
 )
+INLINE_COMMA_NAME = re.compile(rf"(?<!\w)({WORD}), ({WORD}(?: {UP}\.)?)(?!\w)")
+"""The same in the middle of a sentence, where only listed names count: brought in by Miller, Ava today."""
 CREDENTIAL = re.compile(rf"\.?,? ?(?:{CREDENTIALS})(?![\w])")
 
 _KIN = (
@@ -74,7 +76,8 @@ _KIN = (
 BEFORE = re.compile(
     r"(?i:\b(?:regards|sincerely|yours truly|yours|best|cheers|this is|named|called|calls me|call me|name is"
     r"|by|with|met"
-    r"|meet|saw|nurse|president|founder|player|add|remove|contact(?:ed)?|invited?|(?:change|correct) it to|heard))"
+    r"|meet|saw|nurse|call(?:ed|s)?|president|founder|player|add"
+    r"|remove|contact(?:ed)?|invited?|(?:change|correct) it to|heard))"
     r"[,:]?\s{1,3}$"
 )
 """One witness."""
@@ -82,7 +85,8 @@ SPEAKS_BEFORE = re.compile(
     rf"(?i:\b(?:dear|hi|hello|hey|thanks|thank you|i am|i'm|ask(?:ed)?|told|tell|said|says|repl(?:ies|ied)|explains?"
     rf"|explained|shouted(?: at)?|speak to|spoke (?:to|with)|notif(?:y|ied)|married|directed by|starring"
     rf"|written by|sung by"
-    rf"|performed by|songwriter|singer|author|actor|actress|commenter|assistant to|last name\?|your name\?"
+    rf"|performed by|co-?signers?|(?:loan|account|case|branch|bank|police) (?:officer|manager)|flagged by"
+    rf"|handled by|songwriter|singer|author|actor|actress|commenter|assistant to|last name\?|your name\?"
     rf"|(?:my|his|her|their|the patient's) (?:{_KIN})))[,:]?\s{{1,3}}$"
 )
 """Enough alone for a word that is no everyday one."""
@@ -98,6 +102,8 @@ SPEAKS_AFTER = re.compile(
     rf"|complains|complained|sings|sang|thinks|reviewed|examined|discussed|agreed|wants|arrived|was admitted|was seen"
     rf"|is seen|married|died|speaks?|points out|as (?:my|a|the)? ?(?:guardian|beneficiary|contact|proxy|co-signer))\b"
     rf"|, (?:can|could|would|will) (?:you|I|i|we) |, (?:please|thank you) "
+    rf"|,? \(?(?:[Aa]cct|[Aa]ccount|A/C|SSN|SS|Social Security|DOB|MRN|[Dd]ate of birth)\b"
+    rf"| (?:at|on) \(?\+?[0-9]{{1,3}}[-. )]?[ ]?\(?[0-9]{{3}}"
     rf"|['\u2019]s (?:{_KIN}|parents?|family|house|home|room|address|account|name|phone|birthday|car|chart"
     rf"|condition|pain"
     rf"|boss|doctor|symptoms|mood|appetite|attorney|killers?)\b"
@@ -185,6 +191,7 @@ __all__ = [
     "fills_line",
     "GAP",
     "HAS_CAPITAL",
+    "INLINE_COMMA_NAME",
     "is_title",
     "LABEL_CHARS",
     "LABELLED",

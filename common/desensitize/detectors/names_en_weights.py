@@ -66,6 +66,11 @@ class Weights:
         """Whether ``key`` is a given name."""
         return key in self._first
 
+    def is_reversed(self, last: str, first: str) -> bool:
+        """Whether a listed surname and a given name, neither of them a place, and not both everyday words."""
+        listed = last in self._last and first in self._first and not {last, first} & self._places
+        return listed and not (last in self.words and first in self.words)
+
     def may_be_name(self, key: str) -> bool:
         """Whether ``key`` is a listed name, or no word that is known to be something else."""
         return key in self._names or not (key in self._everyday or MEDICAL_ENDING.search(key))

@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import gate
 from fedward.common.desensitize.detectors.characters import DOTS, Codes, codes_of, simplified
+from fedward.common.desensitize.detectors.contexts_zh import Contexts
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.features import REACH, WordsHere, words_here
 from fedward.common.desensitize.detectors.lac import Lac, load_lac
-from fedward.common.desensitize.detectors.lexicon import vetoed
-from fedward.common.desensitize.detectors.rules_zh import CUT, RuleHit, Rules, mask_of
+from fedward.common.desensitize.detectors.lexicon import is_no_name, vetoed
+from fedward.common.desensitize.detectors.lists_zh import CUT, NAME_ENDS
+from fedward.common.desensitize.detectors.rules_zh import RuleHit, Rules, is_han, mask_of
 from fedward.common.desensitize.detectors.tagger import Tagger, chains_of
 from fedward.common.desensitize.detectors.words import shipped_words
 from fedward.common.desensitize.spans import EntityType, Level, Span
@@ -120,14 +122,18 @@ class ChineseNameDetector:
 
     def _detect_block(self, documents: list[Document]) -> list[list[Span]]:
         block = _Block.of(documents)
-        rules = Rules(block.text, block.here).hits()
+        rules = Rules(block.text, block.here).hits() + Contexts(block.text, block.here).hits()
         hits = self._kept_rules(block.text, rules)
         if self._tagger is not None:
             hits += self._tagged(self._tagger, block, rules)
         return _split(hits, documents, block.starts)
 
     def _kept_rules(self, text: str, rules: list[RuleHit]) -> list[_Hit]:
-        kept = (rule for rule in rules if not vetoed(text, rule.start, rule.end, cued=rule.cued))
+        kept = (
+            rule
+            for rule in rules
+            if not (is_no_name(text, rule.start, rule.end) or vetoed(text, rule.start, rule.end, cued=rule.cued))
+        )
         return [_Hit(r.start, r.end, EntityType.PERSON, Level.CHECKED, f"zh.{r.method}") for r in kept]
 
     def _tagged(self, tagger: Tagger, block: _Block, rules: list[RuleHit]) -> list[_Hit]:
@@ -172,11 +178,13 @@ def _covered(names: Sequence[tuple[int, int, EntityType]], type_: EntityType, co
 def _trimmed(text: str, hit: _Hit, cued: NDArray[np.bool_]) -> _Hit | None:
     """A tagger's hit without trailing particles; None if a term vetoes it."""
     if hit.type is not EntityType.PERSON:
-        return hit
+        return None if is_no_name(text, hit.start, hit.end) else hit
     end = hit.end
-    while end - hit.start > _SHORTEST_CUT and text[end - 1] in CUT:
-        end -= 1
-    if vetoed(text, hit.start, end, cued=bool(cued[hit.start : end].any())):
+    # No preposition stands before a mark: what looks like one there is the name's last character.
+    if not (text[end - 1] in NAME_ENDS and not is_han(text, end)):
+        while end - hit.start > _SHORTEST_CUT and text[end - 1] in CUT:
+            end -= 1
+    if is_no_name(text, hit.start, end) or vetoed(text, hit.start, end, cued=bool(cued[hit.start : end].any())):
         return None
     return hit._replace(end=end)
 

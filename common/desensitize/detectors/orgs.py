@@ -19,10 +19,10 @@ from typing import Final
 from fedward.common.desensitize.detectors.addresses import Language
 from fedward.common.desensitize.detectors.addresses_en import Found
 from fedward.common.desensitize.detectors.addresses_zh import known_place
+from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.lexicon_en import english_lexicon, name_key
 from fedward.common.desensitize.spans import EntityType, Level, Span
-from fedward.common.desensitize.tables import to_simplified
 
 _ZH_SUFFIXES: Final = (
     "社区卫生服务中心|卫生服务中心|卫生服务站|妇幼保健院|疾病预防控制中心|疾控中心|急救中心|体检中心|医学中心"
@@ -51,11 +51,11 @@ _ZH_HARD: Final = "，。、；：！？「」\u201c\u201d\"'（）()《》【�
 _ZH_VERBS = re.compile(
     r"(?:就诊|住院|转诊|转院|入院|收治|转入|转至|转往|转到|送至|送往|送到|送入|前往|赶往|来到|来我|去过|去了"
     r"|就职|任职|工作|供职|就读|毕业|考入|考取|来自|隶属|位于|建议|曾经|曾|现于|目前|已经|经过|通过|委托|联系"
-    r"|收款人|付款人|开户行|开户|户名|汇款|转账|存入|办理|单位名称|工作单位|单位|名称|患者|病人|上级|外|当地"
+    r"|入住|调入|调至|调到|打入|汇入|汇到|存进|打到|收治于|请|收款人|付款人|开户行|开户|户名|汇款|转账|存入|办理|单位名称|工作单位|单位|名称|患者|病人|上级|外|当地"
     r"|附近|某些|一些|许多|很多|哪家|哪个|哪些|哪里|哪儿|什么|几个|一次|一位|一所|一名|最近|今年|去年|明年"
     r"|上个月|决定|治疗|复诊|复查|配合|权威|较好|定期|应当|省级|市级|以上|知道|几家|多家|两家|一家|这家|那家"
     r"|所有|正规|大型|专业|专科|公立|私立|民营|综合性?|三甲|二甲|三级甲?等?|二级"
-    r"|知名|著名|好的|回|换|进|让|请|问|说|比|如|像|即|还|又|再|也|都|才|可以|应该|必须|需要|最好|直接|立即"
+    r"|知名|著名|好的|回|换|进|让|请|问|说|比|如|像|即|还|又|再|也|都|(?<![育英成秀俊良])才|可以|应该|必须|需要|最好|直接|立即"
     r"|马上|及时|尽快|赶紧|时候|之后|以后|之前|[0-9一二三四五六七八九十两几]个?(?:天|周|月|年|日|次"
     r"|小时)[后前]?|送|转|带)"
 )
@@ -139,7 +139,7 @@ class OrganisationDetector:
 
 
 def _chinese(source: str) -> Iterator[Found]:
-    text = source.translate(to_simplified())
+    text = simplified(source)
     end = 0
     for match in _ZH_SUFFIX.finditer(text):
         if match.start() < end:

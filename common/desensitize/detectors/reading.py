@@ -57,7 +57,8 @@ _MAX_LINE = 512
 """How far back bold marks are counted."""
 _KNOWN_SHORT = frozenset((b"mrn", b"ssn", b"txn"))
 _NEW = "新".encode()
-_NUMBERED = "号".encode()
+_RECORD_BEFORE = re.compile(rb"[A-Z]{0,3}[0-9](?:-?[0-9]){3,15}$").search
+_MAX_RECORD = 40
 _NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
 _VERSION = re.compile(
     rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$",
@@ -322,10 +323,11 @@ class Reader:
 
     def _record(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         """A record number before its word: 00080115号病历."""
-        stop = data.index(_NUMBERED, start)
-        if data[start - 1] in ALNUM:
-            return _NOTHING, _after_alnum(data, start)
-        return [(start, stop, T.MRN, 2, "mrn_before_label")], end
+        match = _RECORD_BEFORE(data[max(floor, start - _MAX_RECORD) : start])
+        first = start - len(match.group()) if match else start
+        if first == start or data[first - 1] in ALNUM:
+            return _NOTHING, end
+        return [(first, start, T.MRN, 2, "mrn_before_label")], end
 
     def _image(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         first = image_file_start(data, start, floor)

@@ -138,7 +138,7 @@ CODE_BEFORE = (
     "[0-9]{4,8}(?: ?(?:是|为|（|\\()| is| \\()? ?(?:您|你|[Yy]our|the|本次)?(?:的)? ?(?:[A-Z][A-Za-z]{1,12} )?"
     f"(?:登录|注册|短信|动态|支付|手机|交易){{0,2}}{_CODE_WORDS}"
 )
-RECORD_BEFORE = "[A-Z]{0,3}[0-9](?:-?[0-9]){3,15}号(?:病历|病案|档案|病人|患者|住院)"
+RECORD_BEFORE = "号(?:病历|病案|档案|病人|患者|住院)"
 NUMBER_SEPARATOR = "(?:[ ().-]|\u2010|\u2011|\u2013|\u2014|\u2212|\u2009|\u202f|\u3000|（|）)"
 NUMBER = f"[0-9](?:{NUMBER_SEPARATOR}{{0,2}}[0-9]){{8,40}}[Xx]?"
 _IMAGE_TYPES = ("jpg", "jpeg", "png", "gif", "bmp", "webp", "tif", "tiff", "heic", "dcm")

@@ -7,82 +7,44 @@ nor is a verb that the word list knows. Not handled here: names without a cue (`
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from functools import cache
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors.features import WordsHere
-from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surnames
+from fedward.common.desensitize.detectors.lists_zh import (
+    ALONE_BEFORE_TITLES,
+    BEFORE_TITLES,
+    FIRM_ROLES,
+    LATIN_LABEL,
+    LATIN_LABEL_CHARS,
+    LINKS,
+    LISTED,
+    LOOSE,
+    MAX_LIST,
+    MAX_SOUNDS,
+    MEASURES,
+    MOSTLY_WORDS,
+    NAME_ENDS,
+    NO_VALUE,
+    PREPOSITIONS,
+    SOUNDS,
+    SPEAKS,
+    STOPS,
+    beds,
+    delimited,
+    ends_with_role,
+    no_nicks,
+    openings,
+    rules,
+    spaced_name,
+    titles,
+)
+from fedward.common.desensitize.detectors.surnames import surnames
 from fedward.common.desensitize.detectors.words import Kind
-
-HAN: Final = "\u3400-\u9fff"
-STOPS: Final = frozenset(
-    "的了在为向与和及是因于对把被将给从由到至往经按就也都又还要会可能没未不无有之其此该这那您你我他她它们吗呢吧啊呀哦嗯么什"
-    "怎哪谁且或若如则但并而后前中内外上下间今昨次每再已曾正等所以让叫使用请需应做去来说讲称问告诉看见找想觉得很太更最非常"
-    "性男女岁号第约某者名位个年月日时分秒自住现系患诊查检测拟予行入出转收付汇存取办申签"
-)
-"""Characters that a rule takes for the end of a name; a tagger may know better, and spans are united."""
-CUT: Final = frozenset("的了在为向与和及是因于对把被将给从由到就也都又还要会没未不有这那您你我他她吗呢吧")
-"""Never the last character of a name that no list knows; without 于 and 之 where they begin a given name."""
-
-_NAME_LABELS: Final = (
-    "姓名|患者姓名|病人姓名|客户姓名|用户姓名|本人姓名|父亲姓名|母亲姓名|配偶姓名|家长姓名|职工姓名|员工姓名|学生姓名|代理人姓名|曾用名|名字|户名|账户名|"
-    "账户名称|开户名|收款人|付款人|汇款人|收款方|付款方|持卡人|开户人|经办人|经办|复核人|复核|审核人|审核|审批人|制单人|制单|记账人|授权人|授权|"
-    "签名|签字|签章|医师签名|医生签名|家属签名|患者签名|患者签字|联系人|紧急联系人|联络人|监护人|法定代表人|法人代表|法人|委托人|受托人|被委托人|"
-    "被保险人|投保人|受益人|申请人|担保人|保证人|借款人|共同借款人|贷款人|出借人|抵押人|出质人|承租人|出租人|买受人|出卖人|主治医师|主治医生|主管医师|"
-    "主管医生|经治医师|经治医生|住院医师|主任医师|副主任医师|责任医师|值班医师|值班医生|接诊医生|接诊医师|首诊医师|手术医师|手术者|术者|主刀|主刀医师|"
-    "一助|二助|第一助手|麻醉师|麻醉医师|器械护士|巡回护士|责任护士|值班护士|护士长|记录者|记录人|书写者|检查者|检查医师|报告医师|报告者|报告人|"
-    "审核医师|审核者|送检医师|送检医生|申请医师|申请医生|病史陈述者|病史提供者|陈述者|供史者|陪同人|陪护人|代办人|代理人|柜员|客户经理|理财经理|"
-    "收件人|寄件人|发件人|受检者|受试者|捐献者|班主任|负责人|责任人|项目负责人|主持人|通讯员|译者|责任编辑|主编"
-)
-"""What follows the colon is a name, whatever it looks like."""
-_LABELS: Final = (
-    "患者|病人|客户|用户|储户|会员|供者|受者|本人|父亲|母亲|配偶|丈夫|妻子|儿子|女儿|家属|家长|医师|医生|大夫|护士|助手|经理|甲方|乙方|丙方|"
-    "原告|被告|证人|当事人|老师|记者|作者|编辑|摄影|导演|主演|编剧"
-)
-"""What follows the colon may also be a sentence."""
-_ROLES: Final = (
-    "患者|病人|患儿|用户|客户|储户|持卡人|委托人|受托人|被委托人|收款人|付款人|汇款人|开户人|经办人|代办人|代理人|申请人|借款人|担保人|贷款人|"
-    "投保人|被保险人|受益人|监护人|联系人|法定代表人|当事人|原告|被告|上诉人|被上诉人|死者|伤者|产妇|孕妇|柜员|会员|家属|家长|同学|同事|我叫|"
-    "名叫|姓名|户名|本人|叫做|名为|嫌疑人|被害人|证人|记者|通讯员|医师|医生|大夫|护士|教授|主任|院长|经理|客户经理|行长"
-)
-_KIN: Final = (
-    "患者之子|患者之女|患者之妻|患者之夫|患者之母|患者之父|患者之兄"
-    "|患者之弟|患者之姐|患者之妹|患者之媳|患者之婿|患者之孙|其子|其女"
-    "|其妻|其夫|其母|其父|其兄|其弟|其姐|其妹|其媳|其婿|其孙|之子"
-    "|之女|长子|长女|次子|次女|幼子|幼女|丈夫|妻子|儿子|女儿|儿媳"
-    "|女婿|父亲|母亲|爱人|配偶|哥哥|姐姐|弟弟|妹妹|外甥|侄子|侄女"
-    "|孙子|孙女|爷爷|奶奶|外公|外婆|未婚妻|未婚夫"
-)
-_TITLES: Final = (
-    "(?:副)?主任(?:医师|医生|护师|药师)?|(?:主治|住院|副主任|主管)?医(?:生|师)|大夫|护士长?|护师|药师|教授|副教授|院长|副院长|科长|处长|局长|厅长|部长|"
-    "市长|县长|省长|书记|先生|女士|小姐|太太|夫人|老师|经理|总经理|副总|行长|董事长|总裁|总监|董事|同志|阿姨|叔叔|大爷|大妈|大娘|大叔|大姐|大哥|"
-    "奶奶|爷爷|伯伯|师傅|同学|老板|律师|法官|警官|检察官|博士|院士|研究员|工程师|教练|队长|班长|主席|校长|老先生|老太太|某某|某"
-)
-_MOSTLY_WORDS: Final = frozenset(
-    "向和都有从那过时是明全公位来由应相强解经关能同水连成管习后万方单于常查易安祝高温白但游曾"
-)
-"""Surnames that after a role or before a title are mostly another word; 高 and 白 count where a list knows the name."""
-_BEFORE_TITLES: Final = frozenset("高温白安方")
-"""Those of them that a title makes a surname again."""
-_NO_VALUE: Final = frozenset("不无未待同其见本已请暂或和与是否的")
-"""A field that begins so holds no name."""
-_NO_NICKS: Final = (
-    "老师 老路 老常 老成 老白 老鼠 老公 老板 老牛 老马 老龙 老江 "
-    "老宋 老花 老边 老化 老龄 老来 老强 小时 小于 小儿 小米 小麦 "
-    "小心 小孔 小白 小江 小路 小车 小石 小常 小康 小马 小牛 小毛 "
-    "小汤 小段 小包 小池 小项 小曲 小钟 小肖 小单 小万 小费 小向 "
-    "小金 小方 小平 小安 小关 小成 小明 小季 小解 小水 小边 小花 "
-    "小虎 小熊 小龙 小叶 小管 小汪 小贝 小支 小相 小连 小全 小阳 "
-    "小温 阿胶 阿司 阿莫 阿奇 阿托 阿姨 阿米 阿尔 阿拉 阿房 阿里 "
-    "阿伦 阿贝 阿马 阿金 阿波 阿普 阿苏 阿布 阿古 阿德 阿法 阿卡 "
-    "阿霉 阿克 阿扎 阿尼 阿洛 阿维 阿万 阿根 阿富 阿斯 "
-)
-"""Words that only look like 老, 小 or 阿 before a surname."""
 
 
 class RuleHit(NamedTuple):
@@ -95,37 +57,12 @@ class RuleHit(NamedTuple):
     """A label, role or title stands beside it: no veto."""
 
 
-def _longest_first(words: str) -> str:
-    return "|".join(sorted(set(words.split("|")), key=lambda word: (-len(word), word)))
-
-
-@cache
-def _rules() -> tuple[re.Pattern[str], ...]:
-    compound = "|".join(sorted(surnames().compound, key=len, reverse=True))
-    single = "".join(sorted(surnames().single))
-    common = "".join(sorted(surnames().common))
-    surname = f"(?:{compound}|[{single}])"
-    roles = _longest_first(f"{_ROLES}|{_KIN}")
-    return (
-        re.compile(
-            f"(?:{_longest_first(_NAME_LABELS)})[ \u3000]{{0,2}}(?:[:：=]|[（(【\\[])[ \u3000]{{0,4}}(?=[{HAN}])"
-        ),
-        re.compile(f"(?:{_longest_first(_LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
-        re.compile(f"(?:{_longest_first(_NAME_LABELS)})[是为叫](?={surname})"),
-        # A blank inside is common in forms; the role itself goes into no name.
-        re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
-        re.compile(f"[老小阿][{common}](?![{HAN}]?[0-9])"),
-    )
-
-
-@cache
-def _titles() -> re.Pattern[str]:
-    return re.compile(_TITLES)
-
-
-@cache
-def _delimited() -> re.Pattern[str]:
-    return re.compile(f"[{HAN}]{{2,4}}(?![{HAN}·])|[{HAN}] [{HAN}](?: [{HAN}])?(?![{HAN}])")
+def _between(text: str, start: int) -> int:
+    """Where the Chinese characters from ``start`` on end, at most five of them."""
+    end = start
+    while end - start < 5 and is_han(text, end):
+        end += 1
+    return end
 
 
 class Rules:
@@ -143,43 +80,108 @@ class Rules:
 
     def hits(self) -> list[RuleHit]:
         """Every hit; they may overlap."""
-        name_label, label, is_label, role, nick = _rules()
+        name_label, label, is_label, role, nick = rules()
         found: list[RuleHit] = []
         for match in name_label.finditer(self._text):
             found += self._after_label(match.end())
+        for match in openings().finditer(self._text):
+            start = match.start()
+            if LATIN_LABEL.search(self._text[max(0, start - LATIN_LABEL_CHARS) : start]):
+                found += self._after_label(match.end())
+        for match in beds().finditer(self._text):
+            found += self._name(match.end(), "role")
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
             for match in rule.finditer(self._text):
-                found += self._name(match.end(), method)
-        for match in _titles().finditer(self._text):
-            found += self._before_title(match.start())
+                firm = method == "label" or match.group().strip() in FIRM_ROLES
+                found += self._name(match.end(), method, firm=firm)
+        for match in titles().finditer(self._text):
+            if not self._text.startswith("们", match.end()):
+                found += self._before_title(match.start())
         for match in nick.finditer(self._text):
             found += self._nick(match.start())
         found += self._dotted()
-        return found
+        return found + [more for hit in found if hit.method in LISTED for more in self._joined(hit.end)]
+
+    def _joined(self, end: int) -> Iterator[RuleHit]:
+        """A second name behind the first, as in 抢救医生为路翰和和刘琳敏."""
+        if self._text[end : end + 1] in ("和", "与", "及", "、") and (
+            self._stands_between(end + 1, loose=False) or self._spaced(end + 1)
+        ):
+            yield from self._name(end + 1, "joined")
 
     def _after_label(self, start: int) -> Iterator[RuleHit]:
-        """A field's value: whatever two to four characters fill the field, or a name at its beginning."""
+        """A field's value: whatever two to four characters fill the field, or a name at its beginning; also a list."""
         text = self._text
-        match = _delimited().match(text, start)
-        if match is None:
-            yield from self._name(start, "label")
-        elif text[start] not in _NO_VALUE and (" " not in match.group() or surname_length(text, start)):
+        for _ in range(MAX_LIST):
+            match = delimited().match(text, start)
+            if match is None:
+                yield from self._name(start, "label", firm=True)
+                return
+            blank = len(match.group()) > 2 and not is_han(text, start + 1)
+            bracketed = text[start - 1] in "（(【[" and self._is_plain_word(start, match.end())
+            listed = surname_length(text, start) > 0 and text[match.end() - 1] not in "号码名称"
+            if text[start] in NO_VALUE or bracketed or ((blank or text[start - 1] in "（(【[") and not listed):
+                return
             yield RuleHit(start, match.end(), "label", True)
+            start = match.end() + 1
+            if text[start - 1 : start] != "、" or not surname_length(text, start):
+                return
 
-    def _name(self, start: int, method: str) -> Iterator[RuleHit]:
-        """A name that begins here, unless an ordinary word does, or a surname that is mostly another word."""
+    def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
+        """A name that begins here, unless an ordinary word does, or a surname that is mostly another word.
+
+        ``firm``: what stands before can hardly be followed by anything else.
+        """
         length = surname_length(self._text, start)
         if not length or start >= len(self._begin):
             return
         begin, end = int(self._begin[start]), int(self._end[start])
-        if (begin and not _names(begin)) or (end and not _names(end)):
+        if begin and not is_name_kind(begin) and begin // 16 + 1 == length:
+            begin = 0  # a compound surname that the word list knows: 公孙, 上官
+        if end and not is_name_kind(end) and not (firm and self._stands_between(start, loose=False)):
+            return
+        if begin and not is_name_kind(begin):
+            # 景天 is a herb, 景天哲 between a role and a mark a name.
+            if firm and begin // 16 == 1 and _between(self._text, start) == start + 3:
+                yield RuleHit(start, start + 3, method, True)
+            return
+        if (spaced := self._spaced(start)) > 0:
+            yield RuleHit(start, spaced, method, True)
             return
         first = self._text[start]
-        if not begin and length == 1 and (first in _MOSTLY_WORDS or first not in surnames().common):
+        if not begin and length == 1 and (first in MOSTLY_WORDS or first not in surnames().common):
+            if not self._stands_between(start, loose=firm):
+                return
+            yield RuleHit(start, _between(self._text, start), method, True)
             return
         end = self._name_end(start, length)
         if end - start > length:
             yield RuleHit(start, end, method, True)
+
+    def _spaced(self, start: int) -> int:
+        """Where a name with a blank behind its surname ends, or 0, as 姜　凯 in forms."""
+        match = spaced_name().match(self._text, start)
+        return match.end() if match and not self._plain(match.end() - 1) else 0
+
+    def _stands_between(self, start: int, *, loose: bool) -> bool:
+        """Whether a rare surname with one or two characters fills the place up to the next mark."""
+        text = self._text
+        end = _between(text, start)
+        if not 2 <= end - start <= 3 or (text[start] in MOSTLY_WORDS and not loose):
+            return False
+        given = text[start + 1 : end]
+        if any(c in STOPS for c in given[:-1]) or (given[-1] in STOPS and given[-1] not in NAME_ENDS):
+            return False
+        if given[-1] in "号码称":
+            return False
+        return text[start] not in PREPOSITIONS and not (
+            len(given) == 2 and self._plain(start + 1) and not (loose and text[start] not in MOSTLY_WORDS)
+        )
+
+    def _is_plain_word(self, start: int, end: int) -> bool:
+        """Whether the characters are one ordinary word."""
+        begin = int(self._begin[start])
+        return begin > 0 and not is_name_kind(begin) and start + begin // 16 + 1 == end
 
     def _name_end(self, start: int, surname: int) -> int:
         """Where the name that begins at ``start`` ends; right after the surname if there is no given name."""
@@ -191,8 +193,11 @@ class Rules:
         if not is_han(text, end) or (text[end] in STOPS and text[end] not in "中文正明如可得前安自"):
             return end
         end += 1
-        if not is_han(text, end) or text[end] in STOPS:
+        if not is_han(text, end):
             return end
+        if text[end] in STOPS:
+            closed = not is_han(text, end + 1) or text[end + 1] in "向与和于在把将对给"
+            return end + (text[end] in NAME_ENDS and closed)
         # A word that begins with the third character ends the name before it, unless one begins right after as well.
         if self._word_at(end) and not self._word_at(end + 1):
             return end
@@ -209,45 +214,89 @@ class Rules:
             if not length or start + length > title or title - start - length > 2:
                 continue
             given = text[start + length : title]
-            if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title):
+            if any(c in STOPS or not is_han(c, 0) for c in given) or self._ordinary_across(start, title, given):
                 continue
-            if length == 1 and self._unlikely(start, given):
+            if length == 1 and (self._unlikely(start, given) if given else not self._may_be_alone(start)):
                 continue
             yield RuleHit(start, title, "title", True)
             return
+        start = title
+        while title - start < MAX_SOUNDS and text[start - 1] in SOUNDS:
+            start -= 1
+        if title - start > 2 and (not is_han(text, start - 1) or text[start - 1] in LINKS):
+            yield RuleHit(start, title, "title", True)
 
-    def _ordinary_across(self, start: int, end: int) -> bool:
-        """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生)."""
-        if start and is_han(self._text, start - 1) and int(self._end[start]) and not _names(int(self._end[start])):
-            return True
+    def _ordinary_across(self, start: int, end: int, given: str) -> bool:
+        """Whether an ordinary word ends on the surname (主任医生), or begins with it (高血压医生).
+
+        A surname alone before its title may look like the word that crosses into it: 龙女|士, 房主|任.
+        """
+        if (
+            start
+            and is_han(self._text, start - 1)
+            and int(self._end[start])
+            and not is_name_kind(int(self._end[start]))
+        ):
+            return bool(given) or not (self._role_before(start) or self._text[start - 1] in "科区")
         begin = int(self._begin[start])
-        return begin > 0 and not _names(begin) and start + begin // 16 + 1 <= end + 1
+        crossed = start + begin // 16 + 1 - end
+        return (
+            begin > 0
+            and not is_name_kind(begin)
+            and (crossed <= 1 if given else crossed > 1 and self._text[start] not in surnames().common)
+        )
+
+    def _role_before(self, start: int) -> bool:
+        return ends_with_role(self._text, start)
+
+    def _may_be_alone(self, start: int) -> bool:
+        """Whether a surname that stands alone before a title is one: not 两位医生, 任何医生, 请向医生说明."""
+        text, first = self._text, self._text[start]
+        before = text[start - 1 : start] if start else "\n"
+        if before == first or (first == "位" and (before in MEASURES or before.isdigit())):
+            return False
+        if first in PREPOSITIONS:
+            return before in ":：科"
+        inner = is_han(before, 0)
+        if not inner and first == "祝":
+            return False  # 祝老师节日快乐
+        if not inner or before in LINKS or self._role_before(start):
+            return True
+        common = first in surnames().common and first not in MOSTLY_WORDS - ALONE_BEFORE_TITLES
+        ended = start > 0 and int(self._end[start - 1]) > 0
+        return first not in LOOSE and (common or ended or before in STOPS)
 
     def _unlikely(self, start: int, given: str) -> bool:
-        """Whether the surname is rare or mostly a word, and nothing before it says that a name begins."""
+        """Whether a surname with a given name is rare or mostly a word, and nothing says that a name begins."""
         text = self._text
         first = text[start]
-        if given and (given[0] == first or (len(given) == 2 and self._plain(start + 1))):
+        if given[0] == first or (len(given) == 2 and self._plain(start + 1)):
             return True
         if start and text[start - 1] == first:
             return True
-        inner = start > 0 and is_han(text, start - 1)
-        rare = first not in surnames().common
-        return first in _MOSTLY_WORDS - _BEFORE_TITLES or (rare and (bool(given) or inner))
+        if first in MOSTLY_WORDS - BEFORE_TITLES:
+            return True
+        return first not in surnames().common and start > 0 and is_han(text, start - 1)
 
     def _plain(self, place: int) -> bool:
         begin = int(self._begin[place])
-        return begin > 0 and not _names(begin)
+        return begin > 0 and not is_name_kind(begin)
 
     def _nick(self, start: int) -> Iterator[RuleHit]:
         text = self._text
-        if text[start : start + 2] in _no_nicks() or (start and int(self._end[start]) and is_han(text, start - 1)):
+        end = start + 1 + surname_length(text, start + 1)
+        if SPEAKS.match(text, end) and (start == 0 or not is_han(text, start - 1)):
+            yield RuleHit(start, end, "nick", True)
+            return
+        if text[start + 1] not in surnames().common:
+            return
+        if text[start : start + 2] in no_nicks() or (start and int(self._end[start]) and is_han(text, start - 1)):
             return
         begin = int(self._begin[start])
         inner = int(self._begin[start + 1])
-        if begin >= 0x20 or (inner and not _names(inner)):
+        if begin >= 0x20 or (inner and not is_name_kind(inner)):
             return
-        if begin and not _names(begin) and text[start] != "老":
+        if begin and not is_name_kind(begin) and text[start] != "老":
             return
         yield RuleHit(start, start + 2, "nick", False)
 
@@ -266,18 +315,13 @@ class Rules:
     def _sounding(self, dot: int, step: int) -> int:
         """Where the sounds on one side of a dot end, at most eight of them: the first or the one after the last."""
         place = dot + step
-        while 0 <= place < len(self._text) and abs(place - dot) <= 8 and self._text[place] in _SOUNDS:
+        while 0 <= place < len(self._text) and abs(place - dot) <= 8 and self._text[place] in SOUNDS:
             place += step
         return place + 1 if step < 0 else place
 
 
-_SOUNDS: Final = frozenset(
-    TRANSLITERATION
-    + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
-)
-
-
-def _names(code: int) -> bool:
+def is_name_kind(code: int) -> bool:
+    """Whether a word's code in ``WordsHere`` says that a list knows it as a person's name."""
     return code % 16 in (Kind.PERSON, Kind.FOREIGN, Kind.PERHAPS_PERSON)
 
 
@@ -287,11 +331,6 @@ def surname_length(text: str, start: int) -> int:
         if text[start : start + length] in _compound():
             return length
     return 1 if text[start : start + 1] in surnames().single else 0
-
-
-@cache
-def _no_nicks() -> frozenset[str]:
-    return frozenset(_NO_NICKS.split())
 
 
 @cache
@@ -312,4 +351,4 @@ def mask_of(hits: list[RuleHit], count: int) -> NDArray[np.bool_]:
     return mask
 
 
-__all__ = ["CUT", "HAN", "is_han", "mask_of", "RuleHit", "Rules", "STOPS", "surname_length"]
+__all__ = ["is_han", "is_name_kind", "mask_of", "RuleHit", "Rules", "surname_length"]

@@ -8,6 +8,8 @@ a hit.
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -23,6 +25,7 @@ from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
 from fedward.common.desensitize.detectors.reading import Match, Reader
 from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
 from fedward.common.desensitize.detectors.spelled_runs import spelled_runs
+from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -70,6 +73,7 @@ class StructuredDetector:
         self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
         self._num_labelled = len(labelled)
         self._shapes: tuple[Match, ...] = (*[SHAPE] * len(labelled), *part_shapes(engine))
+        self._find_header = finder(HEADER.encode(), engine)
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
     def detect(self, document: Document) -> list[Span]:
@@ -88,11 +92,33 @@ class StructuredDetector:
         text, kept = fold(source)
         data = text.encode("utf-8", "surrogatepass")
         hits = self._scan(data)
-        offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
-        starts, ends = offsets if len(data) == len(text) or not hits else _code_points(data, *offsets)
-        if kept is not None and hits:
+        headers = self._headers(data)
+        offsets = [hit[0] for hit in hits] + headers, [hit[1] for hit in hits] + [at + 1 for at in headers]
+        starts, ends = offsets if len(data) == len(text) or not offsets[0] else _code_points(data, *offsets)
+        if kept is not None and starts:
             starts, ends = _in_source(kept, starts, ends)
-        return _spans(documents, hits, starts, ends)
+        found = _spans(documents, hits, starts[: len(hits)], ends[: len(hits)])
+        for i in _holding(documents, starts[len(hits) :]):
+            found[i] = self._with_columns(documents[i], found[i])
+        return found
+
+    def _headers(self, data: bytes) -> list[int]:
+        """Where the header of a table may begin."""
+        at, headers = 0, []
+        while (span := self._find_header(data, at)) is not None:
+            headers.append(span[0])
+            at = span[1]
+        return headers
+
+    def _with_columns(self, document: Document, spans: list[Span]) -> list[Span]:
+        """The spans, and the values that stand in a table below their label."""
+        columns = [
+            Span(*document.span_of_chars(start, end), type_, level, method)
+            for start, end, type_, level, method in column_hits(document.text)
+            if level >= self._levels[type_]
+        ]
+        new = [c for c in columns if not any(span.start < c.end and c.start < span.end for span in spans)]
+        return sorted([*spans, *new]) if new else spans
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
@@ -234,6 +260,14 @@ def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], en
         found.append(spans)
         first = last + 1
     return found
+
+
+def _holding(documents: Sequence[Document], places: Sequence[int]) -> list[int]:
+    """Which documents hold the characters at ``places`` of the joined sources."""
+    if not places:
+        return []
+    starts = list(itertools.accumulate((len(d.source) + 1 for d in documents), initial=runs.PAD_BYTES))
+    return sorted({bisect_right(starts, place) - 1 for place in places})
 
 
 def _in_source(

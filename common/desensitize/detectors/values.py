@@ -176,8 +176,10 @@ def _plate(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
 
 def _vin(kind: str, data: bytes, start: int, label: bytes) -> Hit | None:
     match = _VIN(data, start)
-    if match is None or (match.end() < len(data) and data[match.end()] in ALNUM) or num_digits(match.group()) < 3:
+    if match is None or (match.end() < len(data) and data[match.end()] in ALNUM):
         return None
+    if num_digits(match.group()) < 3 and not check.is_vin(match.group()):
+        return None  # a long word; of capitals with the right check digit it is none
     return start, match.end(), T.VIN, 3 if check.is_vin(match.group().upper()) else 2, "vin"
 
 

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from fedward.common.desensitize.detectors import known as module
 from fedward.common.desensitize.detectors.document import Document
-from fedward.common.desensitize.detectors.known import KnownValueDetector, SecondPass, literals
+from fedward.common.desensitize.detectors.known import KnownValueDetector
 from fedward.common.desensitize.detectors.literals import AhoCorasick, Literals, squeeze
-from fedward.common.desensitize.spans import EntityType, Span
+from fedward.common.desensitize.spans import EntityType
 from tests.common.desensitize.detectors.found import found, wide
 
 P = EntityType.PERSON
@@ -131,30 +131,6 @@ def test_two_thousand_known_people_are_searched_in_one_pass() -> None:
         f"{a}{b}{c}" for a in "王李张刘陈" for b in "伟芳娜敏静丽强磊洋艳" for c in "一二三四五六七八九十" * 4
     )
     assert found(KnownValueDetector({P: people}), "今日刘敏七与陈艳九同来") == ["刘敏七", "陈艳九"]
-
-
-TEXT = "患者王小明，电话13800138000。王小明自述；138-0013-8000。Contact John Carder. Carder said."
-
-
-def _spans(*values: tuple[str, EntityType, int]) -> list[Span]:
-    return [Span(TEXT.index(v), TEXT.index(v) + len(v), type_, level, "rule") for v, type_, level in values]
-
-
-def test_accepted_names_and_numbers_become_literals_of_the_whole_document() -> None:
-    spans = _spans(("王小明", P, 3), ("13800138000", EntityType.PHONE, 2), ("John Carder", P, 2))
-    again = literals(spans, Document.of(TEXT))
-    assert [(TEXT[s.start : s.end], s.level) for s in again] == [("王小明", 3), ("138-0013-8000", 2), ("Carder", 2)]
-
-
-def test_the_second_pass_reads_other_records_of_the_patient() -> None:
-    second = SecondPass(_spans(("王小明", P, 3)), Document.of(TEXT))
-    assert found(second, "复诊：王小明") == ["王小明"]
-
-
-def test_dates_and_secrets_are_no_literals_of_the_second_pass() -> None:
-    text = "密码1234，再次1234；2024-01-05，2024-01-05"
-    spans = [Span(2, 6, EntityType.SECRET, 3, "rule"), Span(12, 22, EntityType.DATE, 3, "rule")]
-    assert literals(spans, Document.of(text)) == []
 
 
 def test_a_name_in_the_repr_of_a_detector_is_not_shown() -> None:
