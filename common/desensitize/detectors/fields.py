@@ -11,29 +11,23 @@ from numpy.typing import NDArray
 from fedward.common.desensitize.detectors.labels import FIELD_ENDS, MAX_LABEL_BYTES
 
 _NARROW = tuple(mark[0] for mark in FIELD_ENDS if len(mark) == 1)
-_WIDE = tuple(mark for mark in FIELD_ENDS if len(mark) > 1)
+_WIDE = tuple(int.from_bytes(mark) for mark in FIELD_ENDS if len(mark) == 3)
+_BACK = np.arange(-MAX_LABEL_BYTES, 0)
 
 
-class FieldEnds:
-    """Every mark of ``FIELD_ENDS`` in a padded block."""
-
-    def __init__(self, block: NDArray[np.uint8]) -> None:
-        narrow = block == _NARROW[0]
-        for mark in _NARROW[1:]:
-            narrow |= block == mark
-        ends = [np.flatnonzero(narrow) + 1]
-        for lead in {mark[0] for mark in _WIDE}:
-            at = np.flatnonzero(block == lead)
-            second, third = block[at + 1], block[at + 2]
-            for _, *rest in (mark for mark in _WIDE if mark[0] == lead):
-                ends.append(at[(second == rest[0]) & (third == rest[1])] + 3)
-        self._ends = np.sort(np.concatenate(ends))
-
-    def first_of(self, starts: list[int]) -> dict[int, int]:
-        """The beginning of the field before each start, at most ``MAX_LABEL_BYTES`` back."""
-        before = np.array(starts, np.int64)
-        first = self._ends[np.searchsorted(self._ends, before, "right") - 1]  # the padding has marks
-        return dict(zip(starts, np.maximum(first, before - MAX_LABEL_BYTES).tolist(), strict=True))
+def field_starts(block: NDArray[np.uint8], starts: NDArray[np.int64]) -> dict[int, int]:
+    """The beginning of the field before each start, at most ``MAX_LABEL_BYTES`` back, in a block that is padded."""
+    windows = block[np.maximum(starts[:, None] + _BACK, 0)]
+    ends = np.zeros(windows.shape, np.bool_)
+    for mark in _NARROW:
+        ends |= windows == mark
+    wide = windows.astype(np.uint32)
+    characters = (wide[:, :-2] << 16) | (wide[:, 1:-1] << 8) | wide[:, 2:]
+    for code in _WIDE:
+        ends[:, 2:] |= characters == code
+    behind = np.argmax(ends[:, ::-1], axis=1)  # bytes between the last mark and the start
+    behind[~ends[np.arange(len(starts)), MAX_LABEL_BYTES - 1 - behind]] = MAX_LABEL_BYTES
+    return dict(zip(starts.tolist(), np.maximum(starts - behind, 0).tolist(), strict=True))
 
 
-__all__ = ["FieldEnds"]
+__all__ = ["field_starts"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
 from fedward.common.desensitize.detectors.document import Document, fold
-from fedward.common.desensitize.detectors.fields import FieldEnds
+from fedward.common.desensitize.detectors.fields import field_starts
 from fedward.common.desensitize.detectors.hits import Hit
 from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
@@ -171,7 +171,8 @@ class StructuredDetector:
     def _look_ahead(self, groups: runs.Groups, rows: runs.Offsets, typed: runs.Typed) -> None:
         """Find the fields of all phones and bare numbers at once."""
         starts = [start for start, _, kind in typed if kind in (runs.MOBILE, runs.LANDLINE)]
-        self._reader.expect(FieldEnds(groups.block).first_of(starts + groups.starts[rows].tolist()))
+        both = np.concatenate((np.array(starts, np.int64), groups.starts[rows]))
+        self._reader.expect(field_starts(groups.block, both))
 
     def _clear(self, data: bytes, groups: runs.Groups, rows: runs.Offsets) -> bytes:
         """``data`` without the digits that are no identifier, whatever shape of the scan they have."""
