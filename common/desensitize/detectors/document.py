@@ -33,7 +33,10 @@ _IS_TOUCHED = np.arange(_NO_CODE) != _CODES
 _CODES = _CODES[:0x10000].copy()
 
 
-def fold(source: str) -> tuple[str, Sequence[int] | NDArray[np.int64] | None]:
+Folded = tuple[str, Sequence[int] | NDArray[np.int64] | None]
+
+
+def fold(source: str) -> Folded:
     """The folded text, and the source offset of each of its characters; None if the two have equal length."""
     if source.isascii():
         return source, None
@@ -71,25 +74,29 @@ class Document:
     """
 
     source: str = field(repr=False)
+    _fold: Folded | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, source: str) -> Document:
         """The document of ``source``."""
         return cls(source=source)
 
-    @cached_property
-    def _folded(self) -> tuple[str, Sequence[int] | NDArray[np.int64] | None]:
-        return fold(self.source)
-
-    @cached_property
+    @property
     def text(self) -> str:
         """Folded; equal to ``source`` for most texts."""
-        return self._folded[0]
+        return self._folded()[0]
 
     @property
     def kept(self) -> Sequence[int] | NDArray[np.int64] | None:
         """Source offset of each character of ``text``, or None if the two have equal length."""
-        return self._folded[1]
+        return self._folded()[1]
+
+    def _folded(self) -> Folded:
+        # Not functools.cached_property, which takes a lock: a second time a microsecond for each of many texts.
+        if self._fold is None:
+            object.__setattr__(self, "_fold", fold(self.source))
+        assert self._fold is not None  # noqa: S101 - just set
+        return self._fold
 
     @cached_property
     def data(self) -> bytes:

@@ -93,7 +93,8 @@ class StructuredDetector:
         data = text.encode("utf-8", "surrogatepass")
         hits = self._scan(data)
         headers = self._headers(data)
-        offsets = [hit[0] for hit in hits] + headers, [hit[1] for hit in hits] + [at + 1 for at in headers]
+        places = [(hit[0], hit[1]) for hit in hits] + headers
+        offsets = [place[0] for place in places], [place[1] for place in places]
         starts, ends = offsets if len(data) == len(text) or not offsets[0] else _code_points(data, *offsets)
         if kept is not None and starts:
             starts, ends = _in_source(kept, starts, ends)
@@ -102,11 +103,11 @@ class StructuredDetector:
             found[i] = self._with_columns(documents[i], found[i])
         return found
 
-    def _headers(self, data: bytes) -> list[int]:
-        """Where the header of a table may begin."""
+    def _headers(self, data: bytes) -> list[tuple[int, int]]:
+        """What may be a cell in the header of a table."""
         at, headers = 0, []
         while (span := self._find_header(data, at)) is not None:
-            headers.append(span[0])
+            headers.append(span)
             at = span[1]
         return headers
 
