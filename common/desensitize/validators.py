@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from itertools import chain
+from operator import mul
 
 ID_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 ID_CHECKS = b"10X98765432"
@@ -126,7 +127,7 @@ def is_real_date(year: int, month: int, day: int) -> bool:
 
 def id_check_character(digits: bytes) -> int:
     """The check character (ASCII code) of the first 17 digits of a resident identity number."""
-    total = sum(map(int.__mul__, digits[:17], ID_WEIGHTS))
+    total: int = sum(map(mul, digits, ID_WEIGHTS))
     return ID_CHECKS[(total - _WEIGHT_OF_ZEROS) % 11]
 
 

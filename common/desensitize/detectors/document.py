@@ -9,8 +9,12 @@ from __future__ import annotations
 import itertools
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
 
 _FOLD = {0xFF10 + i: chr(48 + i) for i in range(10)}
 _FOLD |= {0xFF21 + i: chr(65 + i) for i in range(26)} | {0xFF41 + i: chr(97 + i) for i in range(26)}
@@ -18,32 +22,81 @@ _FOLD |= {0xFF20: "@", 0xFF0D: "-", 0xFF0E: ".", 0xFF0B: "+", 0xFF3F: "_", 0xA0:
 _UNSEEN = "\u200b\u200c\u200d\u2060\ufeff\u00ad"
 """Zero-width characters and the soft hyphen: skipped, and taken along by the span around them."""
 _TABLE = {**_FOLD, **dict.fromkeys(map(ord, _UNSEEN))}
-_NEEDS_FOLD = re.compile("[" + re.escape("".join(map(chr, _FOLD)) + _UNSEEN) + "]").search
+_TOUCHED = re.compile("[" + re.escape("".join(map(chr, _FOLD)) + _UNSEEN) + "]+")
+_SKIPPED = re.compile(f"[{_UNSEEN}]+").finditer
+_MANY_CHARS = 4096
+"""From here on numpy folds faster than the expression."""
+_NO_CODE = 0x110000
+_CODES = np.arange(_NO_CODE, dtype=np.uint32)
+_CODES[list(_TABLE)] = [_NO_CODE if new is None else ord(new) for new in _TABLE.values()]
+_IS_TOUCHED = np.arange(_NO_CODE) != _CODES
+_CODES = _CODES[:0x10000].copy()
+
+
+Folded = tuple[str, Sequence[int] | NDArray[np.int64] | None]
+
+
+def fold(source: str) -> Folded:
+    """The folded text, and the source offset of each of its characters; None if the two have equal length."""
+    if source.isascii():
+        return source, None
+    if len(source) < _MANY_CHARS:
+        text = _TOUCHED.sub(lambda match: match[0].translate(_TABLE), source)
+        return text, None if len(text) == len(source) else _kept(source)
+    codes = np.frombuffer(source.encode("utf-32-le", "surrogatepass"), np.uint32)
+    touched = np.flatnonzero(_IS_TOUCHED[codes])
+    if not len(touched):
+        return source, None
+    codes = codes.copy()
+    codes[touched] = _CODES[codes[touched]]
+    kept = None
+    if (codes[touched] == _NO_CODE).any():
+        kept = np.flatnonzero(codes != _NO_CODE)
+        codes = codes[kept]
+    return codes.tobytes().decode("utf-32-le", "surrogatepass"), kept
+
+
+def _kept(source: str) -> tuple[int, ...]:
+    kept: list[int] = []
+    at = 0
+    for match in _SKIPPED(source):
+        kept += range(at, match.start())
+        at = match.end()
+    return (*kept, *range(at, len(source)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """One text of a record.
+    """One text of a record; folded when it is first asked for, so that many texts can be folded as one.
 
     Args:
         source: as it came; spans are offsets into it.
-        text: folded; equal to ``source`` for most texts.
-        kept: source offset of each character of ``text``, or None if the two have equal length.
     """
 
     source: str = field(repr=False)
-    text: str = field(repr=False)
-    kept: tuple[int, ...] | None = field(repr=False)
+    _fold: Folded | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, source: str) -> Document:
-        """Fold ``source``."""
-        if not _NEEDS_FOLD(source):
-            return cls(source=source, text=source, kept=None)
-        text = source.translate(_TABLE)
-        if len(text) == len(source):
-            return cls(source=source, text=text, kept=None)
-        return cls(source=source, text=text, kept=tuple(i for i, c in enumerate(source) if c not in _UNSEEN))
+        """The document of ``source``."""
+        return cls(source=source)
+
+    @property
+    def text(self) -> str:
+        """Folded; equal to ``source`` for most texts."""
+        return self._folded()[0]
+
+    @property
+    def kept(self) -> Sequence[int] | NDArray[np.int64] | None:
+        """Source offset of each character of ``text``, or None if the two have equal length."""
+        return self._folded()[1]
+
+    def _folded(self) -> Folded:
+        # Not functools.cached_property, which takes a lock: a second time a microsecond for each of many texts.
+        if self._fold is None:
+            object.__setattr__(self, "_fold", fold(self.source))
+        assert self._fold is not None  # noqa: S101 - just set
+        return self._fold
 
     @cached_property
     def data(self) -> bytes:
@@ -66,9 +119,8 @@ class Document:
 
     def span_of_chars(self, start: int, end: int) -> tuple[int, int]:
         """Source span of the characters ``[start, end)`` of ``text``; not empty. Skipped ones inside go with it."""
-        if self.kept is None:
-            return start, end
-        return self.kept[start], self.kept[end - 1] + 1
+        kept = self.kept
+        return (start, end) if kept is None else (int(kept[start]), int(kept[end - 1]) + 1)
 
 
 def _width(character: str) -> int:
@@ -76,4 +128,4 @@ def _width(character: str) -> int:
     return 1 if code < 0x80 else 2 if code < 0x800 else 3 if code < 0x10000 else 4
 
 
-__all__ = ["Document"]
+__all__ = ["Document", "fold"]

@@ -8,6 +8,7 @@ Hit = tuple[int, int, EntityType, int, str]
 """Start and end in bytes, type, level, method. A plain tuple: dense text has fourteen of them in a kilobyte."""
 
 DIGITS = frozenset(b"0123456789")
+LOWER = frozenset(b"abcdefghijklmnopqrstuvwxyz")
 LETTERS = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 ALNUM = DIGITS | LETTERS
 
@@ -41,4 +42,14 @@ def is_decimal_right(data: bytes, end: int) -> bool:
     return not rest or (rest[0] not in ALNUM and rest[0] != 46)
 
 
-__all__ = ["ALNUM", "DIGITS", "Hit", "is_decimal_left", "is_decimal_right", "LETTERS", "num_digits", "touches_alnum"]
+__all__ = [
+    "ALNUM",
+    "DIGITS",
+    "Hit",
+    "is_decimal_left",
+    "is_decimal_right",
+    "LETTERS",
+    "LOWER",
+    "num_digits",
+    "touches_alnum",
+]

@@ -232,6 +232,8 @@ SEPARATOR = (
 MAX_SEPARATORS = 8
 
 FIELD_ENDS = tuple(mark.encode() for mark in "，。；,;\n")
+_COMMA, _STOP, _SEMICOLON = FIELD_ENDS[:3]
+_MAY_END_SENTENCE = re.compile(rb"[.!?] ").search
 _SENTENCE_END = re.compile(rb"([A-Za-z#]*|[0-9]+|[^\x00-\x7f])[.!?] {1,3}(?=[A-Z\"'(])").finditer
 _SHORTENED = frozenset(
     b"no nos nr num tel ph acct acc ref ext fax mob lic cert reg pat med rec soc sec dr mr mrs ms st cat ver fig ch pp "
@@ -271,6 +273,13 @@ def _ends_sentence(word: bytes) -> bool:
     return word.isdigit() or (len(word) != 1 and word.lower() not in _SHORTENED)
 
 
+def field_start(data: bytes, floor: int, start: int) -> int:
+    """Where the field before ``start`` begins: behind the last of ``FIELD_ENDS`` from ``floor`` on, else there."""
+    wide = max(data.rfind(_COMMA, floor, start), data.rfind(_STOP, floor, start), data.rfind(_SEMICOLON, floor, start))
+    plain = max(data.rfind(b",", floor, start), data.rfind(b";", floor, start), data.rfind(b"\n", floor, start))
+    return max(floor, wide + 3 if wide >= 0 else 0, plain + 1)
+
+
 class Labels:
     """Looks back for labels with one engine."""
 
@@ -281,13 +290,13 @@ class Labels:
     def nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
         """Kind and end of the last label in the field, at most 32 bytes before ``start``."""
         floor = max(0, start - MAX_LABEL_BYTES)
+        return self.nearest_from(data, floor, field_start(data, floor, start), start)
+
+    def nearest_from(self, data: bytes, floor: int, first: int, start: int) -> tuple[str, int] | None:
+        """As ``nearest``, in the field that begins at ``first``, of which nothing before ``floor`` counts."""
         window = data[floor:start]
-        at = 0
-        for mark in FIELD_ENDS:
-            end = window.rfind(mark) + len(mark)
-            if end > at and end >= len(mark):
-                at = end
-        if b". " in window or b"? " in window or b"! " in window:
+        at = first - floor
+        if _MAY_END_SENTENCE(window):
             at = max([at, *(match.end() for match in _SENTENCE_END(window, at) if _ends_sentence(match[1]))])
         found = None
         while span := self._find(window, at):
@@ -298,6 +307,7 @@ class Labels:
 
 
 __all__ = [
+    "field_start",
     "Find",
     "kind_of",
     "Labels",

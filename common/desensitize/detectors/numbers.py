@@ -62,10 +62,11 @@ _TOLL: set[Lengths] = {(10,), (3, 3, 4), (3, 4, 3), (3, 7), (3, 2, 5)}
 _NANP: set[Lengths] = {(10,), (11,), (3, 3, 4), (1, 3, 3, 4), (1, 10), (3, 7), (1, 3, 7), (3, 3, 3, 4)}
 _SPACED: set[Lengths] = {(3, 3, 4), (1, 3, 3, 4)}
 _SSN: set[Lengths] = {(9,), (3, 2, 4)}
+MOBILE_SHAPES, ID_SHAPES = frozenset(_MOBILE), frozenset(_ID)
 SHAPES = frozenset(_ID | _OLD_ID | _CARD | _MOBILE | _LANDLINE | _INTERNATIONAL_LANDLINE | _TOLL | _NANP | _SSN)
 # With the check character X in the last place the last group is one digit shorter.
 _SHAPES_X = frozenset((*shape[:-1], shape[-1] - 1) for shape in _ID)
-_KNOWN = SHAPES | _SHAPES_X
+KNOWN_SHAPES = SHAPES | _SHAPES_X
 _BLANKS = bytes(c if c in DIGITS else 32 for c in range(256))
 _UNIT_FIRST = frozenset(unit[0] for unit in UNITS)
 _MONEY_LAST = frozenset(mark[-1] for mark in MONEY_LEFT)
@@ -211,7 +212,7 @@ def read_at(data: bytes, start: int, kind: Kind) -> tuple[Hit | None, int]:
     match = _GROUPS(data, start)
     assert match is not None  # noqa: S101 - callers stand on a digit
     text = match.group()
-    groups = text.translate(_BLANKS).split()
+    groups = [text] if text.isdigit() else text.translate(_BLANKS).split()
     resume = start + len(groups[0])
     left = data[start - 1]
     if left in ALNUM and (left in DIGITS or kind() in (None, "OTHER", "MONEY")):
@@ -221,8 +222,9 @@ def read_at(data: bytes, start: int, kind: Kind) -> tuple[Hit | None, int]:
     shape = tuple(map(len, groups))
     weak: Hit | None = None
     while shape:
-        if shape in _KNOWN:
-            hit = _window(data, start, start + _length(text, len(shape)), shape, groups, kind)
+        if shape in KNOWN_SHAPES:
+            end = match.end() if len(shape) == len(groups) else start + _length(text, len(shape))
+            hit = _window(data, start, end, shape, groups, kind)
             # A bare pattern yields to a shorter window that a checksum and a meaning confirm: a card and an amount.
             if hit is not None and (hit[3] > 2 or (weak is None and hit[3] > 1)):
                 return hit, hit[1]
@@ -360,4 +362,14 @@ def _is_date_or_years(text: bytes) -> bool:
     )
 
 
-__all__ = ["is_amount", "Kind", "read_at", "read_phone", "SHAPES", "with_extension"]
+__all__ = [
+    "ID_SHAPES",
+    "is_amount",
+    "Kind",
+    "KNOWN_SHAPES",
+    "MOBILE_SHAPES",
+    "read_at",
+    "read_phone",
+    "SHAPES",
+    "with_extension",
+]

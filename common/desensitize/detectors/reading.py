@@ -12,12 +12,21 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import partial
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.anchors import image_file_start, spelt_address
 from fedward.common.desensitize.detectors.dates import read_age, read_date
-from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, Hit, num_digits, touches_alnum
-from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels, kind_of
+from fedward.common.desensitize.detectors.hits import ALNUM, DIGITS, LETTERS, LOWER, Hit, num_digits, touches_alnum
+from fedward.common.desensitize.detectors.labels import (
+    FIELD_ENDS,
+    MAX_LABEL_BYTES,
+    MONEY,
+    OTHER,
+    Labels,
+    field_start,
+    kind_of,
+)
 from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
@@ -25,17 +34,18 @@ from fedward.common.desensitize.detectors.rules import (
     PLATE_AT,
     PROVINCE_CHARACTERS,
     SEPARATORS_AT,
-    SHAPE,
 )
 from fedward.common.desensitize.detectors.values import CODE_TYPES, read_labelled, read_list
 from fedward.common.desensitize.spans import EntityType as T
 
 Taken = tuple[list[Hit], int]
+Match = Callable[[bytes, int], re.Match[bytes] | None]
 _MAX_REMEMBERED = 1 << 13
 _PHONE_TAILS = frozenset(
     label.encode()
     for label in (*("电话", "手机", "座机", "固话", "热线", "传真", "致电", "拨打"), *("手机号", "话号码", "手机号码"))
 )
+_NARROW_ENDS = frozenset(mark[0] for mark in FIELD_ENDS if len(mark) == 1)
 _CLOSE_TO_LABEL = frozenset(mark.encode() for mark in "：是为（")
 """The labels before most phones, for which no look back is needed, and what may stand in between."""
 _NUMBER_WORD = re.compile(rb" (no|nr|id|num|NO|NR|ID)$").search
@@ -62,52 +72,95 @@ class Reader:
     def __init__(self, labels: Labels) -> None:
         self._labels = labels
         self._remembered: dict[bytes, tuple[str, int] | None] = {}
+        self._fields: dict[bytes, tuple[str, int] | None] = {}
+        self._first_of: dict[int, int] = {}
+
+    def forget(self) -> None:
+        """Forget the fields of the last text."""
+        self._fields.clear()
+        self._first_of.clear()
+
+    def expect(self, first_of: dict[int, int]) -> None:
+        """Where the fields before some places of the text begin, if that is known."""
+        self._first_of.update(first_of)
 
     def kind_before(self, data: bytes, start: int) -> str | None:
         """Kind of the nearest label in the field."""
-        nearest = self._labels.nearest(data, start)
+        nearest = self._nearest(data, start)
         return None if nearest is None else nearest[0]
+
+    def _nearest(self, data: bytes, start: int) -> tuple[str, int] | None:
+        """Kind of the nearest label, and how far before ``start`` it ends.
+
+        Forms repeat themselves, so fields are remembered: the bytes between the last mark that ends a field and
+        ``start``, with one more to the left; the one to the right counts only if it goes on with a word.
+        """
+        floor = max(start - MAX_LABEL_BYTES, 0)
+        first = self._first_of.get(start)
+        if first is None:
+            first = field_start(data, floor, start)
+        key = data[max(first - 1, 0) : start]
+        if data[start] in LOWER:
+            key += b"a"
+        try:
+            return self._fields[key]
+        except KeyError:
+            if len(self._fields) > _MAX_REMEMBERED:
+                self._fields.clear()
+        nearest = self._labels.nearest_from(data, floor, first, start)
+        found = self._fields[key] = None if nearest is None else (nearest[0], start - nearest[1])
+        return found
 
     def phone(self, data: bytes, start: int, end: int) -> Hit:
         """A number of an allocated prefix: level 2, lowered beside a label of another kind, retyped behind one."""
-        end = with_extension(data, end)
-        if is_amount(data, start, end):
-            return start, end, T.PHONE, 1, "mobile_prefix"
+        left = data[start - 1]
+        is_first = left in _NARROW_ENDS or self._first_of.get(start) == start
+        if not is_first or not (data[end] in _NARROW_ENDS or data[end : end + 3] in FIELD_ENDS):
+            end = with_extension(data, end)
+            if is_amount(data, start, end):
+                return start, end, T.PHONE, 1, "mobile_prefix"
+        if is_first:
+            return start, end, T.PHONE, 2, "mobile_prefix"
         tail = data[max(0, start - 24) : start].rstrip(b" :=\"'(")
         if tail[-3:] in _CLOSE_TO_LABEL:
             tail = tail[:-3]
         if tail[-6:] not in _PHONE_TAILS and tail[-9:] not in _PHONE_TAILS:
-            nearest = self._labels.nearest(data, start)
+            nearest = self._nearest(data, start)
             divided = not data[start:end].lstrip(b"+").isdigit()
             if nearest is not None and (nearest[0] == OTHER or (nearest[0] == MONEY and not divided)):
                 return start, end, T.PHONE, 1, "mobile_prefix"
             if nearest is not None and nearest[0] in _RETYPE:
-                between = SEPARATORS_AT(data, nearest[1], start)
+                between = SEPARATORS_AT(data, start - nearest[1], start)
                 if between is not None and between.end() == start:
                     return start, end, _RETYPE[nearest[0]], 2, f"{nearest[0].lower()}_labelled"
         return start, end, T.PHONE, 2, "mobile_prefix"
 
-    def take(self, data: bytes, start: int, end: int, floor: int) -> Taken:
-        """Identifiers of the hit ``[start, end)`` and where the scan goes on; nothing before ``floor`` is free."""
+    def take(self, data: bytes, start: int, label_end: int, shape: Match, floor: int) -> Taken:
+        """Identifiers that begin at ``start`` and where the scan goes on; nothing before ``floor`` is free.
+
+        Args:
+            label_end: 0, or where a label with the first character of its value seems to end.
+            shape: the rules that may begin here, of those without a label.
+        """
         first = data[start]
         if first >= 0x80:
             if data[start : start + 3] in PROVINCE_CHARACTERS and (match := PLATE_AT(data, start)):
                 return self._plate(data, start, match.end(), floor)
-            if (taken := self._take_labelled(data, start, end)) is not None:
+            if label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
                 return taken
-        elif first in LETTERS and (taken := self._take_labelled(data, start, end)) is not None:
-            if not taken[0] and (match := SHAPE(data, start)) and match.lastgroup in _READERS:
+        elif label_end and (taken := self._take_labelled(data, start, label_end)) is not None:
+            if not taken[0] and (match := shape(data, start)) and match.lastgroup in _READERS:
                 # What looked like a label is the head of a code: cc:7d:ff:03:5a:b5
                 return _READERS[match.lastgroup](self, data, start, match.end(), floor)
             return taken
-        match = SHAPE(data, start)
+        match = shape(data, start)
         if match is None:  # cut short by a bound: not this reading
             return _NOTHING, start + 1
         rule = match.lastgroup or ""
         end = match.end()
         if rule in _READERS:
             return _READERS[rule](self, data, start, end, floor)
-        hit = read_date(rule, data, start, end, lambda: self.kind_before(data, start))
+        hit = read_date(rule, data, start, end, partial(self.kind_before, data, start))
         return ([hit], end) if hit is not None else self._else_number(data, start)
 
     def _take_labelled(self, data: bytes, start: int, end: int) -> Taken | None:
@@ -147,7 +200,7 @@ class Reader:
         return word in _KNOWN_SHORT or (word == b"qq" and data[value] in DIGITS)
 
     def _number(self, data: bytes, start: int, end: int, floor: int) -> Taken:
-        hit, resume = read_at(data, start, _lazily(lambda: self.kind_before(data, start)))
+        hit, resume = read_at(data, start, partial(self.kind_before, data, start))
         return ([hit] if hit is not None else _NOTHING), resume
 
     def _else_number(self, data: bytes, start: int) -> Taken:
@@ -207,9 +260,9 @@ class Reader:
         if any(len(o) > 1 and o[0] == 48 for o in octets):
             return _NOTHING, end
         kind = self.kind_before(data, start)
-        is_version = kind == OTHER or _VERSION.search(data[max(0, start - 12) : start])
-        is_section = max(map(len, octets)) == 1 and kind != "IP"
-        return [(start, end, T.IP, 1 if is_version or is_section else 2, "ipv4")], end
+        is_section = len(octets) == end - start - 3 and kind != "IP"
+        is_version = is_section or kind == OTHER or _VERSION.search(data[max(0, start - 12) : start])
+        return [(start, end, T.IP, 1 if is_version else 2, "ipv4")], end
 
     def _ipv6(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         text = data[start:end].decode("ascii")
@@ -313,18 +366,6 @@ _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
 }
 
 
-def _lazily(look_up: Callable[[], str | None]) -> Callable[[], str | None]:
-    """``look_up`` called at most once."""
-    found: list[str | None] = []
-
-    def kind() -> str | None:
-        if not found:
-            found.append(look_up())
-        return found[0]
-
-    return kind
-
-
 def _after_group(data: bytes, start: int) -> int:
     """Behind the first run of digits; one byte on where there is none."""
     stop = start
@@ -349,4 +390,4 @@ def _after_dotted(data: bytes, start: int) -> int:
     return max(stop, start + 1)
 
 
-__all__ = ["Reader", "Taken"]
+__all__ = ["Match", "Reader", "Taken"]

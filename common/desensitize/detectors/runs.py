@@ -24,20 +24,21 @@ Typed = list[tuple[int, int, int]]
 """Start, end and type of each hit, in order, disjoint."""
 
 
-def _flags(members: bytes) -> Flags:
+def flags_of(members: bytes) -> Flags:
     """(256,): which bytes are among ``members``."""
     table = np.zeros(256, np.bool_)
     table[list(members)] = True
     return table
 
 
-_STICKY = _flags(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_*")
-_DIGIT = _flags(b"0123456789")
-_SEPARATOR = _flags(b" ().-")
+_STICKY = flags_of(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz+@_*")
+IS_LETTER = flags_of(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_DIGIT = flags_of(b"0123456789")
+_SEPARATOR = flags_of(b" ().-")
 WIDE_LEAD, WIDE_LAST = b"\xe2\xe3\xef", b"\x80\x88\x89\x90\x91\x92\x93\x94\xaf"
 """First and last bytes of separators outside ASCII: hyphens, dashes, minus, blanks, brackets; and of some others."""
-_WIDE_LEAD, _WIDE_LAST = _flags(WIDE_LEAD), _flags(WIDE_LAST)
-_BETWEEN = _flags(b" .-")
+_WIDE_LEAD, _WIDE_LAST = flags_of(WIDE_LEAD), flags_of(WIDE_LAST)
+_BETWEEN = flags_of(b" .-")
 _WEIGHTS = np.array(check.ID_WEIGHTS, np.int64)
 _CHECKS = np.frombuffer(check.ID_CHECKS, np.uint8)
 _DAYS = np.array([0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
@@ -56,13 +57,19 @@ def _prefix_table(prefixes: tuple[bytes, ...]) -> Flags:
 
 
 _MOBILE = _prefix_table((*check.MOBILE_PREFIXES, *check.MOBILE_BLOCKS))
-_CARD = {n: _prefix_table(tuple(p for p, lengths in check.CARD_RANGES if n in lengths)) for n in range(13, 20)}
+CARD_LEADS = {n: _prefix_table(tuple(p for p, lengths in check.CARD_RANGES if n in lengths)) for n in range(13, 20)}
 _AREA = _prefix_table(tuple(check.AREA_CODES))
 
 
-def _matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
+def matrix(block: Bytes, starts: Offsets, width: int) -> Offsets:
     """(N, width): the digits from each start, as numbers."""
     return np.asarray(block[starts[:, None] + np.arange(width)], np.int64) - 48
+
+
+def three_bytes(block: Bytes, at: Offsets) -> Offsets:
+    """Three bytes from each offset as one number, big-endian."""
+    high = (block[at].astype(np.int64) << 16) | (block[at + 1].astype(np.int64) << 8)
+    return np.asarray(high | block[at + 2], np.int64)
 
 
 def _has_luhn(digits: Offsets) -> Flags:
@@ -78,7 +85,7 @@ def _is_real(year: Offsets, month: Offsets, day: Offsets) -> Flags:
 
 def _is_id(block: Bytes, starts: Offsets) -> Flags:
     """ISO 7064, province, date and sequence of the 18 characters from each start."""
-    digits = _matrix(block, starts, 17)
+    digits = matrix(block, starts, 17)
     real = _is_real(digits[:, 6:10] @ (1000, 100, 10, 1), digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1))
     last = block[starts + 17]
     last = np.where(last > 57, last & 0xDF, last)
@@ -147,21 +154,21 @@ def _bare(groups: Groups, length: Offsets) -> Typed:
     kinds = np.zeros(len(starts), np.int64)
     for n in np.unique(length).tolist():
         at = np.flatnonzero(length == n)
-        lead = _matrix(block, starts[at], 5) @ (10000, 1000, 100, 10, 1)
+        lead = matrix(block, starts[at], 5) @ (10000, 1000, 100, 10, 1)
         if n == 11:
             at = at[_MOBILE[lead]]
             kinds[at] = MOBILE
             starts[at] = groups.with_country(rows[at])
         elif n == 13:
             at = at[lead // 1000 == 86]
-            at = at[_MOBILE[_matrix(block, starts[at] + 2, 5) @ (10000, 1000, 100, 10, 1)]]
+            at = at[_MOBILE[matrix(block, starts[at] + 2, 5) @ (10000, 1000, 100, 10, 1)]]
             kinds[at] = MOBILE
             starts[at] -= block[starts[at] - 1] == 43
         elif n == 18:
             kinds[at[_is_id(block, starts[at])]] = ID_CN
         else:
-            at = at[_CARD[n][lead]]
-            kinds[at[_has_luhn(_matrix(block, starts[at], n))]] = CARD
+            at = at[CARD_LEADS[n][lead]]
+            kinds[at[_has_luhn(matrix(block, starts[at], n))]] = CARD
     return _typed(groups, starts, ends, kinds)
 
 
@@ -179,7 +186,7 @@ def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     block, starts, ends = groups.block, groups.starts, groups.ends
     same = _BETWEEN[joint[:-1]] & (joint[:-1] == joint[1:])
     rows = np.flatnonzero((length[:-2] == 3) & (length[1:-1] == 4) & (length[2:] == 4) & same)
-    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + _matrix(block, starts[rows + 1], 2) @ (10, 1)
+    lead = matrix(block, starts[rows], 3) @ (10000, 1000, 100) + matrix(block, starts[rows + 1], 2) @ (10, 1)
     rows = rows[_MOBILE[lead]]
     mobiles = _typed(groups, groups.with_country(rows), ends[rows + 2], MOBILE)
     a, b = length[:-1], length[1:]
@@ -187,7 +194,7 @@ def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     shape = ((a == 3) & (b == 8)) | ((a == 4) & ((b == 7) | (b == 8)))
     rows = np.flatnonzero(shape & ((joint == 45) | (joint == 32) | closing))
     fourth = (block[starts[rows] + 3].astype(np.int64) - 48) * 10
-    lead = _matrix(block, starts[rows], 3) @ (10000, 1000, 100) + np.where(length[rows] == 4, fourth, 0)
+    lead = matrix(block, starts[rows], 3) @ (10000, 1000, 100) + np.where(length[rows] == 4, fourth, 0)
     subscriber = block[starts[rows + 1]]
     rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
     return mobiles + _typed(groups, starts[rows] - closing[rows], ends[rows + 1], LANDLINE)
@@ -217,7 +224,7 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     hits: Typed = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
         digits = block[starts[at][:, None] + offsets].astype(np.int64) - 48
-        good = _CARD[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & _has_luhn(digits)
+        good = CARD_LEADS[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & _has_luhn(digits)
         at = at[good]
         hits += _typed(groups, starts[at], ends[at + (3 if len(offsets) == 16 else 4)], CARD)
     return hits
@@ -237,7 +244,7 @@ def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
         & (groups.followed_by(rows[zh] + 2, _DAY) | groups.followed_by(rows[zh] + 2, _NUMBERED))
     )
     rows, zh = rows[plain | zh], zh[plain | zh]
-    year = _matrix(block, starts[rows], 4) @ (1000, 100, 10, 1)
+    year = matrix(block, starts[rows], 4) @ (1000, 100, 10, 1)
     real = _is_real(year, groups.value(rows + 1), groups.value(rows + 2))
     rows, zh = rows[real], zh[real]
     first, last = starts[rows], ends[rows + 2]
@@ -256,9 +263,9 @@ def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     )
 
 
-def typed_runs(block: Bytes) -> Typed:
+def typed_runs(groups: Groups) -> Typed:
     """Whatever of a padded block's digit groups needs no second look."""
-    groups = Groups.of(block)
+    block = groups.block
     starts, ends = groups.starts, groups.ends
     length = ends - starts
     hits = _bare(groups, length)
@@ -270,14 +277,22 @@ def typed_runs(block: Bytes) -> Typed:
 
 
 __all__ = [
+    "Bytes",
     "CARD",
+    "CARD_LEADS",
     "DATE",
     "DATE_ZH",
+    "Flags",
+    "flags_of",
     "Groups",
     "ID_CN",
+    "IS_LETTER",
     "LANDLINE",
+    "matrix",
     "MOBILE",
+    "Offsets",
     "PAD_BYTES",
+    "three_bytes",
     "Typed",
     "typed_runs",
     "WIDE_LAST",

@@ -13,14 +13,18 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.anchors import find_addresses, find_links
-from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.document import Document, fold
+from fedward.common.desensitize.detectors.fields import field_starts
 from fedward.common.desensitize.detectors.hits import Hit
-from fedward.common.desensitize.detectors.labels import Labels
-from fedward.common.desensitize.detectors.reading import Reader
-from fedward.common.desensitize.detectors.rules import Engine, finder, scan_pattern
+from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
+from fedward.common.desensitize.detectors.reading import Match, Reader
+from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
+from fedward.common.desensitize.detectors.spelled_runs import spelled_runs
 from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
@@ -41,6 +45,11 @@ _RUN_HITS = {
     runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
 }
 _NULS = bytes(64)
+_LOWERING = frozenset((OTHER, MONEY))
+_WITNESSES = frozenset(("ID", "LICENCE", "CARD", "ACCOUNT", "TAIL", "PHONE", "SSN"))
+"""Labels that lift a bare number above level 1."""
+_FAR = 1 << 62
+_NO_MORE = (_FAR, 0)
 
 
 class StructuredDetector:
@@ -57,8 +66,13 @@ class StructuredDetector:
     def __init__(self, levels: Mapping[EntityType, int], *, engine: Engine | None = None) -> None:
         self._levels = {type_: levels.get(type_, int(Level.WITNESS)) for type_ in EntityType}
         self._wants_labels = any(level >= Level.LABELLED for level in self._levels.values())
+        bare = (EntityType.ID_CN, EntityType.CARD, EntityType.PHONE, EntityType.SSN)
+        self._wants_witness = all(self._levels[type_] > Level.PATTERN for type_ in bare)
         bare_passports = self._levels[EntityType.PASSPORT] <= Level.PATTERN
-        self._find = finder(scan_pattern(bare_passports=bare_passports), engine)
+        labelled, shapes = scan_patterns(bare_passports=bare_passports, engine=engine)
+        self._finds = tuple(finder(pattern, engine) for pattern in (*labelled, *shapes))
+        self._num_labelled = len(labelled)
+        self._shapes: tuple[Match, ...] = (*[SHAPE] * len(labelled), *part_shapes(engine))
         self._find_header = finder(HEADER.encode(), engine)
         self._reader = Reader(Labels(lambda pattern: finder(pattern, engine)))
 
@@ -74,24 +88,28 @@ class StructuredDetector:
         return found
 
     def _detect_block(self, documents: Sequence[Document]) -> list[list[Span]]:
-        text = "\n".join([_PAD, *[document.text for document in documents], _PAD])
+        source = "\n".join([_PAD, *[document.source for document in documents], _PAD])
+        text, kept = fold(source)
         data = text.encode("utf-8", "surrogatepass")
-        found = _spans(documents, self._scan(data), data, len(data) == len(text))
-        for i in self._with_header(documents, data, len(data) == len(text)):
+        hits = self._scan(data)
+        headers = self._headers(data)
+        places = [(hit[0], hit[1]) for hit in hits] + headers
+        offsets = [place[0] for place in places], [place[1] for place in places]
+        starts, ends = offsets if len(data) == len(text) or not offsets[0] else _code_points(data, *offsets)
+        if kept is not None and starts:
+            starts, ends = _in_source(kept, starts, ends)
+        found = _spans(documents, hits, starts[: len(hits)], ends[: len(hits)])
+        for i in _holding(documents, starts[len(hits) :]):
             found[i] = self._with_columns(documents[i], found[i])
         return found
 
-    def _with_header(self, documents: Sequence[Document], data: bytes, is_ascii: bool) -> list[int]:
-        """Which documents may hold the header of a table."""
+    def _headers(self, data: bytes) -> list[tuple[int, int]]:
+        """What may be a cell in the header of a table."""
         at, headers = 0, []
         while (span := self._find_header(data, at)) is not None:
-            headers.append(span[0])
+            headers.append(span)
             at = span[1]
-        if not headers:
-            return []
-        places = headers if is_ascii else _code_points(data, headers, headers)[0]
-        starts = list(itertools.accumulate((len(d.text) + 1 for d in documents), initial=runs.PAD_BYTES))
-        return sorted({bisect_right(starts, place) - 1 for place in places})
+        return headers
 
     def _with_columns(self, document: Document, spans: list[Span]) -> list[Span]:
         """The spans, and the values that stand in a table below their label."""
@@ -105,6 +123,7 @@ class StructuredDetector:
 
     def _scan(self, data: bytes) -> list[Hit]:
         """Hits in a padded block that reach their level, sorted and disjoint."""
+        self._reader.forget()
         work = bytearray(data)
         hits = find_links(data)
         if hits:
@@ -113,8 +132,13 @@ class StructuredDetector:
             addresses = find_addresses(bytes(work) if hits else data)
             _blank(work, addresses)
             hits += addresses
-        hits += self._typed_runs(data, work)
-        hits += self._rest(bytes(work))
+        groups = None
+        if len(data) >= short_runs.MAX_BYTES:
+            groups = runs.Groups.of(np.frombuffer(bytes(work), np.uint8))
+        rows = None if groups is None else lengthy_rows(groups)
+        hits += self._typed_runs(data, work, groups, rows)
+        left = bytes(work)
+        hits += self._rest(left, left if groups is None or rows is None else self._clear(left, groups, rows))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
         levels = self._levels
@@ -122,28 +146,75 @@ class StructuredDetector:
         hits.sort()
         return hits
 
-    def _typed_runs(self, data: bytes, work: bytearray) -> list[Hit]:
+    def _typed_runs(
+        self, data: bytes, work: bytearray, groups: runs.Groups | None, rows: runs.Offsets | None
+    ) -> list[Hit]:
         """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
         hits: list[Hit] = []
-        if len(data) < short_runs.MAX_BYTES:
+        phone = self._reader.phone
+        if groups is None or rows is None:
             typed = short_runs.typed_runs(bytes(work))
         else:
-            typed = runs.typed_runs(np.frombuffer(work, np.uint8))
+            typed = runs.typed_runs(groups)
+            self._look_ahead(groups, rows, typed)
         for start, end, kind in typed:
             known = _RUN_HITS.get(kind)
-            hit = (start, end, *known) if known is not None else self._reader.phone(data, start, end)
-            work[start : hit[1]] = _NULS[: hit[1] - start]
+            hit = (start, end, *known) if known is not None else phone(data, start, end)
+            end = hit[1]
+            work[start:end] = _NULS[: end - start]
             hits.append(hit)
+        if groups is not None:
+            for hit in spelled_runs(groups, bytes(work), self._reader.kind_before):
+                work[hit[0] : hit[1]] = _NULS[: hit[1] - hit[0]]
+                hits.append(hit)
         return hits
 
-    def _rest(self, data: bytes) -> list[Hit]:
-        """The scan proper, over what is not yet taken."""
+    def _look_ahead(self, groups: runs.Groups, rows: runs.Offsets, typed: runs.Typed) -> None:
+        """Find the fields of all phones and bare numbers at once."""
+        starts = [start for start, _, kind in typed if kind in (runs.MOBILE, runs.LANDLINE)]
+        both = np.concatenate((np.array(starts, np.int64), groups.starts[rows]))
+        self._reader.expect(field_starts(groups.block, both))
+
+    def _clear(self, data: bytes, groups: runs.Groups, rows: runs.Offsets) -> bytes:
+        """``data`` without the digits that are no identifier, whatever shape of the scan they have."""
+        clear = bytearray(data)
+        for start, end in idle_runs(groups):
+            clear[start:end] = bytes(end - start)
+        kind_before, wants_witness = self._reader.kind_before, self._wants_witness
+        for start, end in zip(groups.starts[rows].tolist(), groups.ends[rows].tolist(), strict=True):
+            if not clear[start]:
+                continue  # typed
+            kind = kind_before(data, start)
+            if kind in _LOWERING or (wants_witness and kind not in _WITNESSES):
+                clear[start:end] = _NULS[: end - start]
+        return bytes(clear)
+
+    def _rest(self, data: bytes, clear: bytes) -> list[Hit]:
+        """The scan proper, over what is not yet taken: always the part whose next hit is the first.
+
+        ``clear``: ``data`` without what only labelled rules need to see.
+        """
         hits: list[Hit] = []
-        find, take, at = self._find, self._reader.take, 0
-        while (span := find(data, at)) is not None:
-            start, end = span
-            taken, at = take(data, start, end, hits[-1][1] if hits else 0)
-            hits += taken
+        finds, num_labelled, shapes, take = self._finds, self._num_labelled, self._shapes, self._reader.take
+        texts = [data] * num_labelled + [clear] * (len(finds) - num_labelled)
+        parts = list(zip(range(len(finds)), finds, texts, strict=True))
+        nexts = [find(text, 0) or _NO_MORE for _, find, text in parts]
+        starts = [span[0] for span in nexts]
+        floor = 0
+        while (start := min(starts)) < _FAR:
+            i = starts.index(start)
+            # only rules of parts that have a hit here can be it
+            if i < num_labelled:
+                taken, at = take(data, start, nexts[i][1], SHAPE, floor)
+            else:
+                taken, at = take(data, start, 0, shapes[i] if starts.count(start) == 1 else SHAPE, floor)
+            if taken:
+                hits += taken
+                floor = taken[-1][1]
+            for i, find, text in parts:
+                if starts[i] < at:
+                    span = nexts[i] = find(text, at) or _NO_MORE
+                    starts[i] = span[0]
         return hits
 
     def _with_label(self, data: bytes, hit: Hit) -> Hit:
@@ -161,7 +232,7 @@ def _blocks(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
     """Consecutive documents of together about ``_BLOCK_CHARS``; a longer one is a block of its own."""
     first = size = 0
     for i, document in enumerate(documents):
-        size += len(document.text) + 1
+        size += len(document.source) + 1
         if size >= _BLOCK_CHARS:
             yield documents[first : i + 1]
             first, size = i + 1, 0
@@ -175,26 +246,39 @@ def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
         work[start:end] = bytes(end - start)
 
 
-def _spans(documents: Sequence[Document], hits: Sequence[Hit], data: bytes, is_ascii: bool) -> list[list[Span]]:
-    """Hits of a block as spans of its documents, from bytes to code points of the sources."""
-    found: list[list[Span]] = [[] for _ in documents]
-    if not hits:
-        return found
-    offsets = [hit[0] for hit in hits], [hit[1] for hit in hits]
-    starts, ends = offsets if is_ascii else _code_points(data, *offsets)
+def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], ends: list[int]) -> list[list[Span]]:
+    """Hits of a block, which stand at ``starts`` and ``ends`` of the joined sources, as spans of its documents."""
+    found: list[list[Span]] = []
     make = tuple.__new__
-    i, first = 0, runs.PAD_BYTES
-    last = first + len(documents[0].text)
-    for (_, _, type_, level, method), start, end in zip(hits, starts, ends, strict=True):
-        while start >= last:
-            i, first = i + 1, last + 1
-            last = first + len(documents[i].text)
-        start, end = start - first, end - first
-        kept = documents[i].kept
-        if kept is not None:
-            start, end = kept[start], kept[end - 1] + 1
-        found[i].append(make(Span, (start, end, type_, level, method)))
+    rows = list(zip(starts, ends, hits, strict=True))
+    i, first, num = 0, runs.PAD_BYTES, len(rows)
+    for document in documents:
+        last = first + len(document.source)
+        spans: list[Span] = []
+        while i < num and (row := rows[i])[0] < last:
+            start, end, (_, _, type_, level, method) = row
+            spans.append(make(Span, (start - first, end - first, type_, level, method)))
+            i += 1
+        found.append(spans)
+        first = last + 1
     return found
+
+
+def _holding(documents: Sequence[Document], places: Sequence[int]) -> list[int]:
+    """Which documents hold the characters at ``places`` of the joined sources."""
+    if not places:
+        return []
+    starts = list(itertools.accumulate((len(d.source) + 1 for d in documents), initial=runs.PAD_BYTES))
+    return sorted({bisect_right(starts, place) - 1 for place in places})
+
+
+def _in_source(
+    kept: Sequence[int] | NDArray[np.int64], starts: list[int], ends: list[int]
+) -> tuple[list[int], list[int]]:
+    """Offsets in the folded text as offsets in the source; skipped characters inside a hit go with it."""
+    if isinstance(kept, np.ndarray):
+        return kept[np.array(starts)].tolist(), (kept[np.array(ends) - 1] + 1).tolist()
+    return [kept[start] for start in starts], [kept[end - 1] + 1 for end in ends]
 
 
 def _code_points(data: bytes, starts: list[int], ends: list[int]) -> tuple[list[int], list[int]]:

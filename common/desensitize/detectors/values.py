@@ -288,6 +288,13 @@ _MAX_LIST = 16
 _LISTED = frozenset(("MRN", "HEALTH_PLAN", "TXN", "LICENCE", "PASSPORT", "DEVICE", "ACCOUNT", "PHONE"))
 
 
+def continues_list(data: bytes, end: int) -> bool:
+    """Whether another value of the same list may follow."""
+    if data[end] not in _NEXT_FIRST or not (mark := _NEXT(data, end)):
+        return False
+    return mark.end() < len(data) and data[mark.end()] in ALNUM
+
+
 def read_list(kind: str, data: bytes, hit: Hit, label: bytes) -> list[Hit]:
     """The hit, and further values of the same length that share its label: ``住院号：ZY1234567、ZY1234568``."""
     hits = [hit]
@@ -304,4 +311,4 @@ def read_list(kind: str, data: bytes, hit: Hit, label: bytes) -> list[Hit]:
     return hits
 
 
-__all__ = ["CODE_TYPES", "read_labelled", "read_list"]
+__all__ = ["CODE_TYPES", "continues_list", "read_labelled", "read_list"]

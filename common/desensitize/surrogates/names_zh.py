@@ -106,6 +106,17 @@ def _write(text: str, out: list[str], places: tuple[int, ...], fresh: str) -> bo
     return True
 
 
+@cache
+def _kin_edges() -> tuple[frozenset[str], frozenset[str]]:
+    """First and last characters of kin: most names have neither, and need not be compared with every word."""
+    return frozenset({word[0] for word in _kin()} | {"之", "的"}), frozenset(word[-1] for word in _kin())
+
+
+@cache
+def _title_finals() -> frozenset[str]:
+    return frozenset(title[-1] for title in _titles())
+
+
 def _core(core: str) -> tuple[int, int]:
     """Where the name itself stands between roles, kin and titles."""
     start, end = 0, len(core)
@@ -113,14 +124,14 @@ def _core(core: str) -> tuple[int, int]:
         if core.startswith(role) and end - len(role) >= 2:
             start = len(role)
             break
-    kin = _kin()
-    for word in kin:
+    initials, finals = _kin_edges()
+    for word in _kin() if core[start : start + 1] in initials else ():
         for before in ("之", "的", ""):
             prefix = before + word
             # A single character of kin before a name needs its 之; 父 and 子 begin names too.
             if (len(word) > 1 or before) and core.startswith(prefix, start) and end - start - len(prefix) >= 2:
                 return start + len(prefix), _without_titles(core, start + len(prefix), end)
-    for word in kin:
+    for word in _kin() if core[-1:] in finals else ():
         for before in ("之", "的", ""):
             suffix = before + word
             if (len(word) > 1 or before) and core.endswith(suffix) and end - start - len(suffix) >= 1:
@@ -129,6 +140,8 @@ def _core(core: str) -> tuple[int, int]:
 
 
 def _without_titles(core: str, start: int, end: int) -> int:
+    if core[end - 1 : end] not in _title_finals():
+        return end
     for title in _titles():
         rest = end - start - len(title)
         if rest < 1 or not core.endswith(title, start, end):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from fedward.common.desensitize.detectors import runs, short_runs
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.labels import Find
 from fedward.common.desensitize.detectors.rules import Engine
 from fedward.common.desensitize.detectors.scan import StructuredDetector
 from fedward.common.desensitize.spans import EntityType, Span, merge
@@ -89,7 +90,7 @@ def test_a_large_block_gives_what_each_record_gives_alone() -> None:
 @given(texts)
 def test_short_texts_are_typed_as_numpy_types_blocks(text: str) -> None:
     data = ("\n" * runs.PAD_BYTES + text + "\n" * runs.PAD_BYTES).encode("utf-8", "surrogatepass")
-    assert short_runs.typed_runs(data) == runs.typed_runs(np.frombuffer(data, np.uint8))
+    assert short_runs.typed_runs(data) == runs.typed_runs(runs.Groups.of(np.frombuffer(data, np.uint8)))
 
 
 def test_hits_survive_whatever_stands_in_other_records() -> None:
@@ -142,14 +143,15 @@ class _Counting(StructuredDetector):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(dict.fromkeys(EntityType, 1), engine=engine)
-        find = self._find
+        self._finds = tuple(map(self._counted, self._finds))
 
+    def _counted(self, find: Find) -> Find:
         def counted(data: bytes, at: int) -> tuple[int, int] | None:
             span = find(data, at)
             self.steps += 1 if span is None else 1 + span[1] - span[0]
             return span
 
-        self._find = counted
+        return counted
 
 
 @pytest.mark.parametrize("engine", ["re2", "re"])

@@ -1,0 +1,116 @@
+"""Mobile phones and resident ids in several groups, found with numpy where nothing but a look at the label is left.
+
+Invariant: what is taken here ``numbers`` reads the same way from the same place: the whole chain of groups is the
+longest window, and its shape is one of a mobile phone or a resident id. Whatever has an extension, an amount, a list
+or another label beside it is left to the scan. Not handled here: 3-4-4, which ``runs`` types.
+"""
+
+# ruff: noqa: RUF001 - the look-alikes are what is looked for
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from fedward.common.desensitize import validators as check
+from fedward.common.desensitize.detectors.hits import DIGITS, Hit
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER
+from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
+from fedward.common.desensitize.detectors.runs import IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, three_bytes
+from fedward.common.desensitize.detectors.values import continues_list
+from fedward.common.desensitize.spans import EntityType
+
+_JOINTS = b" .-"
+_IS_JOINT = flags_of(_JOINTS)
+_IS_MASK_JOINT, _IS_MASK = flags_of(b" -"), flags_of(b"*Xx")
+_STARS = np.array([int.from_bytes(star.encode()) for star in "＊●•※"])
+_PLATE_MARKS = np.array([int.from_bytes(mark.encode()) for mark in "使•・‧●"])
+_MOBILE_DIGITS, _ID_DIGITS = 11, 18
+_BASE = 32
+_MAX_GROUPS = 5
+
+
+def _codes(shapes: Iterable[tuple[int, ...]], digits: int) -> Offsets:
+    """The lengths of each shape as one number."""
+    found = []
+    for shape in shapes:
+        if sum(shape) == digits and 1 < len(shape) <= _MAX_GROUPS:
+            code = 0
+            for length in shape:
+                code = code * _BASE + length
+            found.append(code)
+    return np.array(sorted(found), np.int64)
+
+
+_MOBILES = _codes(MOBILE_SHAPES, _MOBILE_DIGITS)
+_IDS = _codes(ID_SHAPES, _ID_DIGITS)
+_ID_KINDS = frozenset((None, "ID", OTHER, MONEY))
+
+
+def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
+    """Whether no character of a mask stands beside, or behind one blank or hyphen: XX 133-857-08079, ●●●4403."""
+    left, right = starts - 1, ends
+    left = left - _IS_MASK_JOINT[block[left]]
+    right = right + _IS_MASK_JOINT[block[right]]
+    masked = _IS_MASK[block[left]] | _IS_MASK[block[right]]
+    masked |= np.isin(three_bytes(block, left - 2), _STARS) | np.isin(three_bytes(block, right), _STARS)
+    return np.asarray(~masked)
+
+
+def _off_plates(block: Bytes, starts: Offsets) -> Flags:
+    """Whether no plate may end in the first digits: 川 B 18615, WJ京1397, 使 540 102."""
+    left, second, third = block[starts - 1], block[starts - 2], block[starts - 3]
+    plate = _IS_JOINT[left] & IS_LETTER[second] & ~IS_LETTER[third] & (third != 47)
+    plate |= (third >= 0xE4) & ((block[starts - 4] == 74) | (block[starts - 4] == 32))
+    plate |= np.isin(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
+    plate |= (left == 32) & (three_bytes(block, starts - 4) == _PLATE_MARKS[0])
+    return np.asarray(~plate)
+
+
+def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
+    """Start and end of chains of the right shapes that stand free, and whether they have the length of an id."""
+    block, starts, ends = groups.block, groups.starts, groups.ends
+    joined = (starts[1:] - ends[:-1] == 1) & _IS_JOINT[block[ends[:-1]]]
+    edges = np.flatnonzero(np.diff(joined, prepend=False, append=False))
+    first, last = edges[0::2], edges[1::2]
+    short = last - first < _MAX_GROUPS
+    first, last = first[short], last[short]
+    digits = ends[last] - starts[first] - (last - first)
+    is_x = (digits == _ID_DIGITS - 1) & ((block[ends[last]] | 0x20) == 120)
+    is_mobile = (digits == _MOBILE_DIGITS) & (block[starts[first]] == 49)
+    rows = np.flatnonzero(is_mobile | is_x | (digits == _ID_DIGITS))
+    first, last, is_x, is_mobile = first[rows], last[rows], is_x[rows], is_mobile[rows]
+    code = np.zeros(len(first), np.int64)
+    for step in range(_MAX_GROUPS):
+        at = np.minimum(first + step, last)
+        size = ends[at] - starts[at] + (is_x & (at == last))
+        code = np.where(first + step <= last, code * _BASE + size, code)
+    fits = np.flatnonzero(np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)))
+    begin, end, is_id = starts[first[fits]], (ends[last] + is_x)[fits], ~is_mobile[fits]
+    free = groups.free(begin, end) & _unmasked(block, begin, end) & _off_plates(block, begin)
+    return zip(begin[free].tolist(), end[free].tolist(), is_id[free].tolist(), strict=True)
+
+
+def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
+    """Hits, disjoint, in order. ``kind_before`` gives the kind of the nearest label."""
+    hits: list[Hit] = []
+    if len(groups.starts) < 2:
+        return hits
+    for start, end, is_id in _chains(groups):
+        value = data[start:end].translate(None, _JOINTS)
+        if b"\0" in value:
+            continue  # taken, or part of it
+        if data[end] == 44 and data[end + 1] in DIGITS:
+            continue
+        if is_id:
+            if check.id_has_meaning(value) and check.id_has_check(value) and kind_before(data, start) in _ID_KINDS:
+                hits.append((start, end, EntityType.ID_CN, 3, "id_checked"))
+        elif check.is_mobile(value) and with_extension(data, end) == end and not is_amount(data, start, end):
+            kind = kind_before(data, start)
+            if kind is None or (kind == "PHONE" and not continues_list(data, end)):
+                hits.append((start, end, EntityType.PHONE, 2, "mobile_prefix"))
+    return hits
+
+
+__all__ = ["spelled_runs"]
