@@ -118,10 +118,12 @@ def scrub(
     """
     from rich.console import Console
 
+    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.progress import progress_on
     from fedward.client.scrub.run import Job, prepare, scrub_files
     from fedward.client.scrub.settings import Fields
 
+    forbid_core_files()
     console = Console(stderr=True, soft_wrap=True)
     rules = read_policy(policy, lang, profile, layers)
     keys, descriptor = _keys(key, rules)
@@ -406,9 +408,11 @@ def _kind(name: FormatName | None) -> Kind | None:
 
 
 def _opened(source: Path, encoding: str | None, format_: FormatName | None) -> Any:  # noqa: ANN401 - an Input
+    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.inputs import open_input
     from fedward.client.scrub.settings import MAX_SPLIT_BYTES, Fields
 
+    forbid_core_files()
     return open_input(
         source, kind=_kind(format_), encoding=encoding, fields=Fields(), again=True, limit=MAX_SPLIT_BYTES
     )
