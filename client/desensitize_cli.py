@@ -142,11 +142,13 @@ def _recode(
 ) -> None:
     from fedward import __version__
     from fedward.client.scrub import restore as restoring
+    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.inputs import check_target
     from fedward.client.scrub.key_file import read_key
     from fedward.client.scrub.output import key_check
     from fedward.common.desensitize.policy import load_policy
 
+    forbid_core_files()
     rules = load_policy(policy)
     keys, descriptor = read_key(key)
     old = restoring.encrypted_columns(rules, keys, descriptor)

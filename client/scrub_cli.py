@@ -114,10 +114,12 @@ def scrub(
     """
     from rich.console import Console
 
+    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.progress import progress_on
     from fedward.client.scrub.run import Job, prepare, scrub_files
     from fedward.client.scrub.settings import Fields
 
+    forbid_core_files()
     console = Console(stderr=True, soft_wrap=True)
     rules = read_policy(policy, lang, profile, layers)
     keys, descriptor = keys_of(key, rules)

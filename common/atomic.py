@@ -13,7 +13,13 @@ from fedward.common.errors import ConfigError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path``; a crash leaves the old file or the new one, never a part."""
+    """Write ``data`` to ``path``; a crash leaves the old file or the new one, never a part.
+
+    Raises:
+        ConfigError: ``path`` is a device or a pipe: a rename would put a file in the place of /dev/null.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ConfigError(f"{path.name} is a device or a pipe", hint="Give the name of a file.")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:

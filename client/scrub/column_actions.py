@@ -48,6 +48,43 @@ _WITHOUT_DIGITS = frozenset(
     }
 )
 """Types whose values need not hold a digit."""
+_MIN_DIGITS = 4
+"""Of a number that tells who somebody is: iPhone 13 is no telephone number, and 3 accounts are none."""
+_NO_VALUES = frozenset(
+    (
+        "n/a",
+        "na",
+        "nil",
+        "none",
+        "null",
+        "no",
+        "yes",
+        "unknown",
+        "-",
+        "--",
+        "/",
+        "无",
+        "否",
+        "是",
+        "有",
+        "不详",
+        "未知",
+        "空",
+    )
+)
+"""What is written where there is nothing to write; by itself it tells about nobody."""
+_NEVER_NUMBERS = frozenset(
+    {
+        EntityType.PERSON,
+        EntityType.EMAIL,
+        EntityType.URL,
+        EntityType.ADDRESS,
+        EntityType.LOC,
+        EntityType.ORG,
+        EntityType.IMAGE,
+    }
+)
+"""Under such a name a number counts something: url_count, photos."""
 
 
 class ColumnRule(NamedTuple):
@@ -159,7 +196,7 @@ class ColumnActions:
                 return None
             leaf.put(as_value(leaf, done.text, type_, exact=done.action is Action.FPE))
         except ValueError:
-            if isinstance(leaf.value, datetime.date):
+            if isinstance(leaf.value, datetime.date) or (rule.is_guess and type_ is EntityType.SECRET):
                 leaf.put(None)
                 return Action.DROP
             code = "number_is_identifier"
@@ -200,7 +237,12 @@ def _has_form(value: object, type_: EntityType | None) -> bool:
     text = str(value)
     if isinstance(value, bool) or len(text) > _MAX_VALUE_CHARS:
         return False
-    return type_ in _WITHOUT_DIGITS or any(character.isdigit() for character in text)
+    if isinstance(value, int | float | decimal.Decimal) and type_ in _NEVER_NUMBERS:
+        return False
+    if text.strip().lower() in _NO_VALUES:
+        return False
+    num_digits = sum(character.isdigit() for character in text)
+    return type_ in _WITHOUT_DIGITS or num_digits >= (1 if type_ is EntityType.MRN else _MIN_DIGITS)
 
 
 def as_text(leaf: paths.Leaf, place: str, *, every_number: bool = False) -> str | None:

@@ -310,6 +310,9 @@ def check_target(source: Path, target: Path) -> None:
         raise ConfigError("the output is the input, lies in it or holds it", hint="Give another place for the output.")
     if target.is_symlink() or (target.exists() and target.is_dir() != source.is_dir()):
         raise ConfigError(f"{target.name} is a link, or a folder where a file belongs", hint="Give another output.")
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        # /dev/null would be replaced by a file, for every program of the machine where its owner runs this.
+        raise ConfigError(f"{target.name} is a device or a pipe", hint="Give a file; --dry-run writes nothing.")
     beside = (mark_of(target), quarantine_path(target))
     if here in [path.resolve() for path in beside]:
         raise ConfigError("the input is where the output's mark or list would go", hint="Give another output.")

@@ -134,7 +134,8 @@ class Journal:
                 os.close(descriptor)
         except OSError as error:
             raise RunError(
-                f"the output cannot be written: {error.strerror}", hint="Is the disk full? The run can be resumed."
+                f"the output cannot be written: {error.strerror}",
+                hint="Is the disk full? A run with --key can be resumed.",
             ) from None
 
 

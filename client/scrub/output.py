@@ -50,7 +50,9 @@ def write_output(found: Input, target: Path, parts: Sequence[Sequence[Path]], ma
         return _write_file(found, target, parts[0], mark)
     except OSError as error:
         reason = error.strerror or type(error).__name__
-    raise RunError(f"{target.name}: cannot be written ({reason})", hint="Is the disk full? The run can be resumed.")
+    raise RunError(
+        f"{target.name}: cannot be written ({reason})", hint="Is the disk full? A run with --key can be resumed."
+    )
 
 
 def _write_file(found: Input, target: Path, parts: Sequence[Path], mark: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ import signal
 import sys
 
 from fedward.client.scrub import frames
+from fedward.client.scrub.core_files import forbid_core_files
 from fedward.client.scrub.settings import Setup
 from fedward.client.scrub.work import ChunkWorker, code_of
 from fedward.common.errors import FedwardError
@@ -18,6 +19,7 @@ from fedward.common.settings import validated
 
 def main() -> None:
     """Answer chunk after chunk until the pipe closes."""
+    forbid_core_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the run; the run ends its workers
     incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints must not get between two messages, and no text of a record to a terminal.

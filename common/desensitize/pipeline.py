@@ -20,18 +20,12 @@ from fedward.common.desensitize.fpe import KeyDescriptor
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.layers import apply_layers
 from fedward.common.desensitize.plain_spelling import spelt_plainly
-from fedward.common.desensitize.policy import Action, DesensitizePolicy
+from fedward.common.desensitize.policy import QUASI_TYPES, Action, DesensitizePolicy
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Level, Span, merge
 from fedward.common.desensitize.surrogates import DocumentSurrogates, Surrogates
 from fedward.common.desensitize.surrogates.placeholders import Language
 from fedward.common.desensitize.terms import all_terms, in_term
-
-QUASI_TYPES = frozenset(
-    {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
-)
-"""What identifies only together; everything else is direct."""
-
 
 _REPAIRED = ("detector", "original", "shared_run", "name")
 """Kinds of leaks that can still be replaced; the others say that something is broken."""

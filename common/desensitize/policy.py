@@ -50,6 +50,10 @@ Stance = Literal["strict", "balanced", "safe"]
 PROFILES: tuple[ScrubProfile, ...] = get_args(ScrubProfile)
 """From the least to the most that is done to find names."""
 LEVEL_OF_STANCE = {"strict": 3, "balanced": 2, "safe": 1}
+QUASI_TYPES = frozenset(
+    {EntityType.DATE, EntityType.AGE, EntityType.ADDRESS, EntityType.POSTCODE, EntityType.LOC, EntityType.ORG}
+)
+"""What identifies only together; everything else is direct."""
 _PLACEHOLDER_TYPES = (EntityType.SECRET, EntityType.MASKED, EntityType.URL)
 _DEFAULT_ACTIONS: Mapping[EntityType, Action] = {
     **dict.fromkeys(EntityType, Action.SURROGATE),
@@ -150,6 +154,11 @@ class DesensitizePolicy(Settings):
             return Action.PLACEHOLDER
         return _DEFAULT_ACTIONS[type_]
 
+    def passes_over(self, level: int) -> tuple[EntityType, ...]:
+        """Direct identifiers that stay where they are found: kept, or counted from above ``level`` on alone."""
+        direct = (type_ for type_ in EntityType if type_ not in QUASI_TYPES)
+        return tuple(t for t in direct if self.action_of(t) is Action.KEEP or self.level_of(t) > level)
+
     @property
     def date_mode(self) -> str:
         """``dates``, or what Safe Harbor asks."""
@@ -182,6 +191,7 @@ __all__ = [
     "LEVEL_OF_STANCE",
     "load_policy",
     "PROFILES",
+    "QUASI_TYPES",
     "ScrubProfile",
     "Stance",
 ]

@@ -177,9 +177,10 @@ def _k_anonymity(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
         }
     if len(tally.classes) >= MAX_CLASSES:
         return {"measured": False, "reason": f"more than {MAX_CLASSES:,} combinations"}
-    sizes = class_sizes(tally.classes)
-    records = sum(sizes)
-    risky = sum(size for size in sizes if size < K_THRESHOLD)
+    found = class_sizes(tally.classes)
+    sizes = [size for size, _ in found]
+    records = sum(count for _, count in found)
+    risky = sum(count for size, count in found if size < K_THRESHOLD)
     quasi = sorted(tally.quasi)
     return {
         "measured": True,
@@ -193,16 +194,13 @@ def _k_anonymity(tally: Tally, policy: DesensitizePolicy) -> dict[str, Any]:
     }
 
 
-def class_sizes(classes: Mapping[str, int]) -> list[int]:
-    """How many people, or records where no field says whose they are, share each combination.
+def class_sizes(classes: Mapping[str, int]) -> list[tuple[int, int]]:
+    """Of each combination: how many people share it, or records where no field says whose; and its records.
 
-    Five records of one patient are no crowd.
+    Five records of one patient are no crowd. Of more than ``MAX_PERSONS`` people so many are counted.
     """
-    found: Counter[str] = Counter()
-    for handle, count in classes.items():
-        combination, _, person = handle.partition(OF_PERSON)
-        found[combination] += 1 if person else count
-    return list(found.values())
+    people = Counter(key.partition(OF_PERSON)[0] for key in classes if OF_PERSON in key)
+    return [(people.get(key, count), count) for key, count in classes.items() if OF_PERSON not in key]
 
 
 def _suggestions(policy: DesensitizePolicy, quasi: Sequence[str]) -> list[str]:

@@ -26,6 +26,8 @@ MAX_COLUMNS = 10_000
 """Columns that are told apart; of records that have names of their own the others are one, ``OTHER_COLUMNS``."""
 OTHER_COLUMNS = "\u2026"
 HANDLE_BYTES = 8
+MAX_PERSONS = 100
+"""People of one combination that are told apart: from here on it is a crowd, and memory must stay flat."""
 OF_PERSON = "/"
 _SEPARATOR = "\x1f"
 
@@ -56,7 +58,10 @@ class Tally:
     low: Counter[str] = field(default_factory=Counter)
     """Handles of hits at the lowest level, for a review that has the key."""
     classes: Counter[str] = field(default_factory=Counter)
-    """Handles of combinations of quasi-identifiers, behind ``OF_PERSON`` with that of the person."""
+    """Records by handle of a combination of quasi-identifiers; and, behind ``OF_PERSON`` with a person's handle, those
+    of each of its first ``MAX_PERSONS`` people."""
+    _persons: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
+    """How many people of each combination are told apart."""
 
     def add_result(self, result: Result, keys: ScrubKeys) -> None:
         """Count one text."""
@@ -84,16 +89,27 @@ class Tally:
         Args:
             person: handle of whose record it is; empty: nobody says.
         """
-        handle = f"{handle}{OF_PERSON}{person}" if person else handle
-        if handle in self.classes or len(self.classes) < MAX_CLASSES:
-            self.classes[handle] += 1
+        self._count_class(handle, 1)
+        if person:
+            self._count_class(f"{handle}{OF_PERSON}{person}", 1)
+
+    def _count_class(self, key: str, count: int) -> None:
+        if key not in self.classes:
+            handle, _, person = key.partition(OF_PERSON)
+            is_full = len(self.classes) >= MAX_CLASSES
+            if is_full or (person and self._persons[handle] >= MAX_PERSONS):
+                return
+            self._persons[handle] += bool(person)
+        self.classes[key] += count
 
     def add(self, other: Tally) -> None:
         """Add the counts of ``other``."""
         for name in ("records", "failed", "refused", "texts", "characters", "changed", "unseen"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        for name in ("hits", "issues", "leaks", "columns", "quasi", "classes"):
+        for name in ("hits", "issues", "leaks", "columns", "quasi"):
             getattr(self, name).update(getattr(other, name))
+        for key, count in other.classes.items():
+            self._count_class(key, count)
         if len(self.columns) > MAX_COLUMNS:
             self.columns = _bounded(self.columns)
         # Smallest first: which handles are named must not depend on the order of the chunks.
@@ -128,6 +144,7 @@ class Tally:
             setattr(tally, name, int(raw[name]))
         for name in _COUNTERS:
             setattr(tally, name, Counter({_key(name, key): int(count) for key, count in raw[name].items()}))
+        tally._persons.update(key.partition(OF_PERSON)[0] for key in tally.classes if OF_PERSON in key)
         return tally
 
     def dumps(self) -> bytes:
@@ -180,4 +197,14 @@ def total(tallies: Iterable[Tally]) -> Tally:
     return summed
 
 
-__all__ = ["audit_handle", "HANDLE_BYTES", "MAX_COLUMNS", "MAX_HANDLES", "OF_PERSON", "OTHER_COLUMNS", "Tally", "total"]
+__all__ = [
+    "audit_handle",
+    "HANDLE_BYTES",
+    "MAX_COLUMNS",
+    "MAX_HANDLES",
+    "MAX_PERSONS",
+    "OF_PERSON",
+    "OTHER_COLUMNS",
+    "Tally",
+    "total",
+]

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from fedward.client.policy import RULES, UNRULED, Proposal, judge, plan_value, require
 from fedward.common.config import PrivacyMode, PrivacyUnit, RunPlan, SitePolicy
-from fedward.common.desensitize.policy import DesensitizePolicy
+from fedward.common.desensitize.policy import Action, DesensitizePolicy
+from fedward.common.desensitize.spans import EntityType
 from fedward.common.errors import ProtocolError
 from fedward.common.settings import Settings
 from tests.federation_simulator import Federation, make_plan
@@ -63,6 +64,9 @@ WEIGHED = {"weights": ("private",), "min_noise_multiplier": 1.6}
 NOISY = {"min_noise_multiplier": 1.6}
 MASKED, TWO = masked("resilient", 5), masked("strict", 2)
 
+
+KEEPING = DesensitizePolicy(actions={EntityType.PERSON: Action.KEEP})
+OVERLOOKING = DesensitizePolicy(levels={EntityType.PHONE: 5})
 
 # Rule, code, and what breaks it alone.
 MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
@@ -138,6 +142,9 @@ MUTATIONS: list[tuple[str, str, Callable[[], tuple[Proposal, SitePolicy]]]] = [
     ),
     ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(DesensitizePolicy(stance="strict")), POLICY)),
     ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(DesensitizePolicy(), safe_harbor=True), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(KEEPING), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(KEEPING, required=False), POLICY)),
+    ("desensitization", "POLICY_REFUSED", lambda: (scrubbed(OVERLOOKING), POLICY)),
     ("noise", "POLICY_REFUSED", lambda: (proposal("privacy", "noise_multiplier", math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (judged(run_epsilon=math.nan), POLICY)),
     ("epsilon_run", "POLICY_REFUSED", lambda: (proposal("privacy", "epsilon", math.nan), POLICY)),
@@ -286,3 +293,10 @@ def test_every_field_of_a_policy_limits_something() -> None:
 @pytest.mark.parametrize("path", sorted({path for rule in RULES for path in rule.paths}))
 def test_what_a_rule_names_can_be_shown(path: str) -> None:
     plan_value(METRIC.plan, path)
+
+
+def test_quasi_identifiers_may_be_kept_and_more_may_be_replaced() -> None:
+    keeping = DesensitizePolicy(actions={EntityType.ORG: Action.KEEP, EntityType.DATE: Action.KEEP})
+    more = DesensitizePolicy(levels={EntityType.PHONE: 1}, profile="max-recall")
+    for done in (keeping, more):
+        assert judge(scrubbed(done), POLICY) == ()

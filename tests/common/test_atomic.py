@@ -169,3 +169,12 @@ def test_what_is_no_folder_and_came_meanwhile_is_left_alone(tmp_path: Path, make
     make(tmp_path / "expected" / "out")
     expected = contents(tmp_path / "expected")
     assert [entry for entry in contents(tmp_path) if not entry[0].startswith("expected")] == expected
+
+
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="device or a pipe"):
+        write_atomically(pipe, b"data")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]

@@ -1,5 +1,6 @@
 import json
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -198,3 +199,12 @@ def test_skipped_record_among_good_ones_leaves_the_others_as_they_would_be(tmp_p
     written = read_jsonl(tmp_path / "b.jsonl")
     assert [record["text"].split("：")[0] for record in written] == [f"第{i}条" for i in range(4)]
     assert_clean(json.dumps(written, ensure_ascii=False))
+
+
+def test_a_device_or_a_pipe_is_never_replaced_by_an_output(tmp_path: Path) -> None:
+    source, pipe = write_jsonl(tmp_path / "in.jsonl", [{"text": NOTE}]), tmp_path / "out.jsonl"
+    os.mkfifo(pipe)
+    with pytest.raises(ConfigError, match="device or a pipe"):
+        run(source, pipe)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]

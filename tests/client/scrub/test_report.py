@@ -12,11 +12,11 @@ from fedward.common.desensitize.context import Context
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import Desensitizer
 from fedward.common.desensitize.policy import Action, ColumnClass, ColumnPolicy, DesensitizePolicy
-from fedward.common.desensitize.report import SAFE_HARBOR_ROWS, Facts, build
+from fedward.common.desensitize.report import SAFE_HARBOR_ROWS, Facts, build, class_sizes
 from fedward.common.desensitize.report_html import render
 from fedward.common.desensitize.report_words import WORDS
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.tally import MAX_HANDLES, Tally
+from fedward.common.desensitize.tally import MAX_HANDLES, MAX_PERSONS, Tally
 from tests.client.scrub.samples import KEYS, PLANTED, POLICY, many, run, write_jsonl
 
 ROW = {"type": "PHONE", "injected": 4000, "caught": 3990, "recall": 0.9975, "low": 0.9954, "high": 0.9986}
@@ -102,6 +102,17 @@ def test_records_of_one_patient_are_no_crowd(tmp_path: Path) -> None:
         del record["patient_id"]
     summary = run(write_jsonl(tmp_path / "c.jsonl", records), tmp_path / "d.jsonl", policy=named)
     assert document(named, tally=summary.tally)["k_anonymity"]["k_min"] == 20
+
+
+def test_people_of_one_combination_are_told_apart_up_to_a_crowd() -> None:
+    summed = Tally()
+    for start in range(0, 3 * MAX_PERSONS, 50):
+        part = Tally()
+        for person in range(start, start + 50):
+            part.add_class("aa", f"{person:04d}")
+            part.add_class("aa", "0000")
+        summed.add(Tally.from_json(part.to_json()))
+    assert class_sizes(summed.classes) == [(MAX_PERSONS, 6 * MAX_PERSONS)]
 
 
 def test_low_confidence_items_beyond_the_handles_are_counted() -> None:
