@@ -142,13 +142,11 @@ def _recode(
 ) -> None:
     from fedward import __version__
     from fedward.client.scrub import restore as restoring
-    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.inputs import check_target
     from fedward.client.scrub.key_file import read_key
     from fedward.client.scrub.output import key_check
     from fedward.common.desensitize.policy import load_policy
 
-    forbid_core_files()
     rules = load_policy(policy)
     keys, descriptor = read_key(key)
     old = restoring.encrypted_columns(rules, keys, descriptor)
@@ -173,9 +171,11 @@ def _recode(
 
 
 def _opened(source: Path, encoding: str | None, format_: FormatName | None) -> Any:  # noqa: ANN401 - an Input
+    from fedward.client.scrub.core_files import forbid_core_files
     from fedward.client.scrub.inputs import open_input
     from fedward.client.scrub.settings import MAX_SPLIT_BYTES, Fields
 
+    forbid_core_files()
     return open_input(
         source, kind=kind_of(format_), encoding=encoding, fields=Fields(), again=True, limit=MAX_SPLIT_BYTES
     )
