@@ -49,7 +49,10 @@ _IDS = _codes(ID_SHAPES, _ID_DIGITS)
 _LOWERING = frozenset((OTHER, MONEY))
 _LABEL_ENDS = frozenset(b':=|"')
 _LETTERS = re.compile(rb"[A-Za-z]").search
-_AGE = re.compile("(?:年龄|年齡|[Aa]ged?|AGE)[^0-9\n]{0,20}$".encode()).search
+_BEFORE = re.compile(
+    "(?:(?:年龄|年齡|[Aa]ged?|AGE)[^0-9\\n]{0,20}|(?:转|轉|分机|号)(?:：|:)? ?|[A-Z] )$".encode()
+).search
+"""The label of an age or of an extension, or capitals that a labelled value may begin with."""
 
 
 def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
@@ -97,13 +100,13 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
 
 
 def _may_be_more(data: bytes, start: int, end: int) -> bool:
-    """Whether a password, an age or an amount may reach into the first or the last group."""
+    """Whether a password, an age, an extension or an amount may reach into the first or the last group."""
     left = data[start - 1]
     if 32 < left < 0x80 and left not in _LABEL_ENDS:
         return True
     if data[end] == 44 and data[end + 1] in DIGITS:
         return True
-    return _AGE(data, max(start - MAX_LABEL_BYTES, 0), start) is not None
+    return _BEFORE(data, max(start - MAX_LABEL_BYTES, 0), start) is not None
 
 
 def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
