@@ -9,13 +9,14 @@ or another label beside it is left to the scan. Not handled here: 3-4-4, which `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
 from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import DIGITS, Hit
-from fedward.common.desensitize.detectors.labels import MONEY, OTHER
+from fedward.common.desensitize.detectors.labels import MAX_LABEL_BYTES, MONEY, OTHER
 from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
 from fedward.common.desensitize.detectors.runs import IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, three_bytes
 from fedward.common.desensitize.detectors.values import continues_list
@@ -45,7 +46,13 @@ def _codes(shapes: Iterable[tuple[int, ...]], digits: int) -> Offsets:
 
 _MOBILES = _codes(MOBILE_SHAPES, _MOBILE_DIGITS)
 _IDS = _codes(ID_SHAPES, _ID_DIGITS)
-_ID_KINDS = frozenset((None, "ID", OTHER, MONEY))
+_LOWERING = frozenset((OTHER, MONEY))
+_LABEL_ENDS = frozenset(b':=|"')
+_LETTERS = re.compile(rb"[A-Za-z]").search
+_BEFORE = re.compile(
+    "(?:(?:年龄|年齡|[Aa]ged?|AGE)[^0-9\\n]{0,20}|(?:转|轉|分机|号)(?:：|:)? ?|[A-Z] )$".encode()
+).search
+"""The label of an age or of an extension, or capitals that a labelled value may begin with."""
 
 
 def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
@@ -92,24 +99,44 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
     return zip(begin[free].tolist(), end[free].tolist(), is_id[free].tolist(), strict=True)
 
 
+def _may_be_more(data: bytes, start: int, end: int) -> bool:
+    """Whether a password, an age, an extension or an amount may reach into the first or the last group."""
+    left = data[start - 1]
+    if 32 < left < 0x80 and left not in _LABEL_ENDS:
+        return True
+    if data[end] == 44 and data[end + 1] in DIGITS:
+        return True
+    return _BEFORE(data, max(start - MAX_LABEL_BYTES, 0), start) is not None
+
+
 def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
     """Hits, disjoint, in order. ``kind_before`` gives the kind of the nearest label."""
     hits: list[Hit] = []
     if len(groups.starts) < 2:
         return hits
+    reach = 0
     for start, end, is_id in _chains(groups):
+        if start < reach:
+            continue  # the extension of a phone that the scan will find
         value = data[start:end].translate(None, _JOINTS)
-        if b"\0" in value:
-            continue  # taken, or part of it
-        if data[end] == 44 and data[end + 1] in DIGITS:
+        if b"\0" in value or _may_be_more(data, start, end):  # NUL: taken, or part of it
             continue
         if is_id:
-            if check.id_has_meaning(value) and check.id_has_check(value) and kind_before(data, start) in _ID_KINDS:
-                hits.append((start, end, EntityType.ID_CN, 3, "id_checked"))
-        elif check.is_mobile(value) and with_extension(data, end) == end and not is_amount(data, start, end):
-            kind = kind_before(data, start)
-            if kind is None or (kind == "PHONE" and not continues_list(data, end)):
-                hits.append((start, end, EntityType.PHONE, 2, "mobile_prefix"))
+            if not (check.id_has_meaning(value) and check.id_has_check(value)):
+                continue
+            hit = (start, end, EntityType.ID_CN, 3, "id_checked")
+        else:
+            reach = with_extension(data, end)
+            if not check.is_mobile(value) or reach != end or is_amount(data, start, end):
+                continue
+            hit = (start, end, EntityType.PHONE, 2, "mobile_prefix")
+        kind = kind_before(data, start)
+        if kind is None or (is_id and kind in _LOWERING):
+            # A label in Latin letters may hide in a longer word from the look back, but not from the scan.
+            if _LETTERS(data, max(start - MAX_LABEL_BYTES, 0), start) is None:
+                hits.append(hit)
+        elif kind == ("ID" if is_id else "PHONE") and (is_id or not continues_list(data, end)):
+            hits.append(hit)
     return hits
 
 
