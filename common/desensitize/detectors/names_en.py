@@ -69,6 +69,7 @@ _FIRM_TITLES = frozenset(
         "signora",
     )
 )
+HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
 _TYPE_OF_LABEL = {
     "PERSON": EntityType.PERSON,
     **dict.fromkeys(("ORG", "PRODUCT", "WORK_OF_ART", "EVENT", "FAC"), EntityType.ORG),
@@ -231,8 +232,8 @@ class EnglishNameDetector:
         """What the tagger names and the lists and neighbours do not refute."""
         for start, end, label in entities:
             type_ = _TYPE_OF_LABEL.get(label)
-            if type_ is None or "@" in text[max(0, start - 1) : end + 1]:
-                continue
+            if type_ is None or "@" in text[max(0, start - 1) : end + 1] or HAS_CJK(text, start, end):
+                continue  # an English tagger takes whole Chinese sentences for names
             words = self._weights.stripped([word_of(match) for match in TOKEN.finditer(text, start, end)])
             names = [word for word in words if len(word.key) > 1]
             if not names:
@@ -245,6 +246,9 @@ class EnglishNameDetector:
                 # An organisation is replaced as one, so only a cue makes a person of it; a place is kept.
                 person = type_ is EntityType.LOC or self._weights.is_cued(text, start, end)
                 yield start, end, EntityType.PERSON if person else type_, Level.WITNESS, "en.spacy-list"
+            elif type_ is EntityType.LOC and not self._weights.is_place(names):
+                # Places are kept: what no list knows as one may be a rare name, and is replaced like an address.
+                yield start, end, EntityType.ADDRESS, Level.WITNESS, "en.spacy-place"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"
 

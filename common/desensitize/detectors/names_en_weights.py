@@ -183,6 +183,10 @@ class Weights:
             pattern.match(text, end) for pattern in (AFTER, SPEAKS_AFTER)
         )
 
+    def is_place(self, names: list[Word]) -> bool:
+        """Whether a listed place is among the words."""
+        return any(word.key in self._places for word in names)
+
     def is_proper(self, text: str, names: list[Word], end: int) -> bool:
         """Whether the words can name an organisation or a place: mixed case, and more than ordinary words."""
         if all(w.text.isupper() or w.text.islower() for w in names) or self.is_term(text, names, end):
