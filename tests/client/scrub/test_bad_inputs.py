@@ -222,3 +222,10 @@ def test_braces_and_colours_of_a_terminal_are_no_encoding(tmp_path: Path) -> Non
     (tmp_path / "in.txt").write_text("~{} f~{x} \x1b[31mred\x1b[0m ~{ab cd~}\n", "utf-8")
     run(tmp_path / "in.txt", tmp_path / "out.txt")
     assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "in.txt").read_bytes()
+
+
+def test_an_array_over_lines_is_refused_with_the_way_to_make_lines_of_it(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('[\n {"text": "a"}\n]\n', "utf-8")
+    with pytest.raises(DataError, match="line 1") as refused:
+        run(tmp_path / "in.json", tmp_path / "out.json")
+    assert "jq -c" in refused.value.advice
