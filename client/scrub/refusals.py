@@ -39,8 +39,8 @@ _HINTS: dict[str, str] = {
 }
 _HINTS |= dict.fromkeys(
     ("bad_json", "not_an_object"),
-    "JSON lines hold one object a line; `jq -c '.[]'` makes them of an array. Or `--skip-bad` leaves such lines out and "
-    "names them in the quarantine file.",
+    "JSON lines hold one object a line; `jq -c '.[]'` makes them of an array. Or `--skip-bad` leaves such lines out "
+    "and names them in the quarantine file.",
 )
 _DEFAULT_HINT = "Correct the record; or `--skip-bad` leaves such records out and names them in the quarantine file."
 
