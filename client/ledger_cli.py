@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedward.common.errors import ConfigError
+from fedward.client.printable import printable
+from fedward.common.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
     from fedward.client.ledger_files import Judged
+    from fedward.common.ledger.body import Value
     from fedward.common.ledger.chain import Entry
 
 ledger_app = typer.Typer(help="Judge, show and export a site's ledger.", no_args_is_help=True)
@@ -67,7 +68,7 @@ def show(
     for entry in entries:
         row = _row(entry)
         cells = [str(row["seq"]), str(row["at"]), str(row["kind"]), json.dumps(row["body"], ensure_ascii=False)]
-        table.add_row(*(Text(_printable(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     Console().print(table)
 
 
@@ -82,16 +83,30 @@ def export(
 ) -> None:
     """Write all entries as JSON lines; any party can judge them, redacted or not."""
     from fedward.client.ledger_files import reading
-    from fedward.client.sealed_files import replacing
+    from fedward.client.sealed_files import replacing, require_different, write_all
     from fedward.common.ledger.export import to_line
 
+    require_different(path, out)
+    _require_no_database(out)
     num_entries = 0
     with reading(path) as entries, replacing(out) as file:
         for entry in entries:
-            file.write((to_line(entry, is_redacted=redacted) + "\n").encode())
+            write_all(file, (to_line(entry, is_redacted=redacted) + "\n").encode())
             num_entries += 1
     sentence = f"{num_entries:,} entries{', without bodies' if redacted else ''}: {out}"
     typer.echo(json.dumps({"exported": str(out), "entries": num_entries}) if as_json else sentence)
+
+
+def _require_no_database(out: Path) -> None:
+    """A ledger is never replaced, also not another one's by this one's export.
+
+    Raises:
+        ConfigError: a database stands there.
+    """
+    if out.is_file():
+        with out.open("rb") as file:
+            if file.read(6) == b"SQLite":
+                raise ConfigError(f"{out} is a database and is not replaced", hint="Name another output.")
 
 
 def _public_key(text: str | None) -> bytes | None:
@@ -129,7 +144,7 @@ def _print_verdict(judged: Judged, level: str, *, as_json: bool) -> None:
         typer.secho(f"good up to level {level}: {judged.num_entries:,} entries, head {document['head']}", fg="green")
         for account in judged.accounts:
             spent = f"epsilon {account.epsilon:.3f} of {account.epsilon_cap:g} at delta {account.delta:g}"
-            typer.echo(f"  account {_printable(account.name)} ({_printable(account.unit)}): {spent}")
+            typer.echo(f"  account {printable(account.name)} ({printable(account.unit)}): {spent}")
     else:
         where = "" if verdict.bad_seq is None else f" at entry {verdict.bad_seq}"
         typer.secho(f"BAD{where}: {verdict.fault}. {verdict.detail}".rstrip(), fg="red", bold=True)
@@ -138,14 +153,21 @@ def _print_verdict(judged: Judged, level: str, *, as_json: bool) -> None:
 def _row(entry: Entry) -> dict[str, object]:
     import datetime
 
-    at = datetime.datetime.fromtimestamp(entry.at_ms / 1000, datetime.UTC)
-    body = None if entry.body is None else {k: v for k, v in entry.fields.items() if k not in ("n", "v")}
-    return {"seq": entry.seq, "at": at.isoformat(timespec="seconds"), "kind": entry.kind, "body": body}
+    try:
+        at = datetime.datetime.fromtimestamp(entry.at_ms / 1000, datetime.UTC).isoformat(timespec="seconds")
+    except ValueError:  # beyond the year 9999
+        at = f"{entry.at_ms} ms"
+    return {"seq": entry.seq, "at": at, "kind": entry.kind, "body": _shown(entry)}
 
 
-def _printable(text: str) -> str:
-    """Without control characters: the terminal obeys some of them."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else "\ufffd" for c in text)
+def _shown(entry: Entry) -> dict[str, Value] | str | None:
+    """The body as it stands there: its fields, its text where it has none, None where it was left out."""
+    if entry.body is None:
+        return None
+    try:
+        return {name: value for name, value in entry.fields.items() if name not in ("n", "v")}
+    except LedgerError:
+        return entry.body.decode("utf-8", "replace")
 
 
 __all__ = ["ledger_app"]

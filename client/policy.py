@@ -335,11 +335,11 @@ UNRULED: Mapping[str, str] = {
     "secagg.ring_bits": "one value",
     "secagg.late_cohort": "each cohort is judged when its round comes",
     "secagg.max_attempts": "the lower of plan and policy binds at every attempt, and each attempt is charged",
-    "secagg.spare_attempts": "counted in the epsilon of the run",
+    "secagg.spare_attempts": "the coordinator's calibration alone; each attempt is charged to the run as it happens",
     "secagg.metrics.clamp": "of a noised metric; its scale is the noise's too",
     "evaluation.heldout_share": "how the site splits its own records; what it scores stays with it",
     "evaluation.max_heldout_records": "as evaluation.heldout_share",
-    "evaluation.sample_tokens": "samples come from the adapter, which is private already",
+    "evaluation.sample_tokens": "for the terminal of a simulation; no site agent reads it",
 }
 """Leaves of a plan that no rule judges, with the reason."""
 

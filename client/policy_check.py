@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedward.client.policy import RULES, Proposal, Rule, plan_value
-from fedward.common.agreement import is_resolved, run_epsilon, run_events
+from fedward.common.agreement import is_resolved, run_epsilon, run_events, with_sample_rate
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.errors import ConfigError
@@ -74,7 +74,8 @@ def check(
 ) -> tuple[Verdict, ...]:
     """Judge ``plan`` as the site would, every rule of the table.
 
-    A plan whose noise the coordinator has not filled in yet is reckoned to cost its whole epsilon.
+    A plan whose noise the coordinator has not filled in yet is reckoned to cost its whole epsilon; a sample rate of
+    ``auto`` is judged as the number that it will be.
 
     Args:
         plan: as it would be offered.
@@ -87,6 +88,7 @@ def check(
     Raises:
         PlanError: the plan does not name the site.
     """
+    plan = with_sample_rate(plan)
     proposal = Proposal(
         plan=plan,
         roster=roster or least_roster(plan),

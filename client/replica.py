@@ -10,6 +10,7 @@ made durable. Not handled here: what a cohort is and whether the plan allows the
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,7 +28,8 @@ from fedward.common.secagg.transcript import ZERO_HASH
 from fedward.common.sum_bound import check_sum
 
 _ROUND_BYTES = 4
-_HEAD_BYTES = 16 + _ROUND_BYTES + 32 + 32
+_HASH_BYTES = 32
+_HEAD_BYTES = 16 + _ROUND_BYTES + 2 * _HASH_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -51,25 +53,36 @@ class Copy:
     def to_bytes(self, plan: RunPlan, run_id: bytes) -> bytes:
         """For the site's store."""
         head = run_id + self.round_number.to_bytes(_ROUND_BYTES, "big") + self.digest + self.sum_hash
-        return head + state_to_bytes(plan, self.state)
+        state = state_to_bytes(plan, self.state)
+        return b"".join((head, _check_of(head, state), state))
 
     @classmethod
     def from_bytes(cls, plan: RunPlan, run_id: bytes, raw: bytes) -> Copy:
         """What was stored for this run, or the start; spoiled is as good as none: the survivors' word brings another.
 
-        One bit of a state that a disk has turned is enough: with its digest believed, the site would take no other.
+        One bit that a disk has turned is enough, wherever it is: with its digest believed, or with a later round in
+        its place, the site would take no other state.
         """
-        if raw[:16] != run_id or len(raw) < _HEAD_BYTES:
+        start = _HEAD_BYTES + _HASH_BYTES
+        if raw[:16] != run_id or len(raw) < start:
             return cls.start(plan)
-        number = int.from_bytes(raw[16 : 16 + _ROUND_BYTES], "big")
-        found, sum_hash = raw[16 + _ROUND_BYTES : _HEAD_BYTES - 32], raw[_HEAD_BYTES - 32 : _HEAD_BYTES]
+        head, check, stored = raw[:_HEAD_BYTES], raw[_HEAD_BYTES:start], raw[start:]
+        number = int.from_bytes(head[16 : 16 + _ROUND_BYTES], "big")
+        if check != _check_of(head, stored):
+            return cls.start(plan)
         try:
-            state = state_from_bytes(plan, number, raw[_HEAD_BYTES:])
+            state = state_from_bytes(plan, number, stored)
         except ConfigError:
             return cls.start(plan)
-        if state_digest(plan, state) != found:
-            return cls.start(plan)
+        found, sum_hash = head[-2 * _HASH_BYTES : -_HASH_BYTES], head[-_HASH_BYTES:]
         return cls(round_number=number, state=state, digest=found, sum_hash=sum_hash)
+
+
+def _check_of(head: bytes, state: Vector) -> bytes:
+    """Against a disk's errors; whoever can write to the store can write this too."""
+    check = hashlib.sha256(head)
+    check.update(state)
+    return check.digest()
 
 
 @dataclass(kw_only=True, slots=True)

@@ -97,7 +97,7 @@ def open_file(
         require(reader.context)
         with replacing(target) as plain:
             for piece in reader:
-                _write_all(plain, piece)
+                write_all(plain, piece)
     return reader
 
 
@@ -201,9 +201,21 @@ def require_different(source: Path, target: Path) -> None:
         raise ConfigError("input and output are one file", hint="Name another output.")
 
 
-def _write_all(file: FileIO, data: memoryview) -> None:
-    while data:
-        data = data[file.write(data) or 0 :]
+def write_all(file: FileIO, data: memoryview | bytes) -> None:
+    """Write all of ``data``: an unbuffered file may take a part."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) or 0 :]
 
 
-__all__ = ["Listed", "listed", "open_file", "reading", "replacing", "require_different", "reseal_file", "seal_file"]
+__all__ = [
+    "Listed",
+    "listed",
+    "open_file",
+    "reading",
+    "replacing",
+    "require_different",
+    "reseal_file",
+    "seal_file",
+    "write_all",
+]

@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedward.client.printable import printable
+
 if TYPE_CHECKING:
+    from fedward.client.ledger_files import Judged
     from fedward.client.policy_check import Verdict
+    from fedward.common.config import SitePolicy
     from fedward.common.privacy.accounting import PrivacyEvent
 
 site_app = typer.Typer(help="A site's policy and budget. (Its daemon comes with version 0.3.)", no_args_is_help=True)
@@ -41,7 +45,7 @@ def check(
     plan = policy_check.load_plan(plan_path)
     policy = SitePolicy() if policy_path is None else policy_check.load_policy(policy_path)
     site = policy_check.require_site(plan, site_id)
-    history = () if ledger is None else _history(ledger, account)
+    history = () if ledger is None else _history(ledger, account, policy)
     scrub = DesensitizePolicy() if scrub_path is None else load_policy(scrub_path)
     verdicts = policy_check.check(plan, policy, site_id=site, history=history, desensitized=scrub)
     refused = [verdict.rule for verdict in verdicts if not verdict.holds]
@@ -59,12 +63,7 @@ def budget(
     ledger: Annotated[Path, typer.Argument(metavar="LEDGER", help="ledger.db, or an export.")], as_json: Json = False
 ) -> None:
     """What each account has spent, what its cap is, and what is reserved and open. The ledger is judged first."""
-    from fedward.client.ledger_files import VerifyLevel, judge_file
-    from fedward.common.errors import LedgerInvalidError
-
-    judged = judge_file(ledger, VerifyLevel.BUDGET)
-    if not judged.verdict.is_good:
-        raise LedgerInvalidError(f"entry {judged.verdict.bad_seq}: {judged.verdict.fault}")
+    judged = _judged(ledger)
     if as_json:
         accounts = [
             {
@@ -87,22 +86,37 @@ def budget(
     table = Table("account", "unit", "delta", "epsilon spent", "cap", "open reservations", title="Privacy budget")
     for a in judged.accounts:
         numbers = (f"{a.delta:g}", f"{a.epsilon:.4f}", f"{a.epsilon_cap:g}", str(a.num_open))
-        table.add_row(Text(ascii(a.name)[1:-1]), Text(ascii(a.unit)[1:-1]), *numbers)
+        table.add_row(Text(printable(a.name)), Text(printable(a.unit)), *numbers)
     Console().print(table)
 
 
-def _history(path: Path, account: str) -> Sequence[PrivacyEvent]:
-    from fedward.client.ledger_files import reading
+def _history(path: Path, account: str, policy: SitePolicy) -> Sequence[PrivacyEvent]:
     from fedward.common.errors import ConfigError
-    from fedward.common.ledger.replay import BudgetReplay
 
-    replay = BudgetReplay()
-    with reading(path) as entries:
-        for entry in entries:
-            replay.take(entry)
-    if account not in replay.accounts:
-        raise ConfigError(f"--account: the ledger has no account {account!r}")
-    return replay.accounts[account].history
+    found = [known for known in _judged(path).accounts if known.name == account]
+    if not found:
+        raise ConfigError(f"--account: the ledger has no account {account!r}", hint="`fedward site budget` lists them.")
+    if found[0].delta != policy.account_delta:
+        raise ConfigError(
+            f"the ledger's account is at delta {found[0].delta:g}, the policy's at {policy.account_delta:g}",
+            hint="An account keeps its delta for life: set account_delta to it, or name another --account.",
+        )
+    return found[0].history
+
+
+def _judged(path: Path) -> Judged:
+    """A ledger that was judged whole and good.
+
+    Raises:
+        LedgerInvalidError: it was found bad.
+    """
+    from fedward.client.ledger_files import VerifyLevel, judge_file
+    from fedward.common.errors import LedgerInvalidError
+
+    judged = judge_file(path, VerifyLevel.BUDGET)
+    if not judged.verdict.is_good:
+        raise LedgerInvalidError(f"entry {judged.verdict.bad_seq}: {judged.verdict.fault}")
+    return judged
 
 
 def _row(verdict: Verdict) -> dict[str, object]:
@@ -130,7 +144,8 @@ def _print(verdicts: Sequence[Verdict], site: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table("rule", "the plan says", "", "the policy allows", "verdict", title=f"The plan, as {site} judges it")
+    title = Text(f"The plan, as {site} judges it")  # not as markup: a site's name may hold brackets
+    table = Table("rule", "the plan says", "", "the policy allows", "verdict", title=title)
     for verdict in verdicts:
         word = Text("holds", style="green") if verdict.holds else Text("refused", style="bold red")
         if verdict.nearest is not None:
@@ -150,7 +165,7 @@ def _shown(values: dict[str, object]) -> str:
 
 def _short(value: object) -> str:
     plain = _plain(value)
-    text = ", ".join(map(str, plain)) if isinstance(plain, list) else "none" if plain is None else str(plain)
+    text = printable(", ".join(map(str, plain)) if isinstance(plain, list) else "none" if plain is None else str(plain))
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 

@@ -13,9 +13,10 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
 from fedward.client.printable import printable
-from fedward.client.scrub_cli import desensitize_app, scrub
+from fedward.client.scrub_cli import scrub
 from fedward.client.site_cli import site_app
 from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError

@@ -17,7 +17,7 @@ from fedward.common.messages import fedward_pb2 as pb
 from fedward.server.grid import Clock, Delivery, Grid, Post
 
 _POLL_S = 0.25
-_TRANSPORT = "TRANSPORT"
+TRANSPORT = "TRANSPORT"
 LATE = "LATE"
 
 Reply = TypeVar("Reply", bound=codec.Body)
@@ -106,7 +106,7 @@ class Exchange:
         for post, message_id in zip(posts, self.grid.push(posts), strict=True):
             self.traffic.to_site[post.site_id] += len(raw)
             if message_id is None:
-                self._lost.append(Answer(post.site_id, request, b"", f"{_TRANSPORT}:refused"))
+                self._lost.append(Answer(post.site_id, request, b"", f"{TRANSPORT}:refused"))
             else:
                 self._waiting[message_id] = (post.site_id, request, deadline_s)
 
@@ -169,7 +169,7 @@ class Exchange:
 
 
 def _transport_failure(delivery: Delivery) -> str:
-    return "" if delivery.error is None else f"{_TRANSPORT}:{delivery.error.name.lower()}"
+    return "" if delivery.error is None else f"{TRANSPORT}:{delivery.error.name.lower()}"
 
 
 def printable(code: str) -> str:
@@ -177,4 +177,4 @@ def printable(code: str) -> str:
     return "".join(c for c in code if c.isascii() and (c.isalnum() or c in "_/:-"))[:80]
 
 
-__all__ = ["Answer", "Exchange", "LATE", "printable", "Reply", "Request", "Traffic"]
+__all__ = ["Answer", "Exchange", "LATE", "printable", "Reply", "Request", "TRANSPORT", "Traffic"]

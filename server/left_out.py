@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fedward.server.exchange import LATE, TRANSPORT
+
 _MENDED = frozenset({"MODEL_MISMATCH", "PREKEY_UNKNOWN"})
 """Of a site that has lost its state, or the secrets of its bundle: the next attempt gives it both."""
 
@@ -50,9 +52,10 @@ class LeftOut:
         self._accused.setdefault(site_id, code)
 
     def took_part(self, survivors: Iterable[str]) -> None:
-        """Their vectors are in a sum that was opened."""
+        """Their vectors are in a sum that was opened: whoever was asked after all, while it rested, rests no more."""
         for site_id in survivors:
             self._strikes.pop(site_id, None)
+            self._rests.pop(site_id, None)
 
     def void(self, round_number: int, attempt: int, failed: Mapping[str, str]) -> None:
         """An attempt has no sum.
@@ -64,20 +67,31 @@ class LeftOut:
         """
         for site_id, code in failed.items():
             rest = self._rests.get(site_id)
-            if rest is None or rest.after != round_number:
+            is_again = rest is not None and rest.after == round_number
+            if not is_again:
                 self._strikes[site_id] += 1
                 until = round_number + (1 << self._strikes[site_id] - 1)
                 self._rests[site_id] = _Rest(round_number, until, code)
-            # The last attempt is no time to try again.
-            if code not in _MENDED or attempt + 2 >= self.max_attempts:
+            # The last attempt is no time to try again, and whoever was given all that once needs something else.
+            if is_again or code not in _MENDED or attempt + 2 >= self.max_attempts:
                 self.accuse(site_id, code)
 
     def choices(self, round_number: int) -> Iterator[dict[str, str]]:
-        """Sites to leave out, and why: the more, the better; the last choice leaves out nobody."""
+        """Sites to leave out, and why, the best choice first; the last one leaves out nobody.
+
+        Where not all can be spared, one that was lost by accident once is asked again rather than one that fails in
+        every round; but one that refused, or lied, would do so again.
+        """
         resting = {site: rest.code for site, rest in self._rests.items() if rest.after < round_number < rest.until}
         yield {**resting, **self._accused}
+        yield {**resting, **{site: code for site, code in self._accused.items() if not _is_accident(code)}}
         yield dict(self._accused)
         yield {}
+
+
+def _is_accident(code: str) -> bool:
+    """Whether nothing came, for a reason of time or of the network."""
+    return code == LATE or code.startswith(f"{TRANSPORT}:")
 
 
 __all__ = ["LeftOut"]

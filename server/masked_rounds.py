@@ -8,7 +8,7 @@ next one beside the others' ``Train``; a retry asks all of them anew, for positi
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,7 +22,6 @@ from fedward.common.model_state import RoundStep, ServerState
 from fedward.common.run_terms import run_terms
 from fedward.common.secagg import graph_floors
 from fedward.common.secagg.actions import Action, Fault, Finished, Persist, Prekeyed, Rejected, Send
-from fedward.common.secagg.aggregator import CohortSum
 from fedward.common.secagg.cohort_checks import check_transport_key
 from fedward.common.secagg.coordinator import CoordinatorPhase, Deadlines, RoundCoordinator
 from fedward.common.secagg.graph import MaskGraph
@@ -38,6 +37,7 @@ from fedward.server.exchange import LATE, Answer, Exchange, printable
 from fedward.server.gathering import END_TIMEOUT_S, AnswerObserver, Attempt, Gathered
 from fedward.server.graph_setup import GraphSetup
 from fedward.server.left_out import LeftOut
+from fedward.server.play import CONFIRM, TRAIN, TRIPS, UNMASK, Play
 from fedward.server.published import LastSum
 from fedward.server.shelves import PREKEY, Shelves
 
@@ -47,37 +47,6 @@ _NO_BUNDLE = "NO_BUNDLE"
 _OTHER_MODEL = "MODEL_MISMATCH"
 _SPOILS = frozenset({"BAD_ENCODING", "BAD_SIGNATURE", "BAD_VECTOR", "DIGEST_MISMATCH"})
 """Replies that were no accident of time or network: with their site in it, a retry would fare like what went before."""
-_TRAIN, _CONFIRM, _UNMASK = "train", "confirm", "unmask"
-_TRIPS: Mapping[str, tuple[type[codec.Body], tuple[CoordinatorPhase, ...]]] = {
-    _TRAIN: (pb.TrainReply, (CoordinatorPhase.COLLECTING,)),
-    _CONFIRM: (pb.ConfirmReply, (CoordinatorPhase.CONFIRMING,)),
-    _UNMASK: (pb.UnmaskReply, (CoordinatorPhase.UNMASKING, CoordinatorPhase.OPEN)),
-}
-"""By tag: what answers, and when somebody waits for it."""
-
-
-@dataclass(kw_only=True, slots=True)
-class _Play:
-    """One attempt under way."""
-
-    attempt: Attempt
-    terms: Terms
-    coordinator: RoundCoordinator
-    upcoming: PrekeyShelf | None
-    codes: dict[str, str] = field(default_factory=dict)
-    """Of sites whose vector is not used."""
-    failed: dict[str, str] = field(default_factory=dict)
-    """Those of them that the attempt was waiting for."""
-    faults: list[Fault] = field(default_factory=list)
-    opened: CohortSum | None = None
-    grace_ends_s: float = 0.0
-    """Until then an open sum waits for bundles that are under way."""
-    void: str = ""
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the sum is open, or never will be."""
-        return self.coordinator.phase in (CoordinatorPhase.OPEN, CoordinatorPhase.VOID)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -100,7 +69,7 @@ class MaskedRounds:
     journal: Journal | None = None
     _shelves: Shelves = field(init=False, repr=False)
     _left_out: LeftOut = field(init=False, repr=False)
-    """Dealers whose shares did not open, and sites that sent no vector that counts."""
+    """Dealers whose shares did not open, and sites by which an attempt was void."""
     _last: LastSum = field(init=False, repr=False)
     _setup: GraphSetup = field(init=False)
     """Of a run with a sparse mask graph."""
@@ -151,16 +120,17 @@ class MaskedRounds:
         self._agree(attempt)
         terms = self._terms(stated_clip(self.plan, attempt.round_number, attempt.clip_norm or 0.0))
         play = self._begun_late(attempt, terms) if terms.late_cohort else self._begun(attempt, terms)
-        while not play.is_over or (self.exchange.is_waiting and self.exchange.clock.now_s() < play.grace_ends_s):
+        while play.goes_on(self.exchange.clock.now_s(), is_waiting=self.exchange.is_waiting):
             for answer in self.exchange.poll():
                 self._take(play, answer)
             self._act(play, play.coordinator.on_time(self.exchange.clock.now_s()))
-            if play.coordinator.phase is CoordinatorPhase.VOID:
-                self.exchange.forget()
+        if play.opened is None:
+            self.exchange.forget()
         self._shelves.absent.update(dict.fromkeys(self.exchange.waiting_for, LATE))
         attempt.dropped.update(play.codes)
         if play.opened is None:
-            self._left_out.void(attempt.round_number, attempt.number, play.failed)
+            if play.void == "ROUND_VOID":  # a sum out of range has all the vectors and shares that it wants
+                self._left_out.void(attempt.round_number, attempt.number, play.failed)
             raise ProtocolError(play.void or "ROUND_VOID", "the cohort gives no sum")
         self._check_sum(play)
         self._left_out.took_part(play.opened.survivors)
@@ -168,7 +138,7 @@ class MaskedRounds:
         survivors = play.coordinator.survivors
         return Gathered(facts=play.coordinator.facts, opened=play.opened, faults=faults, survivors=survivors)
 
-    def _check_sum(self, play: _Play) -> None:
+    def _check_sum(self, play: Play) -> None:
         """No site would apply a sum that is too long: better the attempt is void."""
         facts = play.coordinator.facts
         if facts.round_number != PROBE_ROUND and play.opened is not None:
@@ -216,7 +186,7 @@ class MaskedRounds:
                 attempt.dropped.update(self._setup.failures)
             self._shelves.absent.update(self._setup.failures)
 
-    def _begun(self, attempt: Attempt, terms: Terms) -> _Play:
+    def _begun(self, attempt: Attempt, terms: Terms) -> Play:
         """The bundles are there, or fetched; ``Train`` goes to each site, and a request for bundles to the others."""
         at = (attempt.round_number, attempt.number)
         shelf = self._shelves.filled(at, attempt.sites, terms)
@@ -226,12 +196,12 @@ class MaskedRounds:
         self.exchange.traffic.trips += 1
         timeout_s = self.plan.secagg.reply_timeout_s
         for site in cohort:
-            self._send_model([site], coordinator.train_for(site), timeout_s, tag=_TRAIN)
+            self._send_model([site], coordinator.train_for(site), timeout_s, tag=TRAIN)
         if upcoming is not None:
             self._shelves.ask(upcoming, set(upcoming.holders.ids) - set(cohort))
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming)
+        return Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=upcoming, unheard=set(cohort))
 
-    def _begun_late(self, attempt: Attempt, terms: Terms) -> _Play:
+    def _begun_late(self, attempt: Attempt, terms: Terms) -> Play:
         """First the training, then the cohort of those who are ready."""
         at = (attempt.round_number, attempt.number)
         shelf = PrekeyShelf(terms=terms, target=target_for(at, self._shelves.holders(attempt.sites)))
@@ -239,7 +209,7 @@ class MaskedRounds:
         del message.cohort[:]
         message.next.CopyFrom(shelf.target)
         # Who is left out is not asked: it would train, and pay, for nothing.
-        asked, _ = self._wanted(attempt, shelf, shelf.holders.ids)
+        asked, _ = self._wanted(attempt, shelf, shelf.holders.ids, unlikely=self._shelves.absent)
         for answer in self._ask_all(asked, message, self.plan.secagg.reply_timeout_s):
             opened, failure = self.exchange.opened(answer, pb.Ready, terms.position(at))
             dealing = None if opened is None else opened.body.dealing
@@ -252,8 +222,8 @@ class MaskedRounds:
         coordinator = self._coordinator(attempt, terms, shelf, cohort, None)
         self.exchange.traffic.trips += 1
         raw = self.exchange.seal(coordinator.mask_for())
-        self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=_TRAIN)
-        return _Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None)
+        self.exchange.send(cohort, raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=TRAIN)
+        return Play(attempt=attempt, terms=terms, coordinator=coordinator, upcoming=None, unheard=set(cohort))
 
     def _cohort(self, attempt: Attempt, shelf: PrekeyShelf) -> tuple[str, ...]:
         cohort, reasons = self._wanted(attempt, shelf, shelf.ready)
@@ -263,13 +233,20 @@ class MaskedRounds:
         return cohort
 
     def _wanted(
-        self, attempt: Attempt, shelf: PrekeyShelf, sites: tuple[str, ...]
+        self, attempt: Attempt, shelf: PrekeyShelf, sites: tuple[str, ...], *, unlikely: Container[str] = ()
     ) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        """Those of the sites that the attempt is made with, and why it is without the others."""
+        """Those of the sites that the attempt is made with, and why it is without the others.
+
+        Args:
+            attempt: the present one.
+            shelf: for it.
+            sites: to choose from.
+            unlikely: may be asked, but the attempt must do without them.
+        """
         wanted, reasons = sites, dict[str, str]()
         for reasons in self._left_out.choices(attempt.round_number):
             wanted = tuple(site for site in sites if site not in reasons)
-            if self._shelves.would_do(wanted, len(shelf.holders.ids)):
+            if self._shelves.would_do([site for site in wanted if site not in unlikely], len(shelf.holders.ids)):
                 break
         return wanted, reasons
 
@@ -312,16 +289,21 @@ class MaskedRounds:
 
     # ------------------------------------------------------------------------------------------------ answers
 
-    def _take(self, play: _Play, answer: Answer) -> None:
+    def _take(self, play: Play, answer: Answer) -> None:
         if answer.request.tag == PREKEY:
             if play.upcoming is not None:
                 self._shelves.take(play.upcoming, answer)
             return
         coordinator, site, now_s = play.coordinator, answer.site_id, self.exchange.clock.now_s()
-        kind, phases = _TRIPS[answer.request.tag]
+        kind, phases = TRIPS[answer.request.tag]
         at = (play.attempt.round_number, play.attempt.number)
         opened, failure = self.exchange.opened(answer, kind, play.terms.position(at))
-        is_awaited = coordinator.phase in phases
+        is_awaited, tag = coordinator.phase in phases, answer.request.tag
+        if tag == play.trip:
+            play.unheard.discard(site)
+        if opened is not None and coordinator.phase is CoordinatorPhase.VOID:
+            self._take_late(play, site, opened.body)
+            return
         if opened is not None:
             actions = coordinator.on_reply(site, opened, now_s=now_s)
         else:
@@ -329,29 +311,44 @@ class MaskedRounds:
             further = coordinator.on_failure(site, now_s=now_s) if is_awaited else ()
             actions = (Rejected(site, failure), *further)
         rejected = next((a.code for a in actions if isinstance(a, Rejected) and a.site_id == site), "")
-        if answer.request.tag == _TRAIN:
-            self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
-            if rejected:
-                play.codes[site] = rejected
-                if is_awaited:
-                    play.failed[site] = rejected
-            else:
-                self._last.sent_vector(site, play.attempt.round_number)
-            if rejected == _OTHER_MODEL:
-                self._last.lost_state(site)
-            if rejected in _SPOILS:
-                self._left_out.accuse(site, rejected)
+        # Also of an attempt that is void already: it would be void by this one as well.
+        if rejected and tag == play.trip and (is_awaited or coordinator.phase is CoordinatorPhase.VOID):
+            play.failed[site] = rejected
+        if tag == TRAIN:
+            self._note(play, site, rejected)
         self._act(play, actions)
 
-    def _act(self, play: _Play, actions: tuple[Action, ...]) -> None:
+    def _note(self, play: Play, site: str, rejected: str) -> None:
+        """What a site has answered to ``Train``: a vector, or the code of what came in its place."""
+        self.observer.site_answered(play.attempt.round_number, site, rejected or "ok")
+        if rejected:
+            play.codes[site] = rejected
+        else:
+            self._last.sent_vector(site, play.attempt.round_number)
+        if rejected == _OTHER_MODEL:
+            self._last.lost_state(site)
+        if rejected in _SPOILS:
+            self._left_out.accuse(site, rejected)
+
+    def _take_late(self, play: Play, site: str, body: codec.Body) -> None:
+        """What comes too late for an attempt that others ended is no failure of its site, and its bundle is of use."""
+        if isinstance(body, pb.TrainReply):
+            self._last.sent_vector(site, play.attempt.round_number)
+        if isinstance(body, pb.TrainReply | pb.UnmaskReply) and body.HasField("next") and play.upcoming is not None:
+            self._shelves.lay_in(play.upcoming, site, body.next, "")
+
+    def _act(self, play: Play, actions: tuple[Action, ...]) -> None:
         """Carry out, in order."""
-        if any(isinstance(action, Send) for action in actions):
+        asked = {action.site_id for action in actions if isinstance(action, Send)}
+        if asked:
             self.exchange.traffic.trips += 1
+            play.unheard = asked
+            play.failed.clear()  # the sum can do without those who failed so far
         for action in actions:
             if isinstance(action, Send):
                 raw = self.exchange.seal(action.body)
-                tag = _CONFIRM if isinstance(action.body, pb.Confirm) else _UNMASK
-                self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=tag)
+                play.trip = CONFIRM if isinstance(action.body, pb.Confirm) else UNMASK
+                self.exchange.send([action.site_id], raw, timeout_s=self.plan.secagg.trip_timeout_s, tag=play.trip)
             elif isinstance(action, Persist):
                 if self.journal is not None:
                     self.journal.append([action.entry])

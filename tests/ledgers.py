@@ -47,6 +47,10 @@ def void(seq: int) -> Draft:
     return Draft(kind="budget.void", fields={"reserve": seq})
 
 
+def adjust(event: PrivacyEvent, *, name: str = "default") -> Draft:
+    return Draft(kind="budget.adjust", fields={"account": name, "event": event_fields(event)})
+
+
 def sent(number: int = 1, *, attempt: int = 0) -> Draft:
     return Draft(kind="journal.sent", fields={"run": "22" * 16, "round": number, "attempt": attempt})
 

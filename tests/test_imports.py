@@ -18,13 +18,17 @@ MAY_SEE = {
 FLOWER_HOMES = ("client/relay.py", "server/app.py", "simulations/")
 MACHINE_LEARNING = {"torch", "transformers", "opacus", "peft", "datasets"}
 LIGHT = (
+    "client/ledger_files.py",
     "client/policy.py",
+    "client/policy_check.py",
+    "client/sealed_files.py",
     "client/relay.py",
     "common/_keystream.py",
     "common/_validate.py",
     "common/agreement.py",
     "common/atomic.py",
     "common/config.py",
+    "common/envelope/",
     "common/errors.py",
     "common/identity.py",
     "common/ledger/",

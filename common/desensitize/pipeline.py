@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from fedward.common.desensitize import leakcheck
 from fedward.common.desensitize.context import Context
-from fedward.common.desensitize.detectors.build import DetectorSet, build_detectors
+from fedward.common.desensitize.detectors.build import DetectorSet, build_detectors, has_chinese
 from fedward.common.desensitize.detectors.detector import Detector
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.fpe import KeyDescriptor
@@ -24,6 +24,7 @@ from fedward.common.desensitize.policy import QUASI_TYPES, Action, DesensitizePo
 from fedward.common.desensitize.repeats import Literals, literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Level, Span, merge
 from fedward.common.desensitize.surrogates import DocumentSurrogates, Surrogates
+from fedward.common.desensitize.surrogates.placeholders import Language
 from fedward.common.desensitize.terms import all_terms, in_term
 
 _REPAIRED = ("detector", "original", "shared_run", "name")
@@ -145,9 +146,11 @@ class Desensitizer:
                 value = reading.document.source[span.start : span.end]
                 originals[group].setdefault(span.type, set()).add(value)
         surrogates: dict[str, DocumentSurrogates] = {}
-        for (_, context), group in zip(batch, groups, strict=True):
+        for (text, context), group in zip(batch, groups, strict=True):
             if context.document_id not in surrogates:
-                replacer = surrogates[context.document_id] = self._surrogates.for_document(context)
+                language: Language = "zh" if has_chinese(text) else "en"  # of placeholders
+                replacer = self._surrogates.for_document(context, language=language)
+                surrogates[context.document_id] = replacer
                 replacer.announce((kind, value) for kind, some in originals[group].items() for value in sorted(some))
         contexts = [context for _, context in batch]
         written = [

@@ -19,6 +19,8 @@ MAX_BODY_BYTES: Final = 65_536
 NONCE_BYTES: Final = 16
 _MAX_DEPTH = 16
 _MAX_DIGITS = 20
+_MAX_INT = 2**63 - 1
+"""Either way: what a column of SQLite holds."""
 
 Value = str | int | bool | list[Any] | dict[str, Any]
 
@@ -113,6 +115,8 @@ def _require_plain(value: object, depth: int) -> None:
         inner = value
     elif type(value) not in (str, int, bool):
         raise LedgerError(f"an entry cannot hold a {type(value).__name__}")
+    elif type(value) is int and not -_MAX_INT <= value <= _MAX_INT:
+        raise LedgerError("a number of an entry is too large")
     for item in inner:
         _require_plain(item, depth - 1)
 

@@ -270,6 +270,14 @@ def judge_chain(entries: Iterable[Entry], judge: ChainJudge) -> Verdict:
     return Verdict(head=judge.head)
 
 
+def position_of(fields: Mapping[str, Value]) -> tuple[bytes, int, int] | None:
+    """Run, round and attempt that a body names, or None."""
+    run, number, attempt = _bytes_of(fields, "run", ID_BYTES), fields.get("round"), fields.get("attempt")
+    if run is None or type(number) is not int or type(attempt) is not int:
+        return None
+    return run, number, attempt
+
+
 def _fields_or_none(entry: Entry) -> Mapping[str, Value]:
     try:
         return entry.fields
@@ -301,6 +309,7 @@ __all__ = [
     "key_id_of",
     "link",
     "MAX_MS",
+    "position_of",
     "rotation_digest",
     "rotation_draft",
     "Verdict",

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from fedward.common.errors import LedgerError, LedgerInvalidError
-from fedward.common.ledger.chain import ID_BYTES, Entry, Head
-from fedward.common.ledger.database import SCHEMA_VERSION, connect
+from fedward.common.ledger.chain import ID_BYTES, Entry, Head, position_of
+from fedward.common.ledger.database import DAMAGED, SCHEMA_VERSION, connect, require_schema
 
 JOURNAL = "journal."
+Place = tuple[bytes, int, int, str]
+"""Of a journal entry: run, round, attempt and kind."""
 _COLUMNS = "seq, kind, at_ms, prev, key_id, body, hash, signature"
 
 
@@ -31,15 +33,32 @@ class LedgerReader:
         self._path = path
         self._connection = connect(path, mode="ro")
         try:
-            meta = dict(self._connection.execute("SELECT key, value FROM meta LIMIT 8"))
-            self.ledger_id = bytes(meta["ledger_id"])
-            self.site_id = bytes(meta["site_id"]).decode()
-            is_ours = bytes(meta["schema"]) == SCHEMA_VERSION and len(self.ledger_id) == ID_BYTES
-        except (sqlite3.Error, KeyError, TypeError, ValueError):
-            is_ours = False
-        if not is_ours:
+            require_schema(self._connection, is_writer=False)
+            meta = self._meta()
+        except LedgerError:
             self.close()
-            raise LedgerError(f"{path.name} is no ledger of this version", hint="Check the path.")
+            raise
+        self.ledger_id = meta["ledger_id"]
+        self.site_id = meta["site_id"].decode("utf-8", "replace")
+
+    def _meta(self) -> dict[str, bytes]:
+        try:
+            meta = dict(self._connection.execute("SELECT key, value FROM meta LIMIT 8"))
+        except DAMAGED:
+            meta = {}
+        is_ours = meta.keys() == {"schema", "ledger_id", "site_id"} and {type(v) for v in meta.values()} == {bytes}
+        if not is_ours or meta["schema"] != SCHEMA_VERSION or len(meta["ledger_id"]) != ID_BYTES:
+            raise LedgerError(f"{self._path.name} is no ledger of this version", hint="Check the path.")
+        return meta
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """All that is read within is of one moment, whatever a writer appends meanwhile."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.execute("ROLLBACK")
 
     def entries(self, *, since: int = 0) -> Iterator[Entry]:
         """All entries from ``since`` on, in the order of their numbers.
@@ -52,7 +71,7 @@ class LedgerReader:
             rows = self._connection.execute(query, (since,))
             for row in rows:
                 yield _entry(row)
-        except sqlite3.Error as error:
+        except DAMAGED as error:
             raise LedgerInvalidError("the ledger's file is damaged") from error
 
     def head(self) -> Head:
@@ -63,23 +82,27 @@ class LedgerReader:
         """
         try:
             row = self._connection.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        except sqlite3.Error as error:
+        except DAMAGED as error:
             raise LedgerInvalidError("the ledger's file is damaged") from error
         if row is None or type(row[0]) is not int or type(row[1]) is not bytes:
             raise LedgerInvalidError("the ledger has no entry")
         return Head(ledger_id=self.ledger_id, seq=row[0], hash=row[1])
 
-    def journal(self) -> dict[tuple[bytes, int, int, str], int]:
-        """The index of journal entries, as it is stored.
+    def has_journal(self, places: Mapping[Place, int]) -> bool:
+        """Whether the stored index of journal entries is ``places``.
 
         Raises:
             LedgerInvalidError: the file is damaged.
         """
+        num_rows = 0
         try:
-            rows = self._connection.execute("SELECT run_id, round, attempt, kind, seq FROM journal").fetchall()
-        except sqlite3.Error as error:
+            for *place, seq in self._connection.execute("SELECT run_id, round, attempt, kind, seq FROM journal"):
+                num_rows += 1
+                if num_rows > len(places) or places.get(tuple(place)) != seq:
+                    return False
+        except DAMAGED as error:
             raise LedgerInvalidError("the ledger's file is damaged") from error
-        return {(bytes(run), number, attempt, kind): seq for run, number, attempt, kind, seq in rows}
+        return num_rows == len(places)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -92,21 +115,16 @@ class LedgerReader:
         self.close()
 
 
-def journal_place(entry: Entry) -> tuple[bytes, int, int, str]:
+def journal_place(entry: Entry) -> Place:
     """Where a journal entry stands: run, round, attempt and kind, each position once.
 
     Raises:
         LedgerError: its body does not say.
     """
-    fields = entry.fields
-    run, number, attempt = fields.get("run"), fields.get("round"), fields.get("attempt")
-    try:
-        run_id = bytes.fromhex(run) if isinstance(run, str) else b""
-    except ValueError:
-        run_id = b""
-    if len(run_id) != ID_BYTES or type(number) is not int or type(attempt) is not int:
+    position = position_of(entry.fields)
+    if position is None:
         raise LedgerError("a journal entry names run, round and attempt")
-    return run_id, number, attempt, entry.kind.removeprefix(JOURNAL)
+    return *position, entry.kind.removeprefix(JOURNAL)
 
 
 def _entry(row: Sequence[Any]) -> Entry:
@@ -114,17 +132,20 @@ def _entry(row: Sequence[Any]) -> Entry:
     kinds = [type(value) for value in row]
     if kinds != [int, str, int, bytes, bytes, bytes, bytes, bytes]:
         raise LedgerInvalidError("a row of the ledger has a value of another type")
-    return Entry(
-        seq=seq,
-        kind=kind,
-        at_ms=at_ms,
-        prev=prev,
-        key_id=key_id,
-        body=body,
-        body_sha256=hashlib.sha256(body).digest(),
-        hash=own_hash,
-        signature=signature,
-    )
+    try:
+        return Entry(
+            seq=seq,
+            kind=kind,
+            at_ms=at_ms,
+            prev=prev,
+            key_id=key_id,
+            body=body,
+            body_sha256=hashlib.sha256(body).digest(),
+            hash=own_hash,
+            signature=signature,
+        )
+    except LedgerError as error:
+        raise LedgerInvalidError(f"a row of the ledger: {error.message}") from error
 
 
-__all__ = ["JOURNAL", "journal_place", "LedgerReader"]
+__all__ = ["JOURNAL", "journal_place", "LedgerReader", "Place"]

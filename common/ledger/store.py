@@ -26,7 +26,9 @@ from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidErro
 from fedward.common.identity import Identity, check_site_id
 from fedward.common.ledger.body import NONCE_BYTES
 from fedward.common.ledger.chain import (
+    GENESIS,
     ID_BYTES,
+    KEY_ROTATED,
     ChainJudge,
     Draft,
     Entry,
@@ -38,8 +40,16 @@ from fedward.common.ledger.chain import (
     link,
     rotation_draft,
 )
-from fedward.common.ledger.database import SCHEMA_VERSION, STATEMENTS, connect, create_file, take_lock
-from fedward.common.ledger.reader import JOURNAL, LedgerReader, journal_place
+from fedward.common.ledger.database import (
+    DAMAGED,
+    SCHEMA_VERSION,
+    STATEMENTS,
+    connect,
+    create_file,
+    require_schema,
+    take_lock,
+)
+from fedward.common.ledger.reader import JOURNAL, LedgerReader, Place, journal_place
 
 _INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
@@ -65,7 +75,9 @@ class Ledger:
         self._identity = identity
         self._clock = clock
         self._random_bytes = random_bytes
+        self._pid = os.getpid()
         self._connection = connect(path, mode="rw")
+        require_schema(self._connection, is_writer=True)
         self._head: Head | None = None
         self._turn = threading.Lock()  # threads share one connection, and so one transaction
 
@@ -148,13 +160,17 @@ class Ledger:
 
         Raises:
             HeadMovedError: the head is another by now; nothing was appended.
-            LedgerError: a draft that cannot be, or a journal position that is taken.
+            LedgerError: a draft that cannot be, or a journal position that is taken; or a process that was forked off.
             LedgerInvalidError: whether it was written cannot be told; this writer appends no more.
         """
+        if any(draft.kind in (GENESIS, KEY_ROTATED) for draft in drafts):
+            raise LedgerError("the first entry and a change of the key are not appended like others")
         with self._turn:
             return self._append(drafts, expected_head)
 
     def _append(self, drafts: Sequence[Draft], expected_head: Head) -> Receipt:
+        if os.getpid() != self._pid:
+            raise LedgerError("a forked process does not write to its parent's ledger", hint="Open it there.")
         if expected_head != self.head:
             raise HeadMovedError("the ledger has grown since it was read")
         entries: list[Entry] = []
@@ -175,8 +191,9 @@ class Ledger:
         Raises:
             LedgerError: as ``append``.
         """
-        receipt = self.append([rotation_draft(self._identity, new)], expected_head=self.head)
-        self._identity = new
+        with self._turn:  # nobody signs with the old key behind its end
+            receipt = self._append([rotation_draft(self._identity, new)], self.head)
+            self._identity = new
         return receipt
 
     def close(self) -> None:
@@ -205,7 +222,11 @@ class Ledger:
     def _insert(self, entry: Entry) -> None:
         self._connection.execute(_INSERT, _row(entry))
         if entry.kind.startswith(JOURNAL):
-            self._connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", (*journal_place(entry), entry.seq))
+            row = (*journal_place(entry), entry.seq)
+            try:
+                self._connection.execute("INSERT INTO journal VALUES (?, ?, ?, ?, ?)", row)
+            except sqlite3.IntegrityError as error:
+                raise LedgerError("this position of the journal is taken", hint="A vector leaves once.") from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -213,9 +234,6 @@ class Ledger:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             yield
-        except sqlite3.IntegrityError as error:
-            self._roll_back()
-            raise LedgerError("this position of the journal is taken", hint="A vector leaves once.") from error
         except sqlite3.Error as error:
             self._roll_back()
             raise LedgerError(f"the ledger cannot be written: {error}", hint="Is the disk full?") from error
@@ -233,8 +251,11 @@ class Ledger:
 
     def _settle(self, before: Head | None, error: sqlite3.Error) -> NoReturn:
         """COMMIT failed: the entries are there or not, and only a new connection can tell."""
-        with closing(connect(self._path, mode="ro")) as fresh:
-            row = fresh.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        try:
+            with closing(connect(self._path, mode="ro")) as fresh:
+                row = fresh.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
+        except (*DAMAGED, LedgerError):
+            row = None
         if before is not None and row == (before.seq, before.hash):
             self._roll_back()
             raise LedgerError("the ledger cannot be written", hint="Is the disk full?") from error
@@ -257,13 +278,26 @@ def _write_genesis(path: Path, identity: Identity, site_id: str, clock: Clock, r
         connection.execute("COMMIT")
 
 
+def _noting(entries: Iterator[Entry], places: dict[Place, int]) -> Iterator[Entry]:
+    """The entries, and the places of the journal's into ``places`` once they were judged good."""
+    for entry in entries:
+        yield entry
+        if entry.kind.startswith(JOURNAL):
+            places[journal_place(entry)] = entry.seq
+
+
 def _row(entry: Entry) -> tuple[object, ...]:
     return (entry.seq, entry.kind, entry.at_ms, entry.prev, entry.key_id, entry.body, entry.hash, entry.signature)
 
 
 def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
     judge = ChainJudge(reader.ledger_id)
-    verdict = judge_chain(reader.entries(), judge)
+    places: dict[Place, int] = {}
+    with reader.snapshot():
+        verdict = judge_chain(_noting(reader.entries(), places), judge)
+        is_indexed = not verdict.is_good or reader.has_journal(places)
+    if not is_indexed:
+        raise LedgerInvalidError("the journal's index is not what the entries say")
     if not verdict.is_good:
         raise LedgerInvalidError(f"entry {verdict.bad_seq} of the ledger: {verdict.fault}")
     if judge.signer != key_id_of(identity.public_key):

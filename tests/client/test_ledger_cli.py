@@ -1,6 +1,7 @@
 """``fedward ledger`` as a person uses it."""
 
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -111,3 +112,32 @@ def test_what_is_no_ledger_is_refused_in_words(path: Path, tmp_path: Path) -> No
     for words in (("--level", "all"), ("--identity", "12")):
         with pytest.raises(ConfigError):
             run("verify", path, *words)
+
+
+def test_a_ledger_is_not_replaced_by_an_export(path: Path, tmp_path: Path) -> None:
+    raw, other, link = path.read_bytes(), tmp_path / "other.db", tmp_path / "link"
+    stored(other, [account()])
+    link.symlink_to(tmp_path / "out.jsonl")
+    for out in (path, other, link, tmp_path):
+        with pytest.raises(ConfigError):
+            run("export", path, out)
+    assert path.read_bytes() == raw
+    assert verified(other)[0] == 0
+
+
+def test_an_export_is_judged_from_a_pipe(path: Path, tmp_path: Path) -> None:
+    run("export", path, tmp_path / "whole.jsonl")
+    reading, writing = os.pipe()
+    os.write(writing, (tmp_path / "whole.jsonl").read_bytes())
+    os.close(writing)
+    code, found = verified(Path(f"/dev/fd/{reading}"))
+    os.close(reading)
+    assert (code, found["entries"]) == (0, 7)
+
+
+def test_entries_are_shown_as_they_stand_there(path: Path, tmp_path: Path) -> None:
+    edited(path, f"UPDATE entry SET at_ms = {2**53 - 1}, body = CAST('{{\x1b[2J' AS BLOB) WHERE seq = 6")
+    _, shown = run("show", path, "--last", "1", "--json")
+    (entry,) = json.loads(shown)["entries"]
+    assert (entry["at"], entry["body"]) == (f"{2**53 - 1} ms", "{\x1b[2J")
+    assert "\x1b[2J" not in run("show", path)[1]

@@ -355,9 +355,20 @@ def test_what_is_no_copy_of_this_run_is_the_start(cut: int, other_run: bool) -> 
     plan = wired_plan(Profile.RESILIENT)
     start = Copy.start(plan)
     raw = start.to_bytes(plan, RUN_ID)
-    found = Copy.from_bytes(plan, bytes(16) if other_run else RUN_ID, raw if other_run else raw[: min(cut, 83)])
+    cut_off = raw[: min(cut, len(raw) - 1)]
+    found = Copy.from_bytes(plan, bytes(16) if other_run else RUN_ID, raw if other_run else cut_off)
     assert same_state(found.state, start.state)
     assert found.round_number == 0
+
+
+def test_a_copy_of_which_any_bit_was_turned_is_the_start() -> None:
+    """Of the round's number too: a site that believes in a later round would take no sum before it."""
+    scene = WiredScene(Profile.RESILIENT)
+    raw = copy_of(scene).to_bytes(scene.plan, RUN_ID)
+    for place in range(len(raw)):
+        spoiled = raw[:place] + bytes([raw[place] ^ 1 << place % 8]) + raw[place + 1 :]
+        found = Copy.from_bytes(scene.plan, RUN_ID, spoiled)
+        assert (found.round_number, found.sum_hash) == (0, bytes(32))
 
 
 def test_a_copy_that_was_spoiled_in_memory_is_not_trained_on() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from fedward.client.site import WEIGHT_STEPS, SiteAgent
 from fedward.client.store import SqliteStore
 from fedward.common.agreement import round_event
 from fedward.common.auxiliary_terms import coordinates, largest_weight, metric_events, weight_events
+from fedward.common.config import Weighting
 from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.messages import codec
@@ -31,7 +32,7 @@ from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from tests.federation_simulator import FakeTrainer, Federation, refusal_of, reply_of
 from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, agent_of, at_position, masked_federation, stopped_at
 
-ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": ("private", "declared")})
+ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": get_args(Weighting)})
 METRIC = {"name": "unit_loss", "clamp": 8.0, "noise_multiplier": 4.0}
 
 

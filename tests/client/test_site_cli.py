@@ -108,6 +108,36 @@ def test_sites_that_differ_must_be_named(tmp_path: Path) -> None:
             RUNNER.invoke(app, ["site", "policy", "check", str(plan), *words], catch_exceptions=False)
 
 
+def test_a_sample_rate_that_will_be_filled_in_is_judged_as_what_it_will_be(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    plan.write_text(PLAN.format(rounds=10, noise="3.0").replace("sample_rate = 0.05", 'sample_rate = "auto"'))
+    command = ["site", "policy", "check", str(plan), "--site", "north", "--json"]
+    result = RUNNER.invoke(app, command, catch_exceptions=False)
+    assert json.loads(result.stdout.splitlines()[-1])["refused_by"] == []
+
+
+def test_nothing_in_a_plan_steers_the_terminal(tmp_path: Path) -> None:
+    plan = tmp_path / "plan.toml"
+    text = PLAN.format(rounds=10, noise="1.5").replace('id = "north"', 'id = "[/north]"')
+    plan.write_text(text.replace("[privacy]", '[lora]\ntargets = ["\\u001b[2J"]\n[privacy]'))
+    result = RUNNER.invoke(app, ["site", "policy", "check", str(plan), "--site", "[/north]"], catch_exceptions=False)
+    assert result.exit_code == 3
+    assert "\x1b[2J" not in result.stdout
+    assert "[/north]" in result.stdout
+
+
+def test_a_ledger_that_does_not_hold_or_has_another_delta_is_not_reckoned_with(tmp_path: Path) -> None:
+    bad, other = tmp_path / "bad.db", tmp_path / "other.db"
+    stored(bad, [account(), charge(1)])
+    stored(other, [account(delta="1e-5")])
+    with pytest.raises(LedgerInvalidError):
+        checked(tmp_path, "--ledger", str(bad))
+    with pytest.raises(ConfigError, match="delta"):
+        checked(tmp_path, "--ledger", str(other))
+    with pytest.raises(ConfigError, match="--account"):
+        checked(tmp_path, "--ledger", str(other), "--account", "none")
+
+
 def test_the_budget_is_shown(tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.db"
     stored(ledger, [account(), reserve(), charge(2), reserve(number=2)])

@@ -175,7 +175,8 @@ def test_files_that_are_no_secrets_are_refused_in_words(sealed: Path, tmp_path: 
 def test_a_signal_leaves_no_plaintext_behind(sealed: Path, key: tuple[Path, str], tmp_path: Path, number: int) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    command = [sys.executable, "-m", "fedward", "vault", "open", str(fifo), str(tmp_path / "out"), "-i", str(key[0])]
+    words = ["vault", "open", str(fifo), str(tmp_path / "out"), "-i", str(key[0])]
+    command = [sys.executable, "-m", "fedward", *words]
     root = Path(__file__).parents[2]
     with (
         subprocess.Popen(command, cwd=root, stderr=subprocess.DEVNULL) as process,

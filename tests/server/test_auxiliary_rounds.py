@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 
 from fedward.common.agreement import round_event, run_events
 from fedward.common.auxiliary_terms import coordinates, metric_events, weight_events
+from fedward.common.config import Weighting
 from fedward.common.errors import RunError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -21,7 +22,7 @@ from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, trained
 from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, lost, masked_federation
 
-ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": ("private", "declared")})
+ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": get_args(Weighting)})
 METRIC = {"name": "unit_loss", "clamp": 8.0, "noise_multiplier": 4.0}
 RIDING = {"weights": "private", "metrics": [METRIC]}
 COUNTS = {"alpha": 120, "beta": 37, "gamma": 290, "delta": 401}
@@ -255,6 +256,6 @@ def test_without_masks_the_words_would_be_read() -> None:
 
 def test_a_site_whose_policy_allows_no_metric_takes_no_part() -> None:
     federation = federation_of("resilient")
-    federation.policy = POLICY
+    federation.policy = ALLOWING.model_copy(update={"allowed_metrics": ()})
     with pytest.raises(RunError, match="POLICY_REFUSED/metrics"):
         federation.run()

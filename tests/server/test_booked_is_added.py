@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from fedward.client import ring_share
 from fedward.common.agreement import probe_events
 from fedward.common.auxiliary_terms import metric_events
-from fedward.common.config import PrivacyUnit, RunPlan
+from fedward.common.config import PrivacyUnit, RunPlan, Weighting
 from fedward.common.distributed_terms import is_planned_event
 from fedward.common.lora.adapters import num_coordinates
 from fedward.common.lora.aggregation import trained_layout
@@ -42,7 +42,7 @@ LENIENT = POLICY.model_copy(
     update={
         "allowed_metrics": ("unit_loss",),
         "units": tuple(PrivacyUnit),
-        "weights": ("uniform", "declared", "private"),
+        "weights": get_args(Weighting),
     }
 )
 FULL_AND_PART = [{"id": name, "nominal_units": 100} for name in ("alpha", "beta", "gamma", "delta")] + [

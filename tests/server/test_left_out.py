@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +37,34 @@ def test_a_vector_that_counts_makes_up_for_what_was_before() -> None:
     assert first_choice(left_out, 5) == set()
 
 
+def test_a_site_that_was_asked_while_it_rested_and_took_part_rests_no_more() -> None:
+    left_out = LeftOut(max_attempts=2)
+    asked_in(left_out, 8)
+    left_out.new_round()
+    assert first_choice(left_out, 9) == {"alpha"}
+    left_out.took_part(["alpha"])
+    assert first_choice(left_out, 10) == set()
+
+
+@pytest.mark.parametrize(("code", "second"), [("LATE", {"alpha"}), ("TRANSPORT:refused", {"alpha"})])
+def test_where_one_is_to_be_asked_after_all_it_is_the_one_that_was_lost_by_accident(
+    code: str, second: set[str]
+) -> None:
+    left_out = LeftOut(max_attempts=2)
+    asked_in(left_out, 2)
+    left_out.new_round()
+    left_out.void(3, 0, {"beta": code})
+    assert [set(choice) for choice in left_out.choices(3)][:2] == [{"alpha", "beta"}, second]
+
+
+def test_where_one_is_to_be_asked_after_all_it_is_none_that_refused_or_lied_just_now() -> None:
+    left_out = LeftOut(max_attempts=2)
+    asked_in(left_out, 2)
+    left_out.new_round()
+    left_out.void(3, 0, {"beta": "BUDGET_REFUSED"})
+    assert [set(choice) for choice in left_out.choices(3)][1:3] == [{"alpha", "beta"}, {"beta"}]
+
+
 def test_two_failures_in_one_round_are_one() -> None:
     left_out = LeftOut(max_attempts=4)
     for attempt in range(3):
@@ -64,6 +90,16 @@ def test_a_retry_goes_without_a_site_that_it_would_not_mend(code: str, attempt: 
     assert (first_choice(left_out, 1) == {"alpha"}) is is_out
 
 
+def test_a_site_that_says_again_that_it_lost_its_model_is_not_given_it_in_every_attempt() -> None:
+    left_out = LeftOut(max_attempts=5)
+    out = []
+    for attempt in range(3):
+        out.append("alpha" in first_choice(left_out, 1))
+        if not out[-1]:
+            left_out.void(1, attempt, {"alpha": "MODEL_MISMATCH"})
+    assert out == [False, False, True]
+
+
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(["LATE", "MODEL_MISMATCH"])), max_size=12))
 def test_the_last_choice_leaves_out_nobody(failures: list[tuple[str, str]]) -> None:
     left_out = LeftOut(max_attempts=2)
@@ -72,4 +108,4 @@ def test_the_last_choice_leaves_out_nobody(failures: list[tuple[str, str]]) -> N
         left_out.void(number, 0, {site: code})
     choices = [set(choice) for choice in left_out.choices(len(failures) + 1)]
     assert choices[-1] == set()
-    assert all(more >= fewer for more, fewer in itertools.pairwise(choices))
+    assert all(choices[0] >= choice for choice in choices)

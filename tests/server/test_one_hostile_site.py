@@ -3,7 +3,7 @@ means ill cannot pick its cohort."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ from fedward.common.secagg import statements
 from fedward.common.secagg.bundles import Bundle
 from fedward.common.secagg.terms import Terms
 from fedward.server import masked_rounds
-from fedward.server.grid import Delivery
+from fedward.server.grid import Delivery, Post
 from fedward.simulations.memory_grid import Handler, MemoryGrid
 from tests.federation_simulator import Wrap, identity_of, silent
 from tests.masked_federation import MASKED, NAMES, POLICY, WITHOUT_DP, lost, masked_federation, on
@@ -216,3 +216,68 @@ def test_a_vector_that_comes_when_the_attempt_is_void_already_is_no_failure_of_i
     result = federation.loop(grid).run()
     assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 5), (1, 4)]
     assert result.rounds[1].dropped == {"alpha": "TRANSPORT:client_app_raised"}
+
+
+# ------------------------------------------------------------------------------------------- what sites do meanwhile
+
+
+class BusyGrid(MemoryGrid):
+    """Its sites do all that they are asked, whether or not anybody waits for their answer, as sites on a network do."""
+
+    def push(self, posts: Sequence[Post]) -> tuple[str | None, ...]:
+        ids = super().push(posts)
+        waiting = {message_id for message_id in ids if message_id is not None}
+        while waiting:
+            for delivery in super().pull(tuple(sorted(waiting))):
+                self._done[delivery.message_id] = delivery
+                waiting.discard(delivery.message_id)
+        return ids
+
+    def pull(self, message_ids: Collection[str]) -> tuple[Delivery, ...]:
+        known = [message_id for message_id in self._done if message_id in message_ids]
+        return (self._done.pop(known[0]),) if known else ()
+
+    @property
+    def _done(self) -> dict[str, Delivery]:
+        return self.__dict__.setdefault("done", {})  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_void_strict_attempt_costs_the_next_round_nothing(seed: int) -> None:
+    """The others have trained too, and have made their one bundle for the next round: it must not be lost."""
+    federation = masked_federation("strict", rounds=4, privacy=WITHOUT_DP)
+    grid = BusyGrid(federation.handlers({"delta": lost(pb.TRAIN, 2)}), seed=seed)
+    result = federation.loop(grid).run()
+    assert [(record.attempt, record.trips) for record in result.rounds] == [(0, 2), (1, 3), (0, 2), (0, 1)]
+    assert [record.dropped.get("delta") for record in result.rounds][2:] == [None, None]
+
+
+@pytest.mark.parametrize("profile", ["resilient", "resilient-malicious"])
+def test_an_attempt_that_is_void_for_want_of_shares_costs_the_next_round_nothing(profile: str) -> None:
+    federation = masked_federation(profile, 5, rounds=2, privacy=WITHOUT_DP)
+    gone = {site: lost(pb.UNMASK, 1, 0) for site in ("alpha", "beta")}
+    result = federation.loop(BusyGrid(federation.handlers(gone))).run()
+    assert [record.attempt for record in result.rounds] == [1, 0]
+    assert set(result.rounds[1].survivors) >= {"gamma", "delta", "epsilon"}
+
+
+def test_several_sites_whose_budgets_are_spent_at_once_cost_one_attempt_and_not_the_run() -> None:
+    federation = masked_federation("strict", 6, rounds=4, privacy=WITHOUT_DP)
+    spent = {site: refusing(site, "BUDGET_REFUSED") for site in ("beta", "delta", "zeta")}
+    result = federation.loop(BusyGrid(federation.handlers(spent))).run()
+    assert [(record.attempt, len(record.survivors)) for record in result.rounds] == [(0, 6), (1, 3), (1, 3), (0, 3)]
+
+
+def test_a_site_that_keeps_its_shares_back_does_not_have_one_left_out_that_was_lost_before() -> None:
+    """Four sites need three that give shares: the lost one was no reason, and is wanted for the retry."""
+    federation = masked_federation("resilient", 4, rounds=1, privacy=WITHOUT_DP)
+    (record,) = federation.run({"beta": lost(pb.TRAIN, 1, 0), "delta": lost(pb.UNMASK, 1)}).rounds
+    assert (record.attempt, record.survivors) == (1, ("alpha", "beta", "gamma"))
+
+
+def test_a_late_cohort_asks_a_site_that_rests_where_it_cannot_do_without() -> None:
+    federation = masked_federation("strict", rounds=4, privacy=WITHOUT_DP, secagg={"late_cohort": True})
+    rests = both(lost(pb.MASK, 2), lost(pb.MASK, 3))
+    result = federation.run({"delta": rests, "beta": lost(pb.TRAIN, 4)})
+    assert [record.attempt for record in result.rounds] == [0, 1, 1, 1]
+    assert result.rounds[3].survivors == ("alpha", "delta", "gamma")

@@ -20,6 +20,11 @@ _HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
 _HAS_LATIN = re.compile(r"[A-Z][a-z]|[A-Z]{2}").search
 
 
+def has_chinese(text: str) -> bool:
+    """Whether a Chinese character stands in ``text``."""
+    return _HAS_CJK(text) is not None
+
+
 @dataclass(frozen=True, kw_only=True)
 class DetectorSet:
     """The detectors of one policy.
@@ -80,4 +85,4 @@ def _english(policy: DesensitizePolicy) -> tuple[Detector, ...]:
     return (AddressDetector("en"), OrganisationDetector("en"), EnglishNameDetector(policy.profile))
 
 
-__all__ = ["build_detectors", "DetectorSet"]
+__all__ = ["build_detectors", "DetectorSet", "has_chinese"]

@@ -19,6 +19,7 @@ from fedward.client.scrub.run import prepare, scrub_files
 from fedward.client.scrub.work import Done
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.desensitize.pipeline import Desensitizer
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.desensitize.value_search import scan_for_values
 from fedward.common.errors import ConfigError, DesensitizationError, EncodingError, RunError
 from tests.client.scrub.samples import NOTE, PLANTED, POLICY, job, many, read_jsonl, run, write_jsonl
@@ -35,6 +36,22 @@ def test_output_is_the_same_for_any_number_of_workers(tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "a.jsonl", many(200))
     digests = {run(source, tmp_path / f"{count}.jsonl", workers=count).digest for count in (1, 2, 3)}
     assert len(digests) == 1
+
+
+def test_policy_reaches_the_workers_whole(tmp_path: Path) -> None:
+    changes = {
+        "levels": {"PHONE": 1},
+        "actions": {"PHONE": "placeholder"},
+        "columns": {"mobile": {"kind": "direct", "action": "fpe", "type": "PHONE"}},
+    }
+    policy = DesensitizePolicy.model_validate_json(json.dumps({**POLICY.model_dump(mode="json"), **changes}))
+    source = write_jsonl(tmp_path / "a.jsonl", [{"text": NOTE, "mobile": "13900139000"}] * 3)
+    digests = {run(source, tmp_path / f"{n}.jsonl", policy=policy, workers=n).digest for n in (1, 2)}
+    assert len(digests) == 1
+    (first, *_) = read_jsonl(tmp_path / "2.jsonl")
+    assert "[电话1]" in first["text"]
+    assert first["mobile"].startswith("1")
+    assert first["mobile"] != "13900139000"
 
 
 def test_keys_are_neither_in_the_arguments_nor_in_the_environment_of_a_worker(tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """What a chain says of the budget, and which entries no honest writer appends."""
 
+from collections.abc import Iterable
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fedward.common.errors import LedgerError, LedgerVersionError
 from fedward.common.ledger.chain import Draft, Fault
 from fedward.common.ledger.replay import BudgetReplay, event_fields, judge_budget, read_event
 from fedward.common.privacy import accounting
 from fedward.common.privacy.accounting import Gaussian, Laplace, PoissonGaussian, PrivacyEvent
-from tests.ledgers import EVENT, account, chained, charge, reserve, void
+from tests.ledgers import EVENT, account, adjust, chained, charge, reserve, sent, void
 
 
 def replayed(*drafts: Draft) -> BudgetReplay:
@@ -64,6 +68,7 @@ def without(draft: Draft, name: str) -> Draft:
 
 
 BIG = PoissonGaussian(sample_rate=0.5, noise_multiplier=0.6, num_steps=100)
+POLICY = Draft(kind="policy.set", fields={"policy": "ab" * 32})
 FORBIDDEN: list[tuple[str, list[Draft], int]] = [
     ("a charge of nothing", [account(), charge(1)], 2),
     ("a charge of a later reservation", [account(), charge(3), reserve()], 2),
@@ -75,6 +80,17 @@ FORBIDDEN: list[tuple[str, list[Draft], int]] = [
     ("a reservation above the cap", [account(), reserve(BIG)], 2),
     ("above the cap for a while", [account(), reserve(BIG), void(2)], 3),
     ("a cap raised behind a reservation that passed it", [account(), reserve(BIG), account("500")], 3),
+    ("a cap raised without a policy", [account(), account("500")], 2),
+    ("a second cap raised behind one policy", [account(), POLICY, account("6"), account("7")], 4),
+    ("a reservation behind an adjustment above the cap", [account(), adjust(BIG), reserve()], 3),
+    ("something sent and not charged", [account(), reserve(), sent()], 3),
+    ("something sent and charged afterwards", [account(), reserve(), sent(), charge(2)], 3),
+    ("something sent for another attempt", [account(), reserve(), charge(2), sent(attempt=1)], 4),
+    ("a number for the name of an account", [account(name="1"), reserve(name=1)], 2),  # type: ignore[arg-type]
+    ("an account without a name", [account(name="")], 1),
+    ("a delta below all that can be computed", [account(delta="1e-13")], 1),
+    ("a cap that is no number", [account("nan")], 1),
+    ("a cap without end", [account("inf")], 1),
     ("another delta", [account(), account(delta="1e-5")], 2),
     ("another unit", [account(), account(unit="record")], 2),
     ("a cap of zero", [account("0")], 1),
@@ -96,6 +112,72 @@ def test_a_cap_that_was_tightened_below_what_is_spent_is_no_fault_of_the_past() 
     assert replay.accounts["default"].epsilon_cap == 0.001
     after = [account(), reserve(), charge(2), account("0.001"), reserve(number=2)]
     assert judge_budget(chained(after), BudgetReplay()).bad_seq == 5
+
+
+def test_a_cap_is_raised_behind_a_policy() -> None:
+    replay = replayed(account("0.5"), POLICY, account("500"), reserve(BIG))
+    assert replay.accounts["default"].epsilon_cap == 500
+
+
+def test_what_was_charged_is_sent() -> None:
+    replayed(account(), reserve(), charge(2), sent(), reserve(number=2), charge(5), sent(2))
+
+
+def test_many_mechanisms_end_in_a_verdict() -> None:
+    events = [PoissonGaussian(sample_rate=1e-6, noise_multiplier=4 + k / 1000, num_steps=1) for k in range(1001)]
+    drafts = [account(), *(reserve(event, number=k) for k, event in enumerate(events))]
+    assert judge_budget(chained(drafts), BudgetReplay()).fault is Fault.BUDGET_INVALID
+
+
+def test_reserving_and_voiding_in_turn_is_judged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    computed: list[int] = []
+    real = accounting.epsilon
+
+    def counted(history: Iterable[PrivacyEvent], delta: float) -> float:
+        computed.append(1)
+        return real(history, delta)
+
+    monkeypatch.setattr(accounting, "epsilon", counted)
+    drafts = [account(), *(draft for k in range(40) for draft in (reserve(number=k), void(2 * k + 2)))]
+    replayed(*drafts)
+    assert len(computed) <= 2
+
+
+@given(st.lists(st.sampled_from(["reserve", "big", "void", "charge", "cap", "policy"]), max_size=8))
+def test_epsilon_never_passes_the_cap_of_a_chain_that_is_good(moves: list[str]) -> None:
+    """Against a judge that computes epsilon anew at every entry."""
+    drafts, open_ones = [account("0.9")], []
+    for move in moves:
+        seq = len(drafts) + 1
+        if move in ("reserve", "big"):
+            drafts.append(reserve(EVENT if move == "reserve" else MIDDLE, number=seq))
+            open_ones.append(seq)
+        elif move in ("void", "charge") and open_ones:
+            drafts.append((void if move == "void" else charge)(open_ones.pop()))
+        elif move == "policy":
+            drafts.append(POLICY)
+        else:
+            drafts.append(account("0.6"))
+    verdict = judge_budget(chained(drafts), BudgetReplay())
+    assert verdict.is_good == is_within_at_every_entry(drafts)
+
+
+MIDDLE = PoissonGaussian(sample_rate=0.02, noise_multiplier=1.2, num_steps=60)
+
+
+def is_within_at_every_entry(drafts: list[Draft]) -> bool:
+    history: dict[int, PrivacyEvent] = {}
+    cap = 0.0
+    for seq, draft in enumerate(drafts, start=1):
+        if draft.kind == "budget.account":
+            cap = float(str(draft.fields["epsilon"]))
+        elif draft.kind == "budget.reserve":
+            history[seq] = read_event(draft.fields["event"])
+            if accounting.epsilon(history.values(), 1e-6) > cap:
+                return False
+        elif draft.kind == "budget.void":
+            del history[int(str(draft.fields["reserve"]))]
+    return True
 
 
 def test_an_unknown_budget_kind_stops_the_budget_and_other_kinds_pass() -> None:
