@@ -182,6 +182,11 @@ def kind_of(name: FormatName | None) -> Kind | None:
     return None if name is None else found[name.value]
 
 
+def today() -> datetime.date:
+    """The day in UTC."""
+    return datetime.datetime.now(tz=datetime.UTC).date()  # noqa: TID251 - the edge, where the clock comes from
+
+
 def keys_of(path: Path | None, rules: DesensitizePolicy) -> tuple[Any, Any]:
     """The site's key with its descriptor, or a key of this run alone.
 

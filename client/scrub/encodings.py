@@ -19,6 +19,9 @@ _WIDE_MARKS = (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE, codecs.BOM_UTF16_LE, co
 _CJK = re.compile("[\u2018-\u201d\u2014\u2026\u00b7\u3000-\u303f\u3400-\u4dbf\u4e00-\u9fff\uff00-\uffef]+")
 _ALONE = re.compile("[A-Za-z][^\x00-\x7f][A-Za-z]")
 """A Chinese character amid a Latin word: what an accented letter of another encoding looks like here."""
+_MAX_SHIFTED = 64
+_SHIFTED = re.compile(rb"\x1b\$[@AB()*+]|~\{(?:[!-w][!-~]){2,30}~\}")
+"""The escape into a set of two bytes (ISO 2022), and two characters or more between HZ's brackets."""
 _RUN = re.compile(r"[^\x00-\x7f]+")
 _ASCII = re.compile(r"[\x00-\x7f]+")
 
@@ -27,7 +30,7 @@ def encoding_of(path: Path, named: str | None) -> str:
     """The encoding of a file, ``utf-8`` for one with a UTF-8 mark too.
 
     Raises:
-        EncodingError: none fits without doubt, or the mark is of UTF-16 or UTF-32.
+        EncodingError: none fits without doubt, the mark is of UTF-16 or UTF-32, or it is one of ISO 2022 or HZ.
         ConfigError: ``named`` is unknown or cannot be read line by line.
     """
     with path.open("rb") as file:
@@ -37,6 +40,11 @@ def encoding_of(path: Path, named: str | None) -> str:
     if named is not None:
         return checked_encoding(named)
     if head.startswith(codecs.BOM_UTF8) or _decodes(path, "utf-8"):
+        if _is_shifted(path):
+            raise EncodingError(
+                f"{path.name}: ISO 2022 or HZ, whose Chinese characters look like ASCII",
+                hint="Convert it, for example `iconv -f hz -t utf-8`.",
+            )
         return "utf-8"
     if _is_gb18030(path):
         return "gb18030"
@@ -56,6 +64,17 @@ def _decodes(path: Path, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_shifted(path: Path) -> bool:
+    """Whether ASCII bytes stand for other characters in it: no rule would see the names."""
+    tail = b""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            if _SHIFTED.search(tail + block):
+                return True
+            tail = block[-_MAX_SHIFTED:]
+    return False
 
 
 def _is_gb18030(path: Path) -> bool:

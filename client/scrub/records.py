@@ -72,6 +72,7 @@ class RecordScrubber:
         self._desensitizer = Desensitizer(setup.policy, self._keys, descriptor=setup.key_descriptor)
         self._columns = ColumnActions(setup)
         self._key_names: dict[str, bool] = {}
+        self._texts = frozenset(member.name for member in setup.members if member.kind == "text")
         self._prose = frozenset(setup.fields.text or paths.TEXT_FIELDS)
 
     def scrub(
@@ -92,7 +93,7 @@ class RecordScrubber:
             task = _Task(place, raw, record, refusal)
             tasks.append(task)
             if refusal is None and record is not None:
-                self._plan(task, f"{member}:{number}", batch)
+                self._plan(task, member, number, batch)
                 for leaf, _, count in task.leaves:
                     layered += [leaf.path in self._prose] * count
         results = self._desensitizer.records(batch, layered=layered)
@@ -104,13 +105,13 @@ class RecordScrubber:
 
     # ------------------------------------------------------------------------------------------------ one record
 
-    def _plan(self, task: _Task, document_id: str, batch: list[tuple[str, Context]]) -> None:
+    def _plan(self, task: _Task, member: str, number: int, batch: list[tuple[str, Context]]) -> None:
         """Put the texts of a record into the batch; replace its columns."""
         record, start = task.record or {}, len(batch)
         try:
             task.names = self._checked_names(record, task.place)
             found = list(paths.leaves(record))
-            context = self._context(found, document_id, task.place)
+            context = self._context(found, member, number, task.place)
             task.known, task.patient = context.known, context.patient_id
             for leaf in found:
                 action = self._columns.replaced(leaf, context, task.place)
@@ -141,9 +142,10 @@ class RecordScrubber:
                 raise RefusalError("key_is_identifier", place)
         return "\n".join(names)
 
-    def _context(self, found: Sequence[paths.Leaf], document_id: str, place: str) -> Context:
+    def _context(self, found: Sequence[paths.Leaf], member: str, number: int, place: str) -> Context:
         patient = self._setup.fields.patient
-        patient_id = None
+        # The paragraphs of a text are about one matter: its dates must move together, and its people stay themselves.
+        patient_id = f"file {member}" if member in self._texts else None
         known: dict[EntityType, tuple[str, ...]] = {}
         for leaf in found:
             if patient is not None and leaf.path == patient and leaf.value not in (None, ""):
@@ -154,7 +156,9 @@ class RecordScrubber:
                 known[type_] = (*known.get(type_, ()), str(leaf.value))
         if patient is not None and not patient_id:
             raise RefusalError("patient_missing", place)
-        return Context(document_id=document_id, patient_id=patient_id, known=known, record_date=self._setup.record_date)
+        return Context(
+            document_id=f"{member}:{number}", patient_id=patient_id, known=known, record_date=self._setup.record_date
+        )
 
     def _add_texts(self, task: _Task, leaf: paths.Leaf, context: Context, batch: list[tuple[str, Context]]) -> None:
         text = as_text(leaf, task.place)

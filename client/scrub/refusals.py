@@ -37,6 +37,11 @@ _HINTS: dict[str, str] = {
     "number_is_identifier": "Write the column as text, or set its action to drop in the policy.",
     "patient_missing": "Every record needs its patient where --patient is given.",
 }
+_HINTS |= dict.fromkeys(
+    ("bad_json", "not_an_object"),
+    "JSON lines hold one object a line; `jq -c '.[]'` makes them of an array. Or `--skip-bad` leaves such lines out "
+    "and names them in the quarantine file.",
+)
 _DEFAULT_HINT = "Correct the record; or `--skip-bad` leaves such records out and names them in the quarantine file."
 
 

@@ -208,3 +208,24 @@ def test_a_device_or_a_pipe_is_never_replaced_by_an_output(tmp_path: Path) -> No
         run(source, pipe)
     assert stat.S_ISFIFO(pipe.stat().st_mode)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+
+
+@pytest.mark.parametrize("encoding", ["hz", "iso2022_jp_2", "iso2022_kr"])
+def test_chinese_that_looks_like_ascii_is_refused(tmp_path: Path, encoding: str) -> None:
+    text = "金東植" if encoding == "iso2022_kr" else "患者張三" if encoding == "iso2022_jp_2" else "患者姓名张三"
+    (tmp_path / "in.txt").write_bytes(f"{'a' * (1 << 20)}\n{text}\n".encode(encoding))
+    with pytest.raises(EncodingError, match="look like ASCII"):
+        run(tmp_path / "in.txt", tmp_path / "out.txt")
+
+
+def test_braces_and_colours_of_a_terminal_are_no_encoding(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("~{} f~{x} \x1b[31mred\x1b[0m ~{ab cd~}\n", "utf-8")
+    run(tmp_path / "in.txt", tmp_path / "out.txt")
+    assert (tmp_path / "out.txt").read_bytes() == (tmp_path / "in.txt").read_bytes()
+
+
+def test_an_array_over_lines_is_refused_with_the_way_to_make_lines_of_it(tmp_path: Path) -> None:
+    (tmp_path / "in.json").write_text('[\n {"text": "a"}\n]\n', "utf-8")
+    with pytest.raises(DataError, match="line 1") as refused:
+        run(tmp_path / "in.json", tmp_path / "out.json")
+    assert "jq -c" in refused.value.advice

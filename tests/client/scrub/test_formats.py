@@ -1,5 +1,7 @@
 import csv
+import datetime
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +199,12 @@ def test_age_column_of_numbers_stays_a_number(tmp_path: Path) -> None:
     records = [{"age": 40, "text": "无"}, {"age": 95, "text": "无"}]
     run(write_jsonl(tmp_path / "a.jsonl", records), tmp_path / "b.jsonl")
     assert [record["age"] for record in read_jsonl(tmp_path / "b.jsonl")] == [40, 90]
+
+
+def test_paragraphs_of_a_text_share_surrogates_and_one_shift(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(f"2024年3月5日入院，电话{PHONE}。\n\n2024年3月12日出院，电话{PHONE}。\n", "utf-8")
+    run(tmp_path / "a.txt", tmp_path / "b.txt")
+    text = (tmp_path / "b.txt").read_text("utf-8")
+    days = [datetime.date(*map(int, found)) for found in re.findall(r"(\d+)年(\d+)月(\d+)日", text)]
+    assert days[1] - days[0] == datetime.timedelta(7)
+    assert len(set(re.findall("电话([0-9]{11})", text))) == 1
