@@ -243,11 +243,6 @@ def _report(job: Job, summary: Summary, folder: Path | None) -> dict[str, Any]:
     return document
 
 
-def today() -> datetime.date:
-    """The date, in UTC: a command is where the clock comes from."""
-    return datetime.datetime.now(tz=datetime.UTC).date()  # noqa: TID251
-
-
 def _show(job: Job, summary: Summary, report: Path | None, console: Console) -> None:
     from fedward.client.scrub.progress import counts_line
     from fedward.client.scrub.quarantine import quarantine_path
