@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fedward.client.policy import Proposal, judge, plan_value
 from fedward.client.policy_check import least_roster
 from fedward.common.config import RunPlan
+from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.simulations.attacks.policy import COMPLIANT, POLICY
 
 PLAN = RunPlan.from_bytes(json.dumps(COMPLIANT).encode())
@@ -42,7 +43,9 @@ def changed(path: str, value: float) -> RunPlan:
 
 def broken(plan: RunPlan, **figures: Any) -> list[str]:  # noqa: ANN401 - numbers of a proposal
     costs = {"run_epsilon": 1.0, "total_epsilon": 1.0, **figures}
-    return [rule.name for rule in judge(Proposal(plan=plan, roster=ROSTER, nominal_units=1000, **costs), POLICY)]
+    clean = DesensitizePolicy()
+    proposal = Proposal(plan=plan, roster=ROSTER, nominal_units=1000, desensitized=clean, **costs)
+    return [rule.name for rule in judge(proposal, POLICY)]
 
 
 def test_the_plan_as_it_stands_is_accepted() -> None:
