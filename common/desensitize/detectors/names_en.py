@@ -168,7 +168,9 @@ class EnglishNameDetector:
 
     def _goes_on(self, word: str, number: int, *, free: bool, uncased: bool) -> bool:
         key, lower = name_key(word), word[0].islower()
-        if key in _NO_VALUE or (lower and key in self._weights.words):
+        if key in _NO_VALUE and not (number and self._weights.is_name(key)):
+            return False  # "na" alone is no value; Li Na is somebody
+        if lower and key in self._weights.words:
             return False
         if self._weights.is_name(key) or (number and len(key) == 1):
             return True
