@@ -21,10 +21,13 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     FIELD,
     GAP,
     HAS_CAPITAL,
+    IN_MARKS,
     INLINE_COMMA_NAME,
     LABEL_CHARS,
     LABELLED,
     LOWER_WORD,
+    NO_KEYS_VALUE,
+    NO_ROLE,
     NO_TITLES,
     PHRASE,
     PHRASE_WORDS,
@@ -34,6 +37,7 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     TITLED,
     TOKEN,
     Word,
+    closes_tag,
     is_title,
     trimmed,
     without_particles,
@@ -259,9 +263,14 @@ def _announced(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Where a label, a phrase or a title says that a name begins, and how far it may go."""
     for match in FIELD.finditer(text):
         label = text[max(0, match.start() - LABEL_CHARS) : match.start()]
+        if closes_tag(text, match):
+            continue
         if LABELLED.search(label):
-            yield match.span(1), "en.label"
-        elif ROLE.search(label) and "=" not in match[0]:
+            if not IN_MARKS(match[0]):
+                yield match.span(1), "en.label"
+            elif not NO_KEYS_VALUE(match[1]):
+                yield match.span(1), "en.key"
+        elif ROLE.search(label) and not NO_ROLE(match[0]):
             yield match.span(1), "en.role"
     lower = text.lower()
     if any(word in lower for word in PHRASE_WORDS):

@@ -7,6 +7,7 @@ nor is a verb that the word list knows. Not handled here: names without a cue (`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from fedward.common.desensitize.detectors.lists_zh import (
     LOOSE,
     MAX_LIST,
     MAX_SOUNDS,
+    MAX_TAG,
     MEASURES,
     MOSTLY_WORDS,
     NAME_ENDS,
@@ -35,6 +37,7 @@ from fedward.common.desensitize.detectors.lists_zh import (
     SPEAKS,
     STOPS,
     beds,
+    cells,
     delimited,
     ends_with_role,
     no_nicks,
@@ -83,16 +86,21 @@ class Rules:
         name_label, label, is_label, role, nick = rules()
         found: list[RuleHit] = []
         for match in name_label.finditer(self._text):
-            found += self._after_label(match.end())
+            if not self._closes_tag(match):
+                found += self._after_label(match.end())
         for match in openings().finditer(self._text):
             start = match.start()
-            if LATIN_LABEL.search(self._text[max(0, start - LATIN_LABEL_CHARS) : start]):
+            if LATIN_LABEL.search(self._text, max(0, start - LATIN_LABEL_CHARS), start) and not self._closes_tag(match):
                 found += self._after_label(match.end())
+        for match in cells().finditer(self._text):
+            found += self._in_cell(match.end())
         for match in beds().finditer(self._text):
             found += self._name(match.end(), "role")
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
             for match in rule.finditer(self._text):
                 firm = method == "label" or match.group().strip() in FIRM_ROLES
+                if rule is label and self._closes_tag(match):
+                    continue
                 found += self._name(match.end(), method, firm=firm)
         for match in titles().finditer(self._text):
             if not self._text.startswith("们", match.end()):
@@ -126,6 +134,19 @@ class Rules:
             start = match.end() + 1
             if text[start - 1 : start] != "、" or not surname_length(text, start):
                 return
+
+    def _closes_tag(self, match: re.Match[str]) -> bool:
+        """Whether a label is that of a closing tag: behind </姓名> comes no value."""
+        if ">" not in match[0]:
+            return False
+        text, opened = self._text, self._text.rfind("<", max(0, match.end() - MAX_TAG), match.end())
+        return opened >= 0 and text[opened + 1] == "/"
+
+    def _in_cell(self, start: int) -> Iterator[RuleHit]:
+        """A name that fills the cell beside its label's, if it begins as names do; else that is one more heading."""
+        match = delimited().match(self._text, start)
+        if match is not None and self._text[match.end() - 1] not in "号码名称期间":
+            yield from self._name(start, "label", firm=True)
 
     def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
         """A name that begins here, unless an ordinary word does, or a surname that is mostly another word.
