@@ -73,6 +73,7 @@ _FIRM_TITLES = frozenset(
         "signora",
     )
 )
+CHINESE_MARK = re.compile("[。；、]")
 HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
 _TYPE_OF_LABEL = {
     "PERSON": EntityType.PERSON,
@@ -236,7 +237,7 @@ class EnglishNameDetector:
 
     def _tagged(self, text: str, entities: list[Entity]) -> Iterator[_Hit]:
         """What the tagger names and the lists and neighbours do not refute."""
-        for start, end, label in entities:
+        for start, end, label in _parts(text, entities):
             type_ = _TYPE_OF_LABEL.get(label)
             if type_ is None or "@" in text[max(0, start - 1) : end + 1] or HAS_CJK(text, start, end):
                 continue  # an English tagger takes whole Chinese sentences for names
@@ -257,6 +258,18 @@ class EnglishNameDetector:
                 yield start, end, EntityType.ADDRESS, Level.WITNESS, "en.spacy-place"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"
+
+
+def _parts(text: str, entities: list[Entity]) -> Iterator[Entity]:
+    """The entities, cut where a Chinese mark ends a sentence inside of one; what is left of two letters is no name."""
+    for start, end, label in entities:
+        cuts = [match.span() for match in CHINESE_MARK.finditer(text, start, end)]
+        if not cuts:
+            yield start, end, label
+            continue
+        for left, right in zip([start, *(cut[1] for cut in cuts)], [*(cut[0] for cut in cuts), end], strict=True):
+            if len(text[left:right].strip()) > 2:
+                yield left, right, label
 
 
 def _announced(text: str) -> Iterator[tuple[tuple[int, int], str]]:

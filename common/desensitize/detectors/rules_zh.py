@@ -277,7 +277,7 @@ class Rules:
         if before == first or (first == "位" and (before in MEASURES or before.isdigit())):
             return False
         if first in PREPOSITIONS:
-            return before in ":：科"
+            return before in ":：科" or self._stands_for_name(start)
         inner = is_han(before, 0)
         if not inner and first == "祝":
             return False  # 祝老师节日快乐
@@ -286,6 +286,15 @@ class Rules:
         common = first in surnames().common and first not in MOSTLY_WORDS - ALONE_BEFORE_TITLES
         ended = start > 0 and int(self._end[start - 1]) > 0
         return first not in LOOSE and (common or ended or before in STOPS)
+
+    def _stands_for_name(self, start: int) -> bool:
+        """Whether what looks like a preposition can be a surname alone: 由向医生负责, 主治医师于医师，."""
+        text = self._text
+        if text[start - 1] == "由":
+            return text[start] not in "于来"  # words with 由
+        title = titles().match(text, start + 1)
+        doctor = text[max(0, start - 2) : start] in ("医师", "医生", "护士", "主任")
+        return doctor and title is not None and not is_han(text, title.end())
 
     def _unlikely(self, start: int, given: str) -> bool:
         """Whether a surname with a given name is rare or mostly a word, and nothing says that a name begins."""
