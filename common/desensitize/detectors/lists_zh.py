@@ -305,7 +305,7 @@ def openings() -> re.Pattern[str]:
 @cache
 def cells() -> re.Pattern[str]:
     """A label in one cell or line and Chinese characters in the next; those may be another label."""
-    return re.compile(f"(?:{_longest_first(NAME_LABELS)}|[Nn]ame|NAME){_CLOSED}{_NEXT_CELL}{_OPENED}(?=[{HAN}])")
+    return re.compile(f"(?:{_longest_first(NAME_LABELS)}|name|Name|NAME){_CLOSED}{_NEXT_CELL}{_OPENED}(?=[{HAN}])")
 
 
 @cache
