@@ -256,12 +256,14 @@ class Contexts:
             if surname_length(text, start) and 2 <= end - start <= _LONGEST:
                 yield RuleHit(start, end, "surname", True)
 
-        for match in (*_sought().finditer(text), *_paid().finditer(text)):
-            start, end = match.span(1)
-            if self._is_name(start, end) and not (
-                surname_length(text, start) == 1 and self._is_ordinary(start, start + 2)
-            ):
+        for match in _sought().finditer(text):
+            if self._is_name(*match.span(1)):
                 yield RuleHit(*match.span(1), "sought", True)
+        for match in _paid().finditer(text):
+            start, end = match.span(1)
+            product = surname_length(text, start) == 1 and self._is_ordinary(start, start + 2)  # 向余额宝转账
+            if self._is_name(start, end) and not product:
+                yield RuleHit(start, end, "paid", True)
 
     def _latin_names(self) -> Iterator[RuleHit]:
         """John Smith in Chinese text: behind a label or role, or before a title."""
