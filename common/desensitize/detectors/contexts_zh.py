@@ -138,6 +138,11 @@ def _sought() -> re.Pattern[str]:
 
 
 @cache
+def _paid() -> re.Pattern[str]:
+    return re.compile(f"(?<=[{HAN}])[向给](?=([{HAN}]{{2,4}}?)(?:汇款|转账|转款|打款|付款))")
+
+
+@cache
 def _latin() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Latin names, and what may stand before and behind them: labels, roles, titles."""
     return (
@@ -254,6 +259,11 @@ class Contexts:
         for match in _sought().finditer(text):
             if self._is_name(*match.span(1)):
                 yield RuleHit(*match.span(1), "sought", True)
+        for match in _paid().finditer(text):
+            start, end = match.span(1)
+            product = surname_length(text, start) == 1 and self._is_ordinary(start, start + 2)  # 向余额宝转账
+            if self._is_name(start, end) and not product:
+                yield RuleHit(start, end, "paid", True)
 
     def _latin_names(self) -> Iterator[RuleHit]:
         """John Smith in Chinese text: behind a label or role, or before a title."""

@@ -22,6 +22,12 @@ Find = Callable[[bytes, int], tuple[int, int] | None]
 OTHER: Final = "OTHER"
 MONEY: Final = "MONEY"
 
+
+def _aligned(words: str) -> str:
+    """Labels as forms align them, with a blank between the characters."""
+    return "|".join(blank.join(word) for word in words.split("|") for blank in (" ", "\u3000"))
+
+
 # A blank may be missing, an underscore, a hyphen or several blanks; Latin letters match in either case.
 _NUMBER_WORDS = "numbers|number|num|nos|no|nr|id|code|#"
 WORDS: dict[str, tuple[str, str]] = {
@@ -33,7 +39,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "ID": (
         "居民身份证|公民身份|身份证件|身份证|身份號|身份證|身份识别号|证件|公民号码|身份信息|身份号|居住证|"
-        "有效证|身分證|身分证",
+        "有效证|身分證|身分证|" + _aligned("身份证"),
         "identity card|id card|idcard|identity|id number|identification|national id|resident id|citizen id|"
         "id no|id code|id|sfz|certno|cert no|idno|identity document",
     ),
@@ -59,7 +65,8 @@ WORDS: dict[str, tuple[str, str]] = {
         "住院号|住院编号|住院流水号|住院登记号|病案号|病案编号|病案首页号|病历号|病历编号|病例号|门诊号|门诊编号|"
         "门诊病历号|就诊号|就诊卡|就诊编号|诊疗卡|登记号|患者编号|患者号|患者ID|病人ID|病人号|病人编号|患者标识|病员号|"
         "急诊号|留观号|体检号|体检编号|影像号|放射号|检查号|超声号|病理号|档案号|健康档案号|健康卡|随访编号|受试者编号|"
-        "受试者号|筛选号|入组号|住院號|病歷號|门诊卡|就医卡|一卡通|住院ID|登记ID|手术编号|挂号序号|挂号单号|建档号",
+        "受试者号|筛选号|入组号|住院號|病歷號|门诊卡|就医卡|一卡通|住院ID|登记ID|手术编号|挂号序号|挂号单号|建档号|"
+        + _aligned("住院号|病案号|病历号|门诊号|就诊号|登记号|患者号|急诊号|体检号|档案号"),
         "mrn|medical record|med rec|medrec|med record|chart|patient id|patient no|patient number|patient identifier|"
         "patient code|patient account|patient #|pat id|pt id|pt no|pid|hospital no|hospital number|hospital id|"
         "encounter|visit no|visit id|visit number|admission no|admission number|admission id|inpatient no|"
@@ -69,7 +76,8 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "HEALTH_PLAN": (
         "医保卡|医疗保险|医保编号|医保号|医保电脑号|医保个人编号|社保卡|社保号|社会保障卡|社会保障号|社会保险|参保号|"
-        "参保编号|个人编号|医疗证|医保证|新农合|合作医疗证|保险单号|保单号|保单|医保账号|健保卡|医保",
+        "参保编号|个人编号|医疗证|医保证|新农合|合作医疗证|保险单号|保单号|保单|医保账号|健保卡|医保|"
+        + _aligned("医保卡|医保号|社保卡|社保号|保单号"),
         "member id|member no|member number|subscriber id|subscriber no|subscriber number|policy|insurance id|"
         "insurance no|insurance number|insurance policy|health plan|beneficiary|medicare|medicaid|group number|"
         "group no|group id|hicn|mbi|enrollee id|insured id|plan id|certificate holder|health insurance|"

@@ -245,17 +245,29 @@ ENDS_OF_ROLES: Final = (
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
 MAX_LIST: Final = 64
 MAX_SOUNDS: Final = 6
+MAX_TAG: Final = 40
+"""How far back the beginning of a tag is looked for."""
 LISTED: Final = frozenset(("label", "role", "dotted"))
 """Hits behind which 和 or 、 brings another name."""
 SPEAKS: Final = re.compile("[:：]|在吗|在不在|在家吗")
 """Who is spoken to, or speaks."""
-LATIN_LABEL: Final = re.compile("(?i:name|patient|customer|contact|cust_nm|xm)[\"'”]?[ ]{0,2}$")
+LATIN_LABEL: Final = re.compile("(?i:name|patient|customer|contact|cust_nm|xm)(?:\\\\?[\"'”\u2019])?[ ]{0,2}$")
 """Field names of forms and exports before a Chinese name."""
 LATIN_LABEL_CHARS: Final = 12
 SOUNDS: Final = (
     TRANSLITERATION
     + "买提热合木江努不都吾曼依玉素甫吐逊库完瓦措旦增次仁央卡孜肉孜汗依明祖农麦尔艾力帕提孜热合曼嘎巴桑扎顿珠平措拉姆"
 )
+_CLOSED: Final = r"(?:\\?[\"'”\u2019])?"
+"""What closes a label, also in a string inside of a string."""
+_OPENED: Final = r"(?:\\?[\"'“\u2018])?"
+_ATTRIBUTE: Final = r"[ ][\w:-]{1,20}=[^<>\n]{1,40}>"
+"""The rest of a tag behind its name."""
+_NEXT_CELL: Final = (
+    r"(?:[ \u3000]{0,4}[\t|\uff5c][ \u3000]{0,8}|[】\])）][ \u3000]{0,2}|[:：][ \u3000]{0,2}\r?\n[ \u3000]{0,4}"
+    r"|</\w{1,4}>\s{0,4}<\w{1,4}>)"
+)
+"""A tab, the bar of a table, a closed bracket, a line behind a colon, the next cell of HTML."""
 
 
 def _longest_first(words: str) -> str:
@@ -271,10 +283,12 @@ def rules() -> tuple[re.Pattern[str], ...]:
     roles = roles_pattern()
     return (
         re.compile(
-            f"(?:{_longest_first(f'{NAME_LABELS}|{LIST_LABELS}')})[\"'”]?[ \u3000]{{0,2}}"
-            f"(?:[:：=>]|[（(【\\[])[ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])"
+            f"(?:{_longest_first(f'{NAME_LABELS}|{LIST_LABELS}')}){_CLOSED}[ \u3000]{{0,2}}"
+            f"(?:[:：=>]|[（(【\\[]|{_ATTRIBUTE})[ \u3000]{{0,4}}{_OPENED}(?=[{HAN}])"
         ),
-        re.compile(f"(?:{_longest_first(LABELS)})[ \u3000]{{0,2}}[:：（(][ \u3000]{{0,4}}(?={surname})"),
+        re.compile(
+            f"(?:{_longest_first(LABELS)}){_CLOSED}[ \u3000]{{0,2}}[:：（(>][ \u3000]{{0,4}}{_OPENED}(?={surname})"
+        ),
         re.compile(f"(?:{_longest_first(f'{NAME_LABELS}|医生|医师|护士|司机')})[是为叫](?={surname})"),
         # A blank inside is common in forms; the role itself goes into no name.
         re.compile(f"(?:{roles})[ \u3000]{{0,1}}(?={surname})"),
@@ -285,7 +299,13 @@ def rules() -> tuple[re.Pattern[str], ...]:
 @cache
 def openings() -> re.Pattern[str]:
     """A mark behind the Latin name of a field."""
-    return re.compile(f"[:：=>][ \u3000]{{0,4}}[\"'“]?(?=[{HAN}])")
+    return re.compile(f"[:：=>][ \u3000]{{0,4}}{_OPENED}(?=[{HAN}])")
+
+
+@cache
+def cells() -> re.Pattern[str]:
+    """A label in one cell or line and Chinese characters in the next; those may be another label."""
+    return re.compile(f"(?:{_longest_first(NAME_LABELS)}|name|Name|NAME){_CLOSED}{_NEXT_CELL}{_OPENED}(?=[{HAN}])")
 
 
 @cache
@@ -337,6 +357,7 @@ def ends_with_role(text: str, end: int) -> bool:
 __all__ = [
     "ALONE_BEFORE_TITLES",
     "beds",
+    "cells",
     "BEFORE_TITLES",
     "CUT",
     "delimited",
@@ -354,6 +375,7 @@ __all__ = [
     "LOOSE",
     "MAX_LIST",
     "MAX_SOUNDS",
+    "MAX_TAG",
     "MEASURES",
     "MOSTLY_WORDS",
     "NAME_ENDS",

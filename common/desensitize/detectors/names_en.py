@@ -21,10 +21,13 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     FIELD,
     GAP,
     HAS_CAPITAL,
+    IN_MARKS,
     INLINE_COMMA_NAME,
     LABEL_CHARS,
     LABELLED,
     LOWER_WORD,
+    NO_KEYS_VALUE,
+    NO_ROLE,
     NO_TITLES,
     PHRASE,
     PHRASE_WORDS,
@@ -34,6 +37,7 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     TITLED,
     TOKEN,
     Word,
+    closes_tag,
     is_title,
     trimmed,
     without_particles,
@@ -69,6 +73,7 @@ _FIRM_TITLES = frozenset(
         "signora",
     )
 )
+CHINESE_MARK = re.compile("[。；、]")
 HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
 _TYPE_OF_LABEL = {
     "PERSON": EntityType.PERSON,
@@ -168,7 +173,9 @@ class EnglishNameDetector:
 
     def _goes_on(self, word: str, number: int, *, free: bool, uncased: bool) -> bool:
         key, lower = name_key(word), word[0].islower()
-        if key in _NO_VALUE or (lower and key in self._weights.words):
+        if key in _NO_VALUE and not (number and self._weights.is_name(key)):
+            return False  # "na" alone is no value; Li Na is somebody
+        if lower and key in self._weights.words:
             return False
         if self._weights.is_name(key) or (number and len(key) == 1):
             return True
@@ -230,7 +237,7 @@ class EnglishNameDetector:
 
     def _tagged(self, text: str, entities: list[Entity]) -> Iterator[_Hit]:
         """What the tagger names and the lists and neighbours do not refute."""
-        for start, end, label in entities:
+        for start, end, label in _parts(text, entities):
             type_ = _TYPE_OF_LABEL.get(label)
             if type_ is None or "@" in text[max(0, start - 1) : end + 1] or HAS_CJK(text, start, end):
                 continue  # an English tagger takes whole Chinese sentences for names
@@ -253,13 +260,30 @@ class EnglishNameDetector:
                 yield start, end, type_, Level.WITNESS, "en.spacy"
 
 
+def _parts(text: str, entities: list[Entity]) -> Iterator[Entity]:
+    """The entities, cut where a Chinese mark ends a sentence inside of one; what is left of two letters is no name."""
+    for start, end, label in entities:
+        cuts = [match.span() for match in CHINESE_MARK.finditer(text, start, end)]
+        if not cuts:
+            yield start, end, label
+            continue
+        for left, right in zip([start, *(cut[1] for cut in cuts)], [*(cut[0] for cut in cuts), end], strict=True):
+            if len(text[left:right].strip()) > 2:
+                yield left, right, label
+
+
 def _announced(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Where a label, a phrase or a title says that a name begins, and how far it may go."""
     for match in FIELD.finditer(text):
         label = text[max(0, match.start() - LABEL_CHARS) : match.start()]
+        if closes_tag(text, match):
+            continue
         if LABELLED.search(label):
-            yield match.span(1), "en.label"
-        elif ROLE.search(label) and "=" not in match[0]:
+            if not IN_MARKS(match[0]):
+                yield match.span(1), "en.label"
+            elif not NO_KEYS_VALUE(match[1]):
+                yield match.span(1), "en.key"
+        elif ROLE.search(label) and not NO_ROLE(match[0]):
             yield match.span(1), "en.role"
     lower = text.lower()
     if any(word in lower for word in PHRASE_WORDS):

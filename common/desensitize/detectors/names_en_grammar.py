@@ -31,10 +31,11 @@ TOKEN = re.compile(rf"({LETTERS}[\w'\u2019`-]*)(\.?)")
 
 _SHORT_NAME = rf"{LETTERS}[\w'\u2019.-]{{0,30}}"
 _LABEL = (
-    "(?:patient|pt|full|first|last|sur|family|given|maiden|middle|legal|preferred|customer|client|account holder|card"
+    "(?:patient|pt|full|first|last|sur|family|given|maiden|middle|legal|preferred|customer|client"
+    "|account[ _]holder|card"
     "holder|beneficiary|payee|payer|borrower|applicant|guarantor|employee|member|mother|father|spouse|guardian"
     "|contact"
-    "|emergency contact|next of kin|doctor|physician|provider|attending|nurse|surgeon)?'?s? ?name"
+    "|emergency[ _]contact|next[ _]of[ _]kin|doctor|physician|provider|attending|nurse|surgeon)?'?s?[ _]?name"
 )
 _ROLES = (
     "patient|pt|attending(?: physician)?|referring(?: physician| provider)?|primary care (?:physician|provider)|pcp"
@@ -45,11 +46,27 @@ _ROLES = (
     "|user|agent"
 )
 _VALUE = rf"{_SHORT_NAME}(?:[ ,]{{1,2}}{_SHORT_NAME}){{0,4}}"
-FIELD = re.compile(rf"[ \t]{{0,3}}[:\uff1a=][ \t]{{0,12}}(?=({_VALUE}))")
+_TAG_END = r"(?: [\w:-]{1,20}=[^<>\n]{1,40})?>"
+CELL = r"[ ]{0,8}[\t|][ ]{0,8}|</\w{1,4}>\s{0,4}<\w{1,4}>"
+"""Between the cells of a table."""
+FIELD = re.compile(
+    r"(?=[ \t:\uff1a=>|<\\\"'\u201d])"  # one look at the first character makes the search thrice as fast
+    rf"(?:\\?[\"'\u201d])?(?:[ \t]{{0,3}}[:\uff1a=][ \t]{{0,12}}|{_TAG_END}|{CELL})(?:\\?[\"'\u201c])?(?=({_VALUE}))"
+)
 """The end of a label and what may be its value; the label is read backwards from here, for fields are few."""
 LABELLED = re.compile(rf"(?i:\b{_LABEL}(?: is)?)$")
 ROLE = re.compile(rf"(?i:\b(?:{_ROLES}))$")
 LABEL_CHARS = 32
+NO_KEYS_VALUE = re.compile(
+    r"[\w'-]{0,30}[_0-9\u3400-\u9fff]|(?i:age|date|dob|sex|gender|provider|surname|first|last|middle|full|mrn|ssn|id|no"
+    r"|phone|tel|mobile|address|city|state|zip|country|title|email|birth|type|code|value|status|position|role"
+    r"|relation(?:ship)?|patient|doctor|name)\b"
+).match
+"""An identifier of a program, or the heading of the next column; Chinese names have rules of their own."""
+NO_ROLE = re.compile(r"[=\t|<]").search
+"""A role as a heading or a setting announces no name."""
+IN_MARKS = re.compile(r"[\"'>|\t\u201c\u201d]").search
+"""Keys of data: a bare "name" among them is as often that of a thing."""
 PHRASE = re.compile(
     r"(?i:\b(?:(?:my|her|his|their|maiden|whose|the|first|last|partner's|husband's|wife's|son's|daughter's) "
     r"(?:full |first |last |maiden |middle )?name is|name's|calls? (?:me|him|her)|named (?:him|her|them)"
@@ -153,6 +170,14 @@ def word_of(match: re.Match[str]) -> Word:
     return Word(match.start(), end + (dotted and len(word) == 1), word, name_key(word), dotted)
 
 
+def closes_tag(text: str, match: re.Match[str]) -> bool:
+    """Whether a match of ``FIELD`` ends a closing tag: behind </name> comes no value."""
+    if not match[0].startswith(">"):
+        return False
+    opened = text.rfind("<", max(0, match.start() - LABEL_CHARS), match.start())
+    return opened >= 0 and text[opened + 1] == "/"
+
+
 def is_title(match: re.Match[str]) -> bool:
     """Whether a match of ``TITLED`` is one."""
     title = match[0][: match.start(1) - match.start()].rstrip()
@@ -184,6 +209,7 @@ __all__ = [
     "AFTER",
     "BEFORE",
     "capitals",
+    "closes_tag",
     "COMMA_NAME",
     "CONTEXT_CHARS",
     "CREDENTIAL",
@@ -191,12 +217,15 @@ __all__ = [
     "fills_line",
     "GAP",
     "HAS_CAPITAL",
+    "IN_MARKS",
     "INLINE_COMMA_NAME",
     "is_title",
     "LABEL_CHARS",
     "LABELLED",
     "LETTERS",
     "LOWER_WORD",
+    "NO_KEYS_VALUE",
+    "NO_ROLE",
     "NO_TITLES",
     "NOT_A_PERSON_AFTER",
     "NOT_A_PERSON_BEFORE",

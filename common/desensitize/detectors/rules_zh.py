@@ -7,6 +7,7 @@ nor is a verb that the word list knows. Not handled here: names without a cue (`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from fedward.common.desensitize.detectors.lists_zh import (
     LOOSE,
     MAX_LIST,
     MAX_SOUNDS,
+    MAX_TAG,
     MEASURES,
     MOSTLY_WORDS,
     NAME_ENDS,
@@ -35,6 +37,7 @@ from fedward.common.desensitize.detectors.lists_zh import (
     SPEAKS,
     STOPS,
     beds,
+    cells,
     delimited,
     ends_with_role,
     no_nicks,
@@ -83,16 +86,21 @@ class Rules:
         name_label, label, is_label, role, nick = rules()
         found: list[RuleHit] = []
         for match in name_label.finditer(self._text):
-            found += self._after_label(match.end())
+            if not self._closes_tag(match):
+                found += self._after_label(match.end())
         for match in openings().finditer(self._text):
             start = match.start()
-            if LATIN_LABEL.search(self._text[max(0, start - LATIN_LABEL_CHARS) : start]):
+            if LATIN_LABEL.search(self._text, max(0, start - LATIN_LABEL_CHARS), start) and not self._closes_tag(match):
                 found += self._after_label(match.end())
+        for match in cells().finditer(self._text):
+            found += self._in_cell(match.end())
         for match in beds().finditer(self._text):
             found += self._name(match.end(), "role")
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
             for match in rule.finditer(self._text):
                 firm = method == "label" or match.group().strip() in FIRM_ROLES
+                if rule is label and self._closes_tag(match):
+                    continue
                 found += self._name(match.end(), method, firm=firm)
         for match in titles().finditer(self._text):
             if not self._text.startswith("们", match.end()):
@@ -126,6 +134,19 @@ class Rules:
             start = match.end() + 1
             if text[start - 1 : start] != "、" or not surname_length(text, start):
                 return
+
+    def _closes_tag(self, match: re.Match[str]) -> bool:
+        """Whether a label is that of a closing tag: behind </姓名> comes no value."""
+        if ">" not in match[0]:
+            return False
+        text, opened = self._text, self._text.rfind("<", max(0, match.end() - MAX_TAG), match.end())
+        return opened >= 0 and text[opened + 1] == "/"
+
+    def _in_cell(self, start: int) -> Iterator[RuleHit]:
+        """A name that fills the cell beside its label's, if it begins as names do; else that is one more heading."""
+        match = delimited().match(self._text, start)
+        if match is not None and self._text[match.end() - 1] not in "号码名称期间":
+            yield from self._name(start, "label", firm=True)
 
     def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
         """A name that begins here, unless an ordinary word does, or a surname that is mostly another word.
@@ -256,7 +277,7 @@ class Rules:
         if before == first or (first == "位" and (before in MEASURES or before.isdigit())):
             return False
         if first in PREPOSITIONS:
-            return before in ":：科"
+            return before in ":：科" or self._stands_for_name(start)
         inner = is_han(before, 0)
         if not inner and first == "祝":
             return False  # 祝老师节日快乐
@@ -265,6 +286,15 @@ class Rules:
         common = first in surnames().common and first not in MOSTLY_WORDS - ALONE_BEFORE_TITLES
         ended = start > 0 and int(self._end[start - 1]) > 0
         return first not in LOOSE and (common or ended or before in STOPS)
+
+    def _stands_for_name(self, start: int) -> bool:
+        """Whether what looks like a preposition can be a surname alone: 由向医生负责, 主治医师于医师，."""
+        text = self._text
+        if text[start - 1] == "由":
+            return text[start] not in "于来"  # words with 由
+        title = titles().match(text, start + 1)
+        doctor = text[max(0, start - 2) : start] in ("医师", "医生", "护士", "主任")
+        return doctor and title is not None and not is_han(text, title.end())
 
     def _unlikely(self, start: int, given: str) -> bool:
         """Whether a surname with a given name is rare or mostly a word, and nothing says that a name begins."""

@@ -76,6 +76,11 @@ class FixedTagger:
         return [(text.index(value), text.index(value) + len(value), label) for value, label in self._entities]
 
 
+def test_a_tagged_name_ends_at_a_chinese_full_stop() -> None:
+    detector = EnglishNameDetector("max-recall", tagger=FixedTagger(("qn。\nPt", "PERSON")))
+    assert found(detector, "阿托伐他汀20mg qn。\nPt 方姣", EntityType.PERSON) == []
+
+
 @pytest.mark.parametrize(
     ("text", "entity", "expected"),
     [

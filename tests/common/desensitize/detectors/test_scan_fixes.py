@@ -14,6 +14,10 @@ from tests.common.desensitize.detectors.found import found as texts
 from tests.common.desensitize.detectors.marked import ENGINES, found
 
 FOUND = [
+    # labels with blanks between their characters, as forms align them
+    "姓 名：张三 住 院 号：«MRN ZY1234567» 性 别：男",
+    "住\u3000院\u3000号：«MRN ZY1234567»",
+    "医 保 卡 号：«HEALTH_PLAN ZY1234567»",
     # speech between a label and its value, and the label behind it
     "住院号我记得是«MRN 00334988»。",
     "住院号好像是«MRN ZY0832001»。",
