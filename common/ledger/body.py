@@ -85,7 +85,7 @@ def parse_body(raw: bytes) -> dict[str, Value]:
     if len(raw) > MAX_BODY_BYTES:
         raise LedgerError("the body of an entry is too long")
     try:
-        document = json.loads(raw.decode(), object_pairs_hook=_once, parse_float=_no_float, parse_int=_short_int)
+        document = json.loads(raw.decode(), object_pairs_hook=once, parse_float=_no_float, parse_int=_short_int)
         _require_plain(document, _MAX_DEPTH)
         is_exact = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode() == raw
     except (ValueError, RecursionError):
@@ -121,7 +121,12 @@ def _require_plain(value: object, depth: int) -> None:
         _require_plain(item, depth - 1)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For ``json.loads``: an object whose names each stand once.
+
+    Raises:
+        ValueError: a name stands twice.
+    """
     document = dict(pairs)
     if len(document) != len(pairs):
         raise ValueError("a name stands twice")
@@ -138,4 +143,14 @@ def _short_int(text: str) -> int:
     return int(text)
 
 
-__all__ = ["decimal", "encode_body", "MAX_BODY_BYTES", "NONCE_BYTES", "parse_body", "parse_decimal", "Value", "VERSION"]
+__all__ = [
+    "decimal",
+    "encode_body",
+    "MAX_BODY_BYTES",
+    "NONCE_BYTES",
+    "once",
+    "parse_body",
+    "parse_decimal",
+    "Value",
+    "VERSION",
+]

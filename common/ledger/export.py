@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from fedward.common.errors import LedgerError
-from fedward.common.ledger.body import MAX_BODY_BYTES
+from fedward.common.ledger.body import MAX_BODY_BYTES, once
 from fedward.common.ledger.chain import GENESIS, KEY_ROTATED, Entry
 
 MAX_LINE_BYTES = 4 * MAX_BODY_BYTES
@@ -47,7 +47,7 @@ def from_line(line: str) -> Entry:
     if len(line) > MAX_LINE_BYTES:
         raise LedgerError("a line of the export is too long")
     try:
-        document = json.loads(line, object_pairs_hook=_once)
+        document = json.loads(line, object_pairs_hook=once)
         return _entry(document)
     except (ValueError, TypeError, AttributeError, RecursionError):
         raise LedgerError("a line of the export is no entry") from None
@@ -71,13 +71,6 @@ def _entry(document: Mapping[str, Any]) -> Entry:
     plain = {name: document[name] for name in _PLAIN}
     raw: dict[str, Any] = {name: bytes.fromhex(document[name]) for name in _HEX}
     return Entry(**plain, **raw, body=body, body_sha256=body_sha256)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise ValueError("a name stands twice")
-    return document
 
 
 __all__ = ["from_line", "from_lines", "MAX_LINE_BYTES", "to_line"]

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedward.common.desensitize.intervals import wilson
 from fedward.simulations.benchmarks import scrub_checks
 from fedward.simulations.benchmarks.scrub_corpora import read_corpus, read_lines
-from fedward.simulations.benchmarks.scrub_scores import Counts, Scores, score, wilson
+from fedward.simulations.benchmarks.scrub_scores import Counts, Scores, score
 from fedward.simulations.benchmarks.scrub_subjects import Pipeline, Reading, Subject
 from fedward.simulations.console import Interface, Silent
 from fedward.simulations.scrub_corpus.generator import corpus, hard_negatives

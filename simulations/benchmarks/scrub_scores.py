@@ -28,7 +28,6 @@ MIXED_UP: Mapping[str, frozenset[str]] = {
 }
 """Types whose names even careful people exchange; finding the one where the other stands is no false hit."""
 _CONTEXT = 14
-_Z95 = 1.959963984540054
 
 
 class Found(NamedTuple):
@@ -120,16 +119,6 @@ def score(
         judged = [hit for hit in hits if chosen is None or hit.type in chosen]
         _score_hits(scores, sample, judged, mixed_up)
     return scores
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share (Wilson 1927); (0, 1) without a trial."""
-    if trials == 0:
-        return 0.0, 1.0
-    share, square = successes / trials, _Z95**2 / trials
-    middle = share + square / 2
-    spread = _Z95 * math.sqrt(share * (1 - share) / trials + square / (4 * trials))
-    return max(0.0, (middle - spread) / (1 + square)), min(1.0, (middle + spread) / (1 + square))
 
 
 def _score_recall(scores: Scores, sample: Sample, hits: Sequence[Found]) -> None:

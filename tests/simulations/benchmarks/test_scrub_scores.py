@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fedward.common.desensitize.intervals import wilson
 from fedward.common.errors import DataError
 from fedward.simulations.benchmarks.scrub_corpora import read_corpus, read_lines
-from fedward.simulations.benchmarks.scrub_scores import Found, score, wilson
+from fedward.simulations.benchmarks.scrub_scores import Found, score
 from fedward.simulations.scrub_corpus.gold import NEUTRAL, Gold, Sample
 
 TEXT = "张三电话13800138000，流水99。"
