@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,8 @@ import typer
 if TYPE_CHECKING:
     from fedward.simulations.driver import Stopwatch
     from fedward.simulations.recipe import Recipe
+    from fedward.simulations.report import Outcome
+    from fedward.simulations.traces import Traces
 
 
 class RuntimeName(StrEnum):
@@ -76,9 +79,10 @@ def demo(
     from fedward.simulations.driver import Stopwatch
 
     ui, watch = RichInterface(), Stopwatch()
-    with demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui, watch=watch) as (root, site_ids):
+    word = "" if seeded_noise or no_dp else secrets.token_hex(8)
+    with demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui, watch=watch, run_word=word) as data:
         recipe = demos.demo_recipe(
-            site_ids,
+            data.site_ids,
             seed=seed,
             epsilon=epsilon,
             rounds=rounds,
@@ -86,7 +90,9 @@ def demo(
             base=base or "embedded",
             distributed=mode is ModeName.distributed,
         )
-        _run(recipe, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=watch)
+        outcome = _run(recipe, data.root, out, runtime, seeded_noise=seeded_noise, watch=watch, as_json=as_json)
+    traces = data.search(out, Path(outcome.job.base_path))
+    _finish(outcome, out, as_json=as_json, traces=traces)
 
 
 def simulate(
@@ -124,7 +130,8 @@ def simulate(
     changes = {key: value for key, value in options.items() if value is not None}
     read = read_recipe(recipe, changes | dict(parse_setting(text) for text in settings or ()))
     root = data or recipe.parent
-    _run(read, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=Stopwatch())
+    outcome = _run(read, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=Stopwatch())
+    _finish(outcome, out, as_json=as_json)
 
 
 def _run(
@@ -136,17 +143,32 @@ def _run(
     seeded_noise: bool,
     as_json: bool,
     watch: Stopwatch,
-) -> None:
+) -> Outcome:
     from rich.console import Console
 
     from fedward.simulations.console import RichInterface
     from fedward.simulations.driver import Options, simulate
-    from fedward.simulations.report import headline
     from fedward.simulations.summary import show
 
     options = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise)
     outcome = simulate(recipe, options, RichInterface(), watch)
     show(outcome, out, Console(stderr=as_json, highlight=False))
+    return outcome
+
+
+def _finish(outcome: Outcome, out: Path, *, as_json: bool, traces: Traces | None = None) -> None:
+    """The traces, where they were searched for, and the object for machines."""
+    from rich.console import Console
+
+    from fedward.simulations.report import headline
+    from fedward.simulations.summary import show_traces
+
+    found = {}
+    if traces is not None:
+        show_traces(traces, Console(stderr=as_json, highlight=False))
+        found = {"traces_found": len(traces.places), "traces_files_searched": traces.files}
     if as_json:
         files = {"adapter_dir": str(out / "adapter"), "report_json": str(out / "report.json")}
-        typer.echo(json.dumps({**headline(outcome), **files}))
+        typer.echo(json.dumps({**headline(outcome), **found, **files}))
+    if traces is not None and traces.places:
+        raise typer.Exit(1)

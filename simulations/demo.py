@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from fedward.common.errors import ConfigError
 from fedward.simulations.console import Interface
 from fedward.simulations.driver import Stopwatch
 from fedward.simulations.recipe import Recipe
+from fedward.simulations.traces import Traces, default_folders, search, token_ids
 
 PATIENTS_PER_SITE = 400
 HELDOUT_PATIENTS = 40
@@ -39,26 +42,59 @@ PLAN: dict[str, Any] = {
 """The default plan of the demo; every setting is explained in ``docs/plan.md``."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoData:
+    """Invented hospitals on disk."""
+
+    root: Path
+    site_ids: list[str]
+    marks: tuple[str, ...] = field(repr=False)
+    """Phrases in the notes, by which a trace of them is recognised."""
+    since_ns: int
+    """When it began, by the file system's clock."""
+    kept: Path | None
+    """Where the files stay; None: they go."""
+
+    def search(self, out: Path, base_path: Path) -> Traces:
+        """Look for traces of the notes in what was written since; see ``traces``."""
+        tokens = token_ids(base_path / "tokenizer.json", self.marks)
+        return search(default_folders(out), self.marks, tokens=tokens, since_ns=self.since_ns, but=self.kept)
+
+
 @contextmanager
 def demo_data(
-    *, seed: int, num_sites: int, keep: Path | None, ui: Interface, watch: Stopwatch
-) -> Iterator[tuple[Path, list[str]]]:
-    """Generate the hospitals' files; yields their folder and the sites' ids.
+    *, seed: int, num_sites: int, keep: Path | None, ui: Interface, watch: Stopwatch, run_word: str = ""
+) -> Iterator[DemoData]:
+    """Generate the hospitals' files.
 
     Args:
         keep: leave the files here; None: a temporary folder that is removed at the end.
+        run_word: of the marks; runs with the same are alike to the last byte.
     """
     if keep is not None and keep.exists() and not keep.is_dir():
         raise ConfigError(f"{keep} is a file", hint="Give a folder with --keep-data.")
     with tempfile.TemporaryDirectory(prefix="fedward-demo-") if keep is None else nullcontext(str(keep)) as folder:
+        root = Path(folder)
+        root.mkdir(parents=True, exist_ok=True)
+        since_ns = root.stat().st_ctime_ns if keep is None else _now_ns(root)
         with watch.stage("generate"):
-            site_ids = _generate(Path(folder), seed=seed, num_sites=num_sites, ui=ui)
-        yield Path(folder), site_ids
+            site_ids, phrases = _generate(root, seed=seed, num_sites=num_sites, ui=ui, run_word=run_word)
+        yield DemoData(root=root, site_ids=site_ids, marks=phrases, since_ns=since_ns, kept=keep)
 
 
-def _generate(folder: Path, *, seed: int, num_sites: int, ui: Interface) -> list[str]:
+def _now_ns(folder: Path) -> int:
+    """By the clock that stamps files."""
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".fedward-") as probe:
+        return os.fstat(probe.fileno()).st_ctime_ns
+
+
+def _generate(
+    folder: Path, *, seed: int, num_sites: int, ui: Interface, run_word: str
+) -> tuple[list[str], tuple[str, ...]]:
     from fedward.simulations.hospitals import generate_hospitals, write_site
+    from fedward.simulations.hospitals.marks import marks, with_marks
 
+    phrases: list[str] = []
     with ui.bar("Inventing hospitals", num_sites) as tick:
         hospitals = generate_hospitals(
             seed=seed,
@@ -67,9 +103,11 @@ def _generate(folder: Path, *, seed: int, num_sites: int, ui: Interface) -> list
             heldout_patients_per_site=HELDOUT_PATIENTS,
         )
         for index, hospital in enumerate(hospitals):
-            write_site(hospital, folder / hospital.site_id)
+            of_site = marks(seed, hospital, run=run_word)
+            write_site(with_marks(hospital, of_site), folder / hospital.site_id)
+            phrases += of_site
             tick(index + 1)
-    return [hospital.site_id for hospital in hospitals]
+    return [hospital.site_id for hospital in hospitals], tuple(phrases)
 
 
 def profile_for(num_sites: int) -> str:

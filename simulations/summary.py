@@ -10,12 +10,14 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from fedward.client.printable import printable
 from fedward.common.agreement import site_rank
 from fedward.common.config import RunPlan
 from fedward.common.lora.adapters import num_coordinates
 from fedward.simulations import noise_report, scrub_report, secagg_report
 from fedward.simulations.measure import Sample
 from fedward.simulations.report import Outcome, headline, report, trained_by_round, warnings
+from fedward.simulations.traces import Traces
 
 _SAMPLE_CHARS = 320
 
@@ -28,6 +30,23 @@ def show(outcome: Outcome, out: Path, console: Console) -> None:
     for line in warnings(outcome):
         console.print(Text(f"! {line}", style="yellow"))
     console.print(_closing(outcome, out))
+
+
+def show_traces(traces: Traces, console: Console) -> None:
+    """What the search for the marked notes found."""
+    console.print(_traces_line(traces))
+    for path, form in traces.places:
+        console.print(Text(f"  {printable(str(path))} ({form})", style="red"))
+
+
+def _traces_line(traces: Traces) -> Text:
+    searched = f"{traces.files:,} files that were written meanwhile"
+    if traces.places:
+        return Text(f"! Training text lies in the clear, in {len(traces.places)} of {searched}:", style="bold red")
+    text = Text(f"Traces   none of {traces.marks} marked notes in {searched}")
+    if traces.left_out:
+        text.append(f"; {traces.left_out} could not be searched", style="yellow")
+    return text
 
 
 def _figure(value: float | None, digits: int = 2) -> str:

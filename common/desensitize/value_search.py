@@ -7,7 +7,8 @@ shredding what was found.
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection, Iterable, Iterator
+import struct
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from fedward.common.errors import DataError
 
 MIN_VALUE_BYTES = 4
 """Shorter values are found everywhere."""
+_MIN_TOKENS = 4
 _CHUNK_BYTES = 1 << 20
 _FEW = 200
 """Up to so many forms, ``bytes.find`` for each is faster than windows over the data (measured)."""
@@ -34,20 +36,26 @@ class ValueFound(NamedTuple):
     value_index: int
     """Which of the values, in their order."""
     form: str
-    """utf-8, utf-16-le, utf-16-be, gb18030, base64 or escaped."""
+    """utf-8, utf-16-le, utf-16-be, gb18030, base64, escaped, or token ids: int16, int32, int64 or a list of numbers."""
 
 
-def scan_for_values(sources: Iterable[Path | bytes], values: Collection[str]) -> Iterator[ValueFound]:
+def scan_for_values(
+    sources: Iterable[Path | bytes], values: Collection[str], *, tokens: Mapping[int, Sequence[int]] | None = None
+) -> Iterator[ValueFound]:
     """Every place of one of ``values`` in files, folders (with all below them) and bytes.
 
     Args:
         sources: symbolic links are not followed.
         values: those under 4 bytes are not searched for.
+        tokens: by the index of a value, the ids that a tokenizer makes of it. Leave out the first and the last: what
+            stands beside the value may change them. Those under 4 ids are not searched for.
 
     Raises:
         DataError: a file cannot be read, so that nobody can vouch for it.
     """
     forms = _forms(values)
+    for index, ids in (tokens or {}).items():
+        forms.update({form: (index, name) for name, form in _token_forms(ids)})
     if not forms:
         return
     overlap = max(map(len, forms)) - 1
@@ -87,6 +95,17 @@ def _base64_cores(plain: bytes) -> Iterator[bytes]:
         if len(core) > MIN_VALUE_BYTES:
             yield core
             yield core.translate(bytes.maketrans(b"+/", b"-_"))
+
+
+def _token_forms(ids: Sequence[int]) -> Iterator[tuple[str, bytes]]:
+    """As arrays of the usual widths, low byte first, and as numbers in a text."""
+    if len(ids) < _MIN_TOKENS:
+        return
+    for name, code, limit in (("int16", "H", 1 << 16), ("int32", "I", 1 << 32), ("int64", "Q", 1 << 64)):
+        if max(ids) < limit:
+            yield name, struct.pack(f"<{len(ids)}{code}", *ids)
+    for separator in (",", ", ", " "):
+        yield "numbers", separator.join(map(str, ids)).encode()
 
 
 def _files(source: Path) -> Iterator[Path]:

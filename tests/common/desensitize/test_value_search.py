@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,27 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_a_value_is_found_in_each_form(form: str) -> None:
     assert [found.form for found in scan_for_values([FORMS[form]], [NAME])] == [form]
+
+
+IDS = [17, 40_001, 300, 5]
+TOKEN_FORMS = {
+    "int16": struct.pack("<6H", 9, *IDS, 8),
+    "int32": struct.pack("<6I", 9, *IDS, 8),
+    "int64": struct.pack("<6Q", 9, *IDS, 8),
+    "numbers": json.dumps([9, *IDS, 8]).encode(),
+}
+
+
+@pytest.mark.parametrize("form", TOKEN_FORMS)
+def test_a_value_is_found_as_token_ids(form: str) -> None:
+    found = [place.form for place in scan_for_values([TOKEN_FORMS[form]], [NAME], tokens={0: IDS})]
+    assert form in found
+
+
+def test_token_ids_too_large_for_a_width_and_too_few_ids_are_no_form() -> None:
+    data = struct.pack("<4I", 70_000, 1, 2, 3) + struct.pack("<3I", 1, 2, 3)
+    assert [place.form for place in scan_for_values([data], [NAME], tokens={0: [70_000, 1, 2, 3]})] == ["int32"]
+    assert list(scan_for_values([data], [NAME], tokens={0: [1, 2, 3]})) == []
 
 
 @given(st.binary(max_size=7), st.binary(max_size=7), st.sampled_from([NAME, PHONE, "jo@example.com?~"]))
