@@ -119,7 +119,7 @@ class Roster:
 
     def __post_init__(self) -> None:
         keys = [self.coordinator_key, *self.members.values()]
-        if not self.members or not all(map(_is_signing_key, keys)) or len(set(keys)) != len(keys):
+        if not self.members or not all(map(is_signing_key, keys)) or len(set(keys)) != len(keys):
             raise IdentityError("a roster needs members, each with a key of its own")
         for site_id in self.members:
             check_site_id(site_id)
@@ -180,6 +180,6 @@ class Roster:
         return self.coordinator_key if sender == COORDINATOR else self.members.get(sender)
 
 
-def _is_signing_key(key: bytes) -> bool:
+def is_signing_key(key: bytes) -> bool:
     """Whether ``key`` is long enough and none of the points under which one signature fits many messages."""
     return len(key) == SEED_BYTES and bytes([*key[:-1], key[-1] & 0x7F]) not in _SMALL_ORDER

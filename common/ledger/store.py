@@ -14,48 +14,44 @@ import os
 import secrets
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import NoReturn
 
 from fedward.common.atomic import sync_folder
 from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError
 from fedward.common.identity import Identity, check_site_id
+from fedward.common.ledger import beside as side
 from fedward.common.ledger.body import NONCE_BYTES
 from fedward.common.ledger.chain import (
     GENESIS,
-    ID_BYTES,
     KEY_ROTATED,
     ChainJudge,
     Draft,
     Entry,
     Head,
-    before_genesis,
-    genesis_draft,
     judge_chain,
     key_id_of,
     link,
     rotation_draft,
 )
-from fedward.common.ledger.database import (
-    DAMAGED,
-    SCHEMA_VERSION,
-    STATEMENTS,
-    connect,
-    create_file,
-    require_schema,
-    take_lock,
+from fedward.common.ledger.database import DAMAGED, connect, connect_memory, create_file, require_schema, take_lock
+from fedward.common.ledger.genesis import Clock, RandomBytes, insert, write_file, write_genesis
+from fedward.common.ledger.reader import (
+    JOURNAL,
+    LedgerReader,
+    Place,
+    journal_place,
+    read_entries,
+    read_journal,
 )
-from fedward.common.ledger.reader import JOURNAL, LedgerReader, Place, journal_place
 
-_INSERT = "INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-
-Clock = Callable[[], int]
-"""Milliseconds since 1970."""
-RandomBytes = Callable[[int], bytes]
+Check = Callable[[Sequence[Entry]], None]
+"""Asked of the entries before COMMIT; what it raises takes the whole transaction back."""
+_NOTHING: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +63,34 @@ class Receipt:
 
 
 class Ledger:
-    """The one writer of a ledger. Made by ``create`` or ``open``."""
+    """The one writer of a ledger. Made by ``create``, ``open`` or ``in_memory``.
 
-    def __init__(self, path: Path, lock: int, identity: Identity, clock: Clock, random_bytes: RandomBytes) -> None:
+    Args:
+        connection: to its database, for writing.
+        path: of the file; None: it is in memory.
+        lock: of the file, a descriptor; None: there is none.
+        identity: signs what is appended.
+        clock: milliseconds since 1970.
+        random_bytes: for the bodies' nonces.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        path: Path | None,
+        lock: int | None,
+        identity: Identity,
+        clock: Clock,
+        random_bytes: RandomBytes,
+    ) -> None:
         self._path = path
         self._lock = lock
         self._identity = identity
         self._clock = clock
         self._random_bytes = random_bytes
         self._pid = os.getpid()
-        self._connection = connect(path, mode="rw")
+        self._connection = connection
         require_schema(self._connection, is_writer=True)
         self._head: Head | None = None
         self._turn = threading.Lock()  # threads share one connection, and so one transaction
@@ -103,7 +117,7 @@ class Ledger:
             fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
             try:
                 create_file(fresh)
-                _write_genesis(fresh, identity, site_id, clock, random_bytes)
+                write_file(fresh, identity, site_id, clock, random_bytes)
                 os.link(fresh, path)  # a rename would replace what is there
             finally:
                 for suffix in ("", "-wal", "-shm"):
@@ -137,11 +151,28 @@ class Ledger:
         try:
             with LedgerReader(path) as reader:
                 head = _judged_head(reader, identity)
-            ledger = cls(path, lock, identity, clock, random_bytes)
+            connection = connect(path, mode="rw")
+            ledger = cls(connection, path=path, lock=lock, identity=identity, clock=clock, random_bytes=random_bytes)
         except BaseException:
             os.close(lock)
             raise
         ledger._head = head
+        return ledger
+
+    @classmethod
+    def in_memory(
+        cls,
+        *,
+        identity: Identity,
+        site_id: str,
+        clock: Clock,
+        random_bytes: RandomBytes = secrets.token_bytes,
+    ) -> Ledger:
+        """A new ledger that ends with its process: the same chain, and nothing on disk. For simulations and tests."""
+        connection = connect_memory()
+        genesis = write_genesis(connection, identity, check_site_id(site_id), clock, random_bytes)
+        ledger = cls(connection, path=None, lock=None, identity=identity, clock=clock, random_bytes=random_bytes)
+        ledger._head = genesis
         return ledger
 
     @property
@@ -151,12 +182,21 @@ class Ledger:
             raise LedgerError("this ledger is closed")
         return self._head
 
-    def append(self, drafts: Sequence[Draft], *, expected_head: Head) -> Receipt:
+    def append(
+        self,
+        drafts: Sequence[Draft],
+        *,
+        expected_head: Head,
+        beside: Mapping[str, bytes] = _NOTHING,
+        check: Check | None = None,
+    ) -> Receipt:
         """Append all of ``drafts`` or none; durable on return.
 
         Args:
             drafts: one transaction; a journal entry and the charge that goes with it, for example.
             expected_head: the head on which the caller decided.
+            beside: sealed values that take the place of those of their names, in the same transaction.
+            check: the last word before COMMIT.
 
         Raises:
             HeadMovedError: the head is another by now; nothing was appended.
@@ -166,9 +206,15 @@ class Ledger:
         if any(draft.kind in (GENESIS, KEY_ROTATED) for draft in drafts):
             raise LedgerError("the first entry and a change of the key are not appended like others")
         with self._turn:
-            return self._append(drafts, expected_head)
+            return self._append(drafts, expected_head, beside, check)
 
-    def _append(self, drafts: Sequence[Draft], expected_head: Head) -> Receipt:
+    def _append(
+        self,
+        drafts: Sequence[Draft],
+        expected_head: Head,
+        beside: Mapping[str, bytes] = _NOTHING,
+        check: Check | None = None,
+    ) -> Receipt:
         if os.getpid() != self._pid:
             raise LedgerError("a forked process does not write to its parent's ledger", hint="Open it there.")
         if expected_head != self.head:
@@ -182,6 +228,9 @@ class Ledger:
                 self._insert(entry)
                 entries.append(entry)
                 head = Head(ledger_id=head.ledger_id, seq=entry.seq, hash=entry.hash)
+            side.replace(self._connection, beside)
+            if check is not None:
+                check(entries)
         self._head = head
         return Receipt(entries=tuple(entries), head=head)
 
@@ -196,12 +245,63 @@ class Ledger:
             self._identity = new
         return receipt
 
+    # ------------------------------------------------------------------------------------------------ reading
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """The connection, in one's turn.
+
+        Raises:
+            LedgerError: this ledger is closed.
+            LedgerInvalidError: the file is damaged.
+        """
+        with self._turn:
+            _ = self.head
+            try:
+                yield
+            except DAMAGED as error:
+                raise LedgerInvalidError("the ledger's file is damaged") from error
+
+    def entries(self, *, since: int = 0, limit: int = -1) -> tuple[Entry, ...]:
+        """Entries from ``since`` on, at most ``limit``; below 0: all. As the writer sees them: judged when it opened.
+
+        Raises:
+            LedgerInvalidError: the file is damaged.
+        """
+        with self._reading():
+            return tuple(read_entries(self._connection, since=since, limit=limit))
+
+    def journal(self, run_id: bytes) -> tuple[Entry, ...]:
+        """The journal's entries of a run, in order."""
+        with self._reading():
+            return tuple(read_journal(self._connection, run_id))
+
+    def has_place(self, place: Place) -> bool:
+        """Whether a position of the journal is taken."""
+        query = "SELECT 1 FROM journal WHERE (run_id, round, attempt, kind) = (?, ?, ?, ?)"
+        with self._reading():
+            return self._connection.execute(query, place).fetchone() is not None
+
+    def beside(self, name: str) -> bytes:
+        """The sealed value of that name; empty if there is none."""
+        with self._reading():
+            return side.load(self._connection, name)
+
+    def now_ms(self) -> int:
+        """By the clock that dates the entries."""
+        return self._clock()
+
+    def scrub(self) -> None:
+        """Empty the log of writes: values that were replaced since stand in it."""
+        with self._reading():
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """Let go of file and lock."""
-        if self._lock >= 0:
-            self._connection.close()
+        self._connection.close()
+        if self._lock is not None:
             os.close(self._lock)
-        self._lock, self._head = -1, None
+        self._lock, self._head = None, None
 
     def __enter__(self) -> Ledger:
         return self
@@ -220,7 +320,7 @@ class Ledger:
             raise HeadMovedError("another process wrote to this ledger")
 
     def _insert(self, entry: Entry) -> None:
-        self._connection.execute(_INSERT, _row(entry))
+        insert(self._connection, entry)
         if entry.kind.startswith(JOURNAL):
             row = (*journal_place(entry), entry.seq)
             try:
@@ -251,35 +351,16 @@ class Ledger:
 
     def _settle(self, before: Head | None, error: sqlite3.Error) -> NoReturn:
         """COMMIT failed: the entries are there or not, and only a new connection can tell."""
-        try:
-            with closing(connect(self._path, mode="ro")) as fresh:
-                row = fresh.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
-        except (*DAMAGED, LedgerError):
-            row = None
+        row = None
+        with suppress(*DAMAGED, LedgerError):
+            if self._path is not None:
+                with closing(connect(self._path, mode="ro")) as fresh:
+                    row = fresh.execute("SELECT seq, hash FROM entry ORDER BY seq DESC LIMIT 1").fetchone()
         if before is not None and row == (before.seq, before.hash):
             self._roll_back()
             raise LedgerError("the ledger cannot be written", hint="Is the disk full?") from error
         self.close()  # nothing more is appended by this writer
         raise LedgerInvalidError("whether the last entries were written is unclear", hint="Start again.") from error
-
-
-def _write_genesis(path: Path, identity: Identity, site_id: str, clock: Clock, random_bytes: RandomBytes) -> None:
-    """All tables and the first entry, durable when this returns."""
-    ledger_id = random_bytes(ID_BYTES)
-    draft = genesis_draft(ledger_id, site_id, identity.public_key)
-    genesis = link(before_genesis(ledger_id), draft, identity=identity, at_ms=clock(), nonce=random_bytes(NONCE_BYTES))
-    meta = {"schema": SCHEMA_VERSION, "ledger_id": ledger_id, "site_id": site_id.encode()}
-    with closing(connect(path, mode="rw")) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        for statement in STATEMENTS:
-            connection.execute(statement)
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-        connection.execute(_INSERT, _row(genesis))
-        connection.execute("COMMIT")
-        # Only the file itself takes its place; closing would keep silent about a log that could not be moved into it.
-        is_busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if is_busy:
-            raise LedgerError(f"{path.name} is read while it is made", hint="Try again.")
 
 
 def _noting(entries: Iterator[Entry], places: dict[Place, int]) -> Iterator[Entry]:
@@ -288,10 +369,6 @@ def _noting(entries: Iterator[Entry], places: dict[Place, int]) -> Iterator[Entr
         yield entry
         if entry.kind.startswith(JOURNAL):
             places[journal_place(entry)] = entry.seq
-
-
-def _row(entry: Entry) -> tuple[object, ...]:
-    return (entry.seq, entry.kind, entry.at_ms, entry.prev, entry.key_id, entry.body, entry.hash, entry.signature)
 
 
 def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
@@ -309,4 +386,4 @@ def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
     return judge.head
 
 
-__all__ = ["Ledger", "Receipt"]
+__all__ = ["Check", "Ledger", "Receipt"]
