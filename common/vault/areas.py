@@ -14,6 +14,7 @@ import hashlib
 import io
 import os
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fedward.common.envelope.header import HEADER_BYTES, Context
@@ -228,6 +229,15 @@ class Area:
         """Remove a staged file that does not count."""
         self._folder.unlink((*staged.place[:-1], staged.place[-1] + _NEXT))
 
+    @contextmanager
+    def dropping(self, staged: Staged) -> Iterator[None]:
+        """On an error in the block, ``staged`` is removed."""
+        try:
+            yield
+        except BaseException:
+            self.drop(staged)
+            raise
+
     def _digest_of(self, place: Place) -> bytes | None:
         """Of a sealed file; None where there is none."""
         try:
@@ -284,7 +294,7 @@ class Storage:
         return self._areas[run_id]
 
     def forget(self, run_id: bytes) -> None:
-        """Let go of an area that was destroyed."""
+        """Let go of an area: it is loaded again when it is asked for."""
         self._areas.pop(run_id, None)
 
     def append(self, drafts: Sequence[Draft]) -> None:
@@ -308,8 +318,12 @@ class Storage:
             for one in staged:
                 area.drop(one)
             raise
-        for one in staged:
-            area.settle(one)
+        try:
+            for one in staged:
+                area.settle(one)
+        except BaseException:
+            self.forget(area.run_id)  # the ledger has them: loading the area again lets them take their places
+            raise
 
 
 def file_digest(descriptor: int) -> bytes:

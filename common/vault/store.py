@@ -36,16 +36,14 @@ from fedward.common.vault import audit
 from fedward.common.vault.areas import Area, Staged, Storage, file_digest
 from fedward.common.vault.audit import AuditTrail
 from fedward.common.vault.files import PrivateFolder
-from fedward.common.vault.grants import Grants
+from fedward.common.vault.gate import Gate
 from fedward.common.vault.index import ObjectInfo
 from fedward.common.vault.keystore import Keystore
 from fedward.common.vault.kinds import DURABLE, KEPT, SITE_DATA, Kind
 from fedward.common.vault.memory import MemoryFile, memory_path
 from fedward.common.vault.rekeying import Destroyed, Rekeying
-from fedward.common.vault.roles import OPENING, Action, Office, Principal, Resource, Role, is_allowed
+from fedward.common.vault.roles import OPENING, Action, Principal, Role, is_allowed
 from fedward.common.vault.slots import SlotName
-
-_Round = tuple[bytes, int, Resource, Action, Principal]
 
 
 class Vault:
@@ -66,14 +64,10 @@ class Vault:
     ) -> None:
         self._storage = Storage(folder, keystore, trail)
         self._turn = threading.RLock()
-        self._noted: set[_Round] = set()
+        self.gate = Gate(self._storage, self._turn)
+        """Who may do what; grants are changed through it."""
         self._rekeying = Rekeying(self._storage, clock)
         self._rekeying.resume()
-
-    @property
-    def grants(self) -> Grants:
-        """Who holds which role now."""
-        return self._storage.record.grants
 
     def put(
         self,
@@ -102,7 +96,7 @@ class Vault:
             AccessRefusedError: the role may not write this kind.
             VaultError: the disk is full; nothing is left.
         """
-        self._require(principal, kind, Action.WRITE, run_id=run_id)
+        self.gate.require(principal, kind, Action.WRITE, run_id=run_id)
         source = io.BytesIO(data) if isinstance(data, bytes) else data
         info = ObjectInfo(object_id=secrets.token_hex(ID_BYTES), kind=kind, name=name, run_id=run_id)
         with self._turn:  # to the end: a rotation in between would drop a slot that no object uses yet
@@ -110,18 +104,23 @@ class Vault:
             slot = area.slot_for_writing(kind)
             staged = area.stage(info.object_id, kind, slot, source)
             info = replace(info, epoch=slot.name.epoch, num_bytes=staged.num_bytes, digest=staged.digest)
-            with self._entry(principal, Action.WRITE, info, round_number) as drafts:
+            with self.gate.entry(principal, Action.WRITE, info, round_number) as drafts:
                 self._shelve(area, staged, info, drafts)
         return info.object_id
 
     def _shelve(self, area: Area, staged: Staged, info: ObjectInfo, drafts: Sequence[Draft]) -> None:
+        """Make a staged object valid. Until the ledger has it, a fault leaves nothing of it."""
+        objects = {**area.objects, info.object_id: info}
+        with area.dropping(staged):
+            if info.kind.is_ephemeral:
+                self._storage.append(drafts)
+            else:
+                index = area.stage_index(objects)
         if info.kind.is_ephemeral:
-            self._storage.append(drafts)
             area.settle(staged)
             area.passing[info.object_id] = info
         else:
-            objects = {**area.objects, info.object_id: info}
-            self._storage.commit(area, [staged, area.stage_index(objects)], drafts)
+            self._storage.commit(area, [staged, index], drafts)
             area.objects = objects
 
     def read(
@@ -199,12 +198,12 @@ class Vault:
         with ExitStack() as stack:
             with self._turn:
                 info = self.info(object_id)
-                self._require(principal, info.kind, action, info=info)
+                self.gate.require(principal, info.kind, action, info=info)
                 area = self._storage.area(info.run_id)
                 key = self._key_of(area, info, principal, action)
                 file = stack.enter_context(self._file(area, info))
                 reader = self._authenticated(file, key, info, principal, action, max_bytes)
-                with self._entry(principal, action, info, round_number) as drafts:
+                with self.gate.entry(principal, action, info, round_number) as drafts:
                     self._storage.append(drafts)
             yield reader
 
@@ -213,13 +212,13 @@ class Vault:
     ) -> EnvelopeReader:
         """The file is the one that was sealed, and its header opens."""
         if file_digest(file.fileno()) != info.digest:
-            self._refuse(principal, info, action, "replaced")
+            self.gate.refuse(principal, info.kind, action, "replaced", info=info)
             raise ObjectReplacedError("this is not the file that was sealed last")
         expect = Context(kind=info.kind, name=info.object_id, run_id=info.run_id)
         try:
             return open_stream(file, [key], expect=expect, max_plaintext_bytes=max_bytes)
         except EnvelopeError:
-            self._refuse(principal, info, action, "damaged")
+            self.gate.refuse(principal, info.kind, action, "damaged", info=info)
             raise
 
     def _key_of(self, area: Area, info: ObjectInfo, principal: Principal, action: Action) -> SlotKey:
@@ -231,7 +230,7 @@ class Vault:
         try:
             return area.slot(name, [role_key]).key
         except WrongRecipientError:
-            self._refuse(principal, info, action, "key")
+            self.gate.refuse(principal, info.kind, action, "key", info=info)
             raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}") from None
 
     @contextmanager
@@ -274,7 +273,7 @@ class Vault:
         """
         by_opening = next((a for a in (Action.READ, Action.REVIEW, Action.CALL) if _in(principal.role, kind, a)), None)
         action = Action.LIST if _in(principal.role, kind, Action.LIST) or by_opening is None else by_opening
-        self._require(principal, kind, action, run_id=run_id or b"", is_released=True)
+        self.gate.require(principal, kind, action, run_id=run_id or b"", is_released=True)
         with self._turn:
             self._storage.append([audit.access(principal, kind, Action.LIST, run_id=run_id or b"")])
         return tuple(
@@ -291,7 +290,7 @@ class Vault:
         """
         with self._turn:
             info = self.info(object_id)
-            self._require(principal, info.kind, Action.DELETE, info=info)
+            self.gate.require(principal, info.kind, Action.DELETE, info=info)
             area = self._storage.area(info.run_id)
             entry = audit.access(principal, info.kind, Action.DELETE, object_id=object_id, run_id=info.run_id)
             if info.kind.is_ephemeral:
@@ -314,7 +313,7 @@ class Vault:
         """
         with self._turn:
             info = self.info(object_id)
-            self._require(principal, info.kind, Action.RELEASE, info=info)
+            self.gate.require(principal, info.kind, Action.RELEASE, info=info)
             area = self._storage.area(info.run_id)
             objects = {**area.objects, object_id: replace(info, is_released=True)}
             entry = audit.access(principal, info.kind, Action.RELEASE, object_id=object_id, run_id=info.run_id)
@@ -322,40 +321,6 @@ class Vault:
             area.rewrap(SlotName(run_id=info.run_id, kind=info.kind, epoch=info.epoch), is_released=True)
             self._storage.commit(area, [area.stage_index(objects)], [entry])
             area.objects = objects
-
-    def check(self, resource: Resource, action: Action, *, principal: Principal) -> None:
-        """An action on what is no object (ledger, policy, keys): judged, and entered either way.
-
-        Raises:
-            AccessRefusedError: the role may not.
-        """
-        self._require(principal, resource, action)
-        with self._turn:
-            self._storage.append([audit.access(principal, resource, action)])
-
-    def grant(self, subject: str, role: Role, *, principal: Principal) -> None:
-        """Bind ``subject`` to ``role``; the steward's.
-
-        Raises:
-            AccessRefusedError: the role may not.
-        """
-        self._change_grant(principal, audit.granted(subject, role, principal.subject))
-
-    def revoke(self, subject: str, role: Role, *, principal: Principal) -> None:
-        """Take ``role`` from ``subject``; the steward's, but not from the last steward.
-
-        Raises:
-            AccessRefusedError: the role may not.
-            VaultError: nobody would be left who can grant.
-        """
-        if role is Role.STEWARD and self.grants.holders(role) == (subject,):
-            raise VaultError("the last steward is not revoked", hint="Grant the role to another first.")
-        self._change_grant(principal, audit.revoked(subject, role, principal.subject))
-
-    def _change_grant(self, principal: Principal, change: Draft) -> None:
-        self._require(principal, Office.KEYS, Action.WRITE)
-        with self._turn:
-            self._storage.append([audit.access(principal, Office.KEYS, Action.WRITE), change])
 
     def rotate(self, kinds: Collection[Kind] = DURABLE) -> Mapping[Kind, tuple[int, int]]:
         """New KEKs for ``kinds``: all slots are wrapped anew, objects stay as they are, new ones get new data keys.
@@ -387,56 +352,8 @@ class Vault:
             erase: overwrites a file before it is unlinked (shredding's); None: it is unlinked.
         """
         with self._turn:
-            self._noted = {noted for noted in self._noted if noted[0] != run_id}
+            self.gate.forget(run_id)
             return self._rekeying.destroy(run_id, keep, erase)
-
-    def _require(
-        self,
-        principal: Principal,
-        resource: Resource,
-        action: Action,
-        *,
-        info: ObjectInfo | None = None,
-        run_id: bytes = b"",
-        is_released: bool = False,
-    ) -> None:
-        """Table, then grant.
-
-        Raises:
-            AccessRefusedError: with an entry.
-        """
-        is_released = is_released or (info is not None and info.is_released)
-        if not is_allowed(principal.role, resource, action, is_released=is_released):
-            reason = "unreleased" if is_allowed(principal.role, resource, action, is_released=True) else "table"
-        elif not self.grants.holds(principal):
-            reason = "grant"
-        else:
-            return
-        object_id, run_id = (info.object_id, info.run_id) if info else ("", run_id)
-        with self._turn:
-            self._storage.append(
-                [audit.access(principal, resource, action, object_id=object_id, run_id=run_id, refused=reason)]
-            )
-        why = {"table": "may not", "unreleased": "may not before it is released", "grant": "was not granted: may not"}
-        raise AccessRefusedError(f"role {principal.role} {why[reason]} {action} {resource}")
-
-    def _refuse(self, principal: Principal, info: ObjectInfo, action: Action, reason: str) -> None:
-        draft = audit.access(principal, info.kind, action, object_id=info.object_id, run_id=info.run_id, refused=reason)
-        with self._turn:
-            self._storage.append([draft])
-
-    @contextmanager
-    def _entry(
-        self, principal: Principal, action: Action, info: ObjectInfo, round_number: int | None
-    ) -> Iterator[list[Draft]]:
-        """The entry of an allowed access, to be appended in the block; none where the daemon's round has one."""
-        if round_number is None or principal.role is not Role.DAEMON:
-            yield [audit.access(principal, info.kind, action, object_id=info.object_id, run_id=info.run_id)]
-            return
-        place = (info.run_id, round_number, info.kind, action, principal)
-        draft = audit.access(principal, info.kind, action, run_id=info.run_id, round_number=round_number)
-        yield [] if place in self._noted else [draft]
-        self._noted.add(place)  # only once it is durable
 
 
 def _in(role: Role, kind: Kind, action: Action) -> bool:
