@@ -27,6 +27,7 @@ from fedward.client.replica import Copy, Replica
 from fedward.client.ring_share import site_mechanism
 from fedward.client.site_state import SiteState
 from fedward.client.store import MemoryStore, SiteStore
+from fedward.client.witness import Witnessing
 from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.desensitize.policy import DesensitizePolicy
@@ -78,6 +79,7 @@ class SiteAgent:
         store: what outlives the process; a site with something in it goes on from there.
         random_bytes: for one-time keys; the operating system's.
         now_s: monotonic seconds.
+        witness: what is exchanged of ledgers beside the messages; None: a simulation without a ledger.
     """
 
     def __init__(
@@ -94,7 +96,9 @@ class SiteAgent:
         store: SiteStore | None = None,
         random_bytes: RandomBytes = os.urandom,
         now_s: Callable[[], float] = time.monotonic,
+        witness: Witnessing | None = None,
     ) -> None:
+        self._witness = witness
         self.site_id = site_id
         self._identity = identity
         self._roster = roster
@@ -120,11 +124,14 @@ class SiteAgent:
 
     def handle(self, request: bytes) -> bytes:
         """Answer one message. Never raises: what cannot be answered is refused, signed."""
-        position, request_hash = self._nowhere, codec.vector_hash(request)
+        position, request_hash, opened = self._nowhere, codec.vector_hash(request), None
         try:
             opened = self._open(request)
             position, request_hash = opened.position, opened.body_hash
-            return self._dispatch(opened)
+            if self._witness is None:
+                return self._dispatch(opened)
+            self._witness.hear(request, opened, b"" if self._run is None else self._run.run_id)
+            return self._witness.beside(self._dispatch(opened), opened)
         except ProtocolError as error:
             refusal = error
         except BudgetExhaustedError as error:
@@ -136,7 +143,8 @@ class SiteAgent:
             # The type alone: the text of a foreign exception may quote a record.
             _LOG.warning("abstains: unforeseen %s", type(error).__name__)
             refusal = ProtocolError("ABSTAIN", "unforeseen")
-        return self._refuse(position, request_hash, refusal)
+        refused = self._refuse(position, request_hash, refusal)
+        return refused if self._witness is None else self._witness.beside(refused, opened)
 
     def _dispatch(self, opened: codec.Opened[codec.Body]) -> bytes:
         body = opened.body

@@ -319,6 +319,9 @@ class SitePolicy(Settings):
     attempt_ttl_s: PositiveFloat = 86_400.0
     """So long after its last message a site still holds the secrets of a round that is not over; then it destroys them.
     No shorter than a plan's two timeouts together."""
+    min_witnesses: int = Field(default=1, ge=0)
+    """Peers that must have said, since this site's start, which head of its ledger they hold, before it trains. It is
+    judged at each ``Train``, not with a plan."""
 
 
 def _profile_hint(profile: str, count: int) -> str:

@@ -4,8 +4,8 @@ Write-ahead log with ``synchronous = FULL``: ``append`` returns after COMMIT, an
 Triggers stop accidents; the chain finds intent. A process that dodges the lock still meets the expected head. Not
 encrypted, so that it can be judged without keys: it holds no record, no name, no loss and no count of records.
 
-Not handled here: network file systems (the write-ahead log needs shared memory), rollback to an older file (the heads
-that others hold), and what the kinds mean.
+Not handled here: network file systems (the write-ahead log needs shared memory), an older file put back together with
+its anchor (the heads that others hold), and what the kinds mean.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from types import TracebackType
 from typing import NoReturn
 
 from fedward.common.atomic import sync_folder
-from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError
+from fedward.common.errors import ConfigError, HeadMovedError, LedgerError, LedgerInvalidError
 from fedward.common.identity import Identity, check_site_id
+from fedward.common.ledger.anchor import Anchor, AnchorFile, require_anchored
 from fedward.common.ledger.body import NONCE_BYTES
 from fedward.common.ledger.chain import (
     GENESIS,
@@ -69,8 +70,18 @@ class Receipt:
 class Ledger:
     """The one writer of a ledger. Made by ``create`` or ``open``."""
 
-    def __init__(self, path: Path, lock: int, identity: Identity, clock: Clock, random_bytes: RandomBytes) -> None:
+    def __init__(
+        self,
+        path: Path,
+        lock: int,
+        identity: Identity,
+        clock: Clock,
+        random_bytes: RandomBytes,
+        anchor: AnchorFile | None = None,
+    ) -> None:
         self._path = path
+        self._anchor = anchor
+        self._is_anchored = True
         self._lock = lock
         self._identity = identity
         self._clock = clock
@@ -90,8 +101,9 @@ class Ledger:
         site_id: str,
         clock: Clock,
         random_bytes: RandomBytes = secrets.token_bytes,
+        anchor: AnchorFile | None = None,
     ) -> Ledger:
-        """A new ledger with its genesis; its folder must exist.
+        """A new ledger with its genesis; its folder must exist, and that of its anchor.
 
         Raises:
             LedgerError: something is at ``path`` already, or it cannot be written.
@@ -115,7 +127,7 @@ class Ledger:
         finally:
             os.close(lock)
         sync_folder(path.parent)
-        return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes)
+        return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes, anchor=anchor)
 
     @classmethod
     def open(
@@ -125,10 +137,19 @@ class Ledger:
         identity: Identity,
         clock: Clock,
         random_bytes: RandomBytes = secrets.token_bytes,
+        anchor: AnchorFile | None = None,
     ) -> Ledger:
         """Open for writing. The whole chain is judged first.
 
+        Args:
+            path: of the file.
+            identity: signs from here on.
+            clock: for new entries.
+            random_bytes: of their nonces.
+            anchor: the chain must reach it; it is moved on behind each commit. None: there is none.
+
         Raises:
+            LedgerRolledBackError: the anchor does not lie on the chain.
             LedgerLockedError: another process writes to it.
             LedgerInvalidError: the chain does not hold, or another key signs it now.
             LedgerError: no such ledger.
@@ -136,12 +157,13 @@ class Ledger:
         lock = take_lock(path)
         try:
             with LedgerReader(path) as reader:
-                head = _judged_head(reader, identity)
-            ledger = cls(path, lock, identity, clock, random_bytes)
+                head = _judged_head(reader, identity, anchor)
+            ledger = cls(path, lock, identity, clock, random_bytes, anchor)
         except BaseException:
             os.close(lock)
             raise
         ledger._head = head
+        ledger._move_anchor()
         return ledger
 
     @property
@@ -150,6 +172,16 @@ class Ledger:
         if self._head is None:
             raise LedgerError("this ledger is closed")
         return self._head
+
+    def holds(self, entry_hash: bytes) -> bool:
+        """Whether an entry of this hash is on the chain."""
+        with self._turn:
+            row = self._connection.execute("SELECT 1 FROM entry WHERE hash = ?", (entry_hash,)).fetchone()
+        return row is not None
+
+    def reader(self) -> LedgerReader:
+        """The same file, to read; the caller closes it."""
+        return LedgerReader(self._path)
 
     def append(self, drafts: Sequence[Draft], *, expected_head: Head) -> Receipt:
         """Append all of ``drafts`` or none; durable on return.
@@ -173,6 +205,10 @@ class Ledger:
             raise LedgerError("a forked process does not write to its parent's ledger", hint="Open it there.")
         if expected_head != self.head:
             raise HeadMovedError("the ledger has grown since it was read")
+        if not self._is_anchored:
+            self._move_anchor()
+            if not self._is_anchored:
+                raise LedgerError("the anchor cannot be written", hint="Is its disk full, or its medium gone?")
         entries: list[Entry] = []
         with self._transaction():
             self._require_stored(expected_head)
@@ -183,6 +219,7 @@ class Ledger:
                 entries.append(entry)
                 head = Head(ledger_id=head.ledger_id, seq=entry.seq, hash=entry.hash)
         self._head = head
+        self._move_anchor()
         return Receipt(entries=tuple(entries), head=head)
 
     def rotate(self, new: Identity) -> Receipt:
@@ -195,6 +232,17 @@ class Ledger:
             receipt = self._append([rotation_draft(self._identity, new)], self.head)
             self._identity = new
         return receipt
+
+    def _move_anchor(self) -> None:
+        """Behind a commit, which stands whatever becomes of this: an anchor that lags is moved before the next one."""
+        if self._anchor is None:
+            return
+        try:
+            self._anchor.write(Anchor.of(self.head, self._identity))
+        except (OSError, ConfigError):
+            self._is_anchored = False
+        else:
+            self._is_anchored = True
 
     def close(self) -> None:
         """Let go of file and lock."""
@@ -294,18 +342,24 @@ def _row(entry: Entry) -> tuple[object, ...]:
     return (entry.seq, entry.kind, entry.at_ms, entry.prev, entry.key_id, entry.body, entry.hash, entry.signature)
 
 
-def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
+def _judged_head(reader: LedgerReader, identity: Identity, anchor: AnchorFile | None) -> Head:
     judge = ChainJudge(reader.ledger_id)
+    found = None if anchor is None else anchor.read()
+    at_seq: bytes | None = None
     places: dict[Place, int] = {}
     with reader.snapshot():
         verdict = judge_chain(_noting(reader.entries(), places), judge)
         is_indexed = not verdict.is_good or reader.has_journal(places)
+        if found is not None:
+            at_seq = next((entry.hash for entry in reader.entries(since=found.head.seq)), None)
     if not is_indexed:
         raise LedgerInvalidError("the journal's index is not what the entries say")
     if not verdict.is_good:
         raise LedgerInvalidError(f"entry {verdict.bad_seq} of the ledger: {verdict.fault}")
     if judge.signer != key_id_of(identity.public_key):
         raise LedgerInvalidError("another identity signs this ledger", hint="Open it with the site's current key.")
+    if anchor is not None:
+        require_anchored(found, judge.head, judge.signers, at_seq)
     return judge.head
 
 

@@ -287,7 +287,7 @@ def test_every_leaf_of_a_plan_is_ruled_or_says_why_not() -> None:
 
 def test_every_field_of_a_policy_limits_something() -> None:
     limits = {limit for rule in RULES for limit in rule.limits}
-    assert limits | {"max_attempts", "account_delta"} == set(SitePolicy.model_fields)
+    assert limits | {"max_attempts", "account_delta", "min_witnesses"} == set(SitePolicy.model_fields)
 
 
 @pytest.mark.parametrize("path", sorted({path for rule in RULES for path in rule.paths}))
