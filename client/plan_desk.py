@@ -2,9 +2,9 @@
 
 At most so many plans of a coordinator are judged in a day, counted in the ledger: limits of a policy could be found by
 bisection. A plan that breaks no rule may still wait for a person: the coordinator is told ``APPROVAL_MISSING`` and may
-offer again; ``fedward site approve`` writes the entry that lets it pass. No approval lets a refused plan pass: the rules
-are judged again, and before. Every refusal of what the coordinator signed is an entry, the same one once, and at most
-``MAX_REFUSALS_A_DAY`` of them: else a coordinator that asks on and on would fill the disk.
+offer again; ``fedward site approve`` writes the entry that lets it pass. No approval lets a refused plan pass: the
+rules are judged before and again. Every refusal of what the coordinator signed is an entry, the same one once, and at
+most ``MAX_REFUSALS_A_DAY`` of them: else a coordinator that asks on and on would fill the disk.
 
 Not handled here: the rules (``policy``), and messages.
 """

@@ -30,6 +30,7 @@ from fedward.client.policy import Proposal, require
 from fedward.client.replica import Copy, Replica
 from fedward.client.ring_share import site_mechanism
 from fedward.client.site_state import SiteState
+from fedward.client.witness import Witnessing
 from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
 from fedward.common.desensitize.policy import DesensitizePolicy
@@ -86,6 +87,7 @@ class SiteAgent:
             asked, as in simulations.
         random_bytes: for one-time keys; the operating system's.
         now_s: monotonic seconds.
+        witness: what is exchanged of ledgers beside the messages; None: a simulation without a ledger.
     """
 
     def __init__(
@@ -103,7 +105,9 @@ class SiteAgent:
         policy_digest: bytes | None = None,
         random_bytes: RandomBytes = os.urandom,
         now_s: Callable[[], float] = time.monotonic,
+        witness: Witnessing | None = None,
     ) -> None:
+        self._witness = witness
         self.site_id = site_id
         self._identity = identity
         self._roster = roster
@@ -132,7 +136,10 @@ class SiteAgent:
         opened: codec.Opened[codec.Body] | None = None
         try:
             opened = self._open(request)
-            return self._dispatch(opened)
+            if self._witness is None:
+                return self._dispatch(opened)
+            self._witness.hear(request, opened, b"" if self._run is None else self._run.run_id)
+            return self._witness.beside(self._dispatch(opened), opened)
         except ProtocolError as error:
             refusal = error
         except BudgetExhaustedError as error:
@@ -147,7 +154,8 @@ class SiteAgent:
         if opened is None:  # anyone's words: they are not worth an entry
             return self._refuse(self._nowhere, codec.vector_hash(request), refusal)
         self._desk.enter_refusal(opened, refusal)
-        return self._refuse(opened.position, opened.body_hash, refusal)
+        refused = self._refuse(opened.position, opened.body_hash, refusal)
+        return refused if self._witness is None else self._witness.beside(refused, opened)
 
     def _dispatch(self, opened: codec.Opened[codec.Body]) -> bytes:
         self._desk.require_policy()

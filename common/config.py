@@ -330,6 +330,9 @@ class SitePolicy(Settings):
     """Most plans of one coordinator that are judged in a day: limits could be found by asking again and again."""
     disclose: Literal["first", "all"] = "first"
     """Whether a refusal names the first rule that a plan breaks, or every one."""
+    min_witnesses: int = Field(default=1, ge=0)
+    """Peers that must have said, since this site's start, which head of its ledger they hold, before it trains. It is
+    judged at each ``Train``, not with a plan."""
 
 
 def _profile_hint(profile: str, count: int) -> str:

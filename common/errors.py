@@ -20,7 +20,8 @@
     │   ├── HeadMovedError       another writer appended
     │   ├── LedgerLockedError    another process writes to it
     │   ├── LedgerVersionError   a budget entry of a later version
-    │   └── LedgerInvalidError   the chain does not hold
+    │   ├── LedgerInvalidError   the chain does not hold
+    │   └── LedgerRolledBackError   an older chain in the place of the newest
     ├── EnvelopeError            a sealed file
     │   ├── NotAnEnvelopeError   another kind of file
     │   ├── EnvelopeVersionError a suite or compression of a later version
@@ -167,6 +168,12 @@ class LedgerInvalidError(LedgerError):
     """The chain does not hold. Nothing more is appended to it."""
 
     hint = "Keep the file as it is and ask the other sites for the heads that they recorded."
+
+
+class LedgerRolledBackError(LedgerError):
+    """The chain is shorter than it was, or another one: what was spent since is not in it."""
+
+    hint = "Put the newest ledger back; or `fedward ledger restore`, then `fedward ledger recover`."
 
 
 class EnvelopeError(FedwardError):
@@ -337,6 +344,7 @@ __all__ = [
     "LedgerError",
     "LedgerInvalidError",
     "LedgerLockedError",
+    "LedgerRolledBackError",
     "LedgerVersionError",
     "MissingColumnError",
     "NotAnEnvelopeError",

@@ -173,6 +173,8 @@ class ChainJudge:
         self._identity = identity
         self._with_signatures = with_signatures
         self._keys: dict[bytes, bytes] = {}
+        self.signers: set[bytes] = set()
+        """Public keys that signed it, from the first to the present one."""
         self._current: bytes | None = None
 
     @property
@@ -224,6 +226,7 @@ class ChainJudge:
         if self._identity is not None and key != self._identity:
             return Fault.GENESIS_DIFFERS
         self._keys[key_id_of(key)] = key
+        self.signers.add(key)
         self._current = key_id_of(key)
         return None
 
@@ -247,6 +250,7 @@ class ChainJudge:
         if proof is None or not verify(new, proof, "ledger", "rotation", rotation_digest(old, new)):
             return Fault.SIGNATURE_BAD
         self._keys = {key_id_of(new): new}
+        self.signers.add(new)
         self._current = key_id_of(new)
         return None
 

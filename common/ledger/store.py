@@ -4,8 +4,8 @@ Write-ahead log with ``synchronous = FULL``: ``append`` returns after COMMIT, an
 Triggers stop accidents; the chain finds intent. A process that dodges the lock still meets the expected head. Not
 encrypted, so that it can be judged without keys: it holds no record, no name, no loss and no count of records.
 
-Not handled here: network file systems (the write-ahead log needs shared memory), rollback to an older file (the heads
-that others hold), and what the kinds mean.
+Not handled here: network file systems (the write-ahead log needs shared memory), an older file put back together with
+its anchor (the heads that others hold), and what the kinds mean.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 import secrets
 import sqlite3
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -22,9 +21,10 @@ from types import MappingProxyType, TracebackType
 from typing import NoReturn
 
 from fedward.common.atomic import sync_folder
-from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError
+from fedward.common.errors import ConfigError, HeadMovedError, LedgerError, LedgerInvalidError
 from fedward.common.identity import Identity, check_site_id
 from fedward.common.ledger import beside as side
+from fedward.common.ledger.anchor import Anchor, AnchorFile, require_anchored
 from fedward.common.ledger.body import NONCE_BYTES
 from fedward.common.ledger.chain import (
     GENESIS,
@@ -40,14 +40,8 @@ from fedward.common.ledger.chain import (
 )
 from fedward.common.ledger.database import DAMAGED, connect, connect_memory, create_file, require_schema, take_lock
 from fedward.common.ledger.genesis import Clock, RandomBytes, insert, write_file, write_genesis
-from fedward.common.ledger.reader import (
-    JOURNAL,
-    LedgerReader,
-    Place,
-    journal_place,
-    read_entries,
-    read_journal,
-)
+from fedward.common.ledger.reader import JOURNAL, LedgerReader, Place, journal_place
+from fedward.common.ledger.view import WriterView
 
 Check = Callable[[Sequence[Entry]], None]
 """Asked of the entries before COMMIT; what it raises takes the whole transaction back."""
@@ -62,7 +56,7 @@ class Receipt:
     head: Head
 
 
-class Ledger:
+class Ledger(WriterView):
     """The one writer of a ledger. Made by ``create``, ``open`` or ``in_memory``.
 
     Args:
@@ -72,6 +66,7 @@ class Ledger:
         identity: signs what is appended.
         clock: milliseconds since 1970.
         random_bytes: for the bodies' nonces.
+        anchor: moved on behind each commit; None: there is none.
     """
 
     def __init__(
@@ -83,17 +78,18 @@ class Ledger:
         identity: Identity,
         clock: Clock,
         random_bytes: RandomBytes,
+        anchor: AnchorFile | None = None,
     ) -> None:
+        super().__init__(connection)
         self._path = path
+        self._anchor = anchor
+        self._is_anchored = True
         self._lock = lock
         self._identity = identity
         self._clock = clock
         self._random_bytes = random_bytes
         self._pid = os.getpid()
-        self._connection = connection
         require_schema(self._connection, is_writer=True)
-        self._head: Head | None = None
-        self._turn = threading.Lock()  # threads share one connection, and so one transaction
 
     @classmethod
     def create(
@@ -104,8 +100,9 @@ class Ledger:
         site_id: str,
         clock: Clock,
         random_bytes: RandomBytes = secrets.token_bytes,
+        anchor: AnchorFile | None = None,
     ) -> Ledger:
-        """A new ledger with its genesis; its folder must exist.
+        """A new ledger with its genesis; its folder must exist, and that of its anchor.
 
         Raises:
             LedgerError: something is at ``path`` already, or it cannot be written.
@@ -129,7 +126,7 @@ class Ledger:
         finally:
             os.close(lock)
         sync_folder(path.parent)
-        return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes)
+        return cls.open(path, identity=identity, clock=clock, random_bytes=random_bytes, anchor=anchor)
 
     @classmethod
     def open(
@@ -139,10 +136,19 @@ class Ledger:
         identity: Identity,
         clock: Clock,
         random_bytes: RandomBytes = secrets.token_bytes,
+        anchor: AnchorFile | None = None,
     ) -> Ledger:
         """Open for writing. The whole chain is judged first.
 
+        Args:
+            path: of the file.
+            identity: signs from here on.
+            clock: for new entries.
+            random_bytes: of their nonces.
+            anchor: the chain must reach it; it is moved on behind each commit. None: there is none.
+
         Raises:
+            LedgerRolledBackError: the anchor does not lie on the chain.
             LedgerLockedError: another process writes to it.
             LedgerInvalidError: the chain does not hold, or another key signs it now.
             LedgerError: no such ledger.
@@ -150,13 +156,22 @@ class Ledger:
         lock = take_lock(path)
         try:
             with LedgerReader(path) as reader:
-                head = _judged_head(reader, identity)
+                head = _judged_head(reader, identity, anchor)
             connection = connect(path, mode="rw")
-            ledger = cls(connection, path=path, lock=lock, identity=identity, clock=clock, random_bytes=random_bytes)
+            ledger = cls(
+                connection,
+                path=path,
+                lock=lock,
+                identity=identity,
+                clock=clock,
+                random_bytes=random_bytes,
+                anchor=anchor,
+            )
         except BaseException:
             os.close(lock)
             raise
         ledger._head = head
+        ledger._move_anchor()
         return ledger
 
     @classmethod
@@ -175,12 +190,15 @@ class Ledger:
         ledger._head = genesis
         return ledger
 
-    @property
-    def head(self) -> Head:
-        """The last entry that is durable."""
-        if self._head is None:
-            raise LedgerError("this ledger is closed")
-        return self._head
+    def reader(self) -> LedgerReader:
+        """The same file, to read; the caller closes it.
+
+        Raises:
+            LedgerError: it is in memory: ask this writer for its ``entries``.
+        """
+        if self._path is None:
+            raise LedgerError("a ledger in memory has no file to read")
+        return LedgerReader(self._path)
 
     def append(
         self,
@@ -219,6 +237,10 @@ class Ledger:
             raise LedgerError("a forked process does not write to its parent's ledger", hint="Open it there.")
         if expected_head != self.head:
             raise HeadMovedError("the ledger has grown since it was read")
+        if not self._is_anchored:
+            self._move_anchor()
+            if not self._is_anchored:
+                raise LedgerError("the anchor cannot be written", hint="Is its disk full, or its medium gone?")
         entries: list[Entry] = []
         with self._transaction():
             self._require_stored(expected_head)
@@ -232,6 +254,7 @@ class Ledger:
             if check is not None:
                 check(entries)
         self._head = head
+        self._move_anchor()
         return Receipt(entries=tuple(entries), head=head)
 
     def rotate(self, new: Identity) -> Receipt:
@@ -245,56 +268,20 @@ class Ledger:
             self._identity = new
         return receipt
 
-    # ------------------------------------------------------------------------------------------------ reading
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        """The connection, in one's turn.
-
-        Raises:
-            LedgerError: this ledger is closed.
-            LedgerInvalidError: the file is damaged.
-        """
-        with self._turn:
-            _ = self.head
-            try:
-                yield
-            except DAMAGED as error:
-                raise LedgerInvalidError("the ledger's file is damaged") from error
-
-    def entries(self, *, since: int = 0, limit: int = -1) -> tuple[Entry, ...]:
-        """Entries from ``since`` on, at most ``limit``; below 0: all. As the writer sees them: judged when it opened.
-
-        Raises:
-            LedgerInvalidError: the file is damaged.
-        """
-        with self._reading():
-            return tuple(read_entries(self._connection, since=since, limit=limit))
-
-    def journal(self, run_id: bytes) -> tuple[Entry, ...]:
-        """The journal's entries of a run, in order."""
-        with self._reading():
-            return tuple(read_journal(self._connection, run_id))
-
-    def has_place(self, place: Place) -> bool:
-        """Whether a position of the journal is taken."""
-        query = "SELECT 1 FROM journal WHERE (run_id, round, attempt, kind) = (?, ?, ?, ?)"
-        with self._reading():
-            return self._connection.execute(query, place).fetchone() is not None
-
-    def beside(self, name: str) -> bytes:
-        """The sealed value of that name; empty if there is none."""
-        with self._reading():
-            return side.load(self._connection, name)
+    def _move_anchor(self) -> None:
+        """Behind a commit, which stands whatever becomes of this: an anchor that lags is moved before the next one."""
+        if self._anchor is None:
+            return
+        try:
+            self._anchor.write(Anchor.of(self.head, self._identity))
+        except (OSError, ConfigError):
+            self._is_anchored = False
+        else:
+            self._is_anchored = True
 
     def now_ms(self) -> int:
         """By the clock that dates the entries."""
         return self._clock()
-
-    def scrub(self) -> None:
-        """Empty the log of writes: values that were replaced since stand in it."""
-        with self._reading():
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         """Let go of file and lock."""
@@ -371,18 +358,24 @@ def _noting(entries: Iterator[Entry], places: dict[Place, int]) -> Iterator[Entr
             places[journal_place(entry)] = entry.seq
 
 
-def _judged_head(reader: LedgerReader, identity: Identity) -> Head:
+def _judged_head(reader: LedgerReader, identity: Identity, anchor: AnchorFile | None) -> Head:
     judge = ChainJudge(reader.ledger_id)
+    found = None if anchor is None else anchor.read()
+    at_seq: bytes | None = None
     places: dict[Place, int] = {}
     with reader.snapshot():
         verdict = judge_chain(_noting(reader.entries(), places), judge)
         is_indexed = not verdict.is_good or reader.has_journal(places)
+        if found is not None:
+            at_seq = next((entry.hash for entry in reader.entries(since=found.head.seq)), None)
     if not is_indexed:
         raise LedgerInvalidError("the journal's index is not what the entries say")
     if not verdict.is_good:
         raise LedgerInvalidError(f"entry {verdict.bad_seq} of the ledger: {verdict.fault}")
     if judge.signer != key_id_of(identity.public_key):
         raise LedgerInvalidError("another identity signs this ledger", hint="Open it with the site's current key.")
+    if anchor is not None:
+        require_anchored(found, judge.head, judge.signers, at_seq)
     return judge.head
 
 

@@ -291,7 +291,7 @@ AT_THE_DESK = {"account", "approve", "approval_ttl_s", "max_plans_per_day", "dis
 
 def test_every_field_of_a_policy_limits_something() -> None:
     limits = {limit for rule in RULES for limit in rule.limits}
-    assert limits | {"max_attempts", "account_delta", *AT_THE_DESK} == set(SitePolicy.model_fields)
+    assert limits | {"max_attempts", "account_delta", "min_witnesses", *AT_THE_DESK} == set(SitePolicy.model_fields)
 
 
 @pytest.mark.parametrize("path", sorted({path for rule in RULES for path in rule.paths}))
