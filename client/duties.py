@@ -146,10 +146,12 @@ class Duties:
             BudgetExhaustedError: a cap would be passed.
         """
         permits: Permits | None = None
+        at = (round_number, attempt)
         if round_number == PROBE_ROUND:
-            permits = self.accounts.reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe")
+            permits = self.accounts.reserve(clip_probe.EVENT, clip_probe.SENSITIVITY, "clip_probe", at=at)
         elif plan.is_private:
-            permits = self.accounts.reserve(_event(plan, mechanism), plan.privacy.resolved_clip_norm, "train")
+            event, clip_norm = _event(plan, mechanism), plan.privacy.resolved_clip_norm
+            permits = self.accounts.reserve(event, clip_norm, "train", at=at)
         task = Assignment(
             plan=plan,
             round_number=round_number,
@@ -164,10 +166,10 @@ class Duties:
             for place, metric in enumerate(plan.secagg.metrics):
                 of_metric = None
                 if plan.is_private:
-                    of_metric = self.accounts.reserve(metric_events(plan)[place], metric.clamp, metric.name)
+                    of_metric = self.accounts.reserve(metric_events(plan)[place], metric.clamp, metric.name, at=at)
                 task = replace(task, metric_permits=(*task.metric_permits, of_metric))
             # The last step that may fail: what it charges stays charged.
-            return replace(task, drawn_weight=self._weight(plan) if drawn_weight is None else drawn_weight)
+            return replace(task, drawn_weight=self._weight(plan, at) if drawn_weight is None else drawn_weight)
         except BaseException:
             self.give_up(task)
             raise
@@ -177,13 +179,13 @@ class Duties:
         for permits in (*task.metric_permits, task.permits):
             self.accounts.void(permits)
 
-    def _weight(self, plan: RunPlan) -> int | None:
+    def _weight(self, plan: RunPlan, at: tuple[int, int]) -> int | None:
         """w̃, for the whole run; None where weights are not private."""
         if plan.secagg.weights != "private":
             return None
         permits: Permits | None = None
         for event in weight_events(plan):
-            permits = self.accounts.reserve(event, ring_figures.UNIT_SENSITIVITY, WEIGHT)
+            permits = self.accounts.reserve(event, ring_figures.UNIT_SENSITIVITY, WEIGHT, at=at)
         try:
             num_units = self.trainer.count_units()
         except BaseException:

@@ -353,8 +353,8 @@ def require(proposal: Proposal, policy: SitePolicy) -> None:
     """Refuse a proposal that breaks a rule.
 
     Raises:
-        ProtocolError: carries code and name of the first broken rule, no value and no limit; the rule ``internal`` if
-            judging itself went wrong.
+        ProtocolError: carries code and name of the first broken rule, or the names of all where the policy discloses
+            them, no value and no limit; the rule ``internal`` if judging itself went wrong.
     """
     try:
         broken = judge(proposal, policy)
@@ -365,7 +365,7 @@ def require(proposal: Proposal, policy: SitePolicy) -> None:
         raise ProtocolError(
             first.code,
             f"the plan breaks the site's rule {first.name!r}",
-            rule=first.name,
+            rule=first.name if policy.disclose == "first" else ",".join(rule.name for rule in broken),
             hint="Change the plan, or ask the site's data steward about the policy.",
         )
 

@@ -2,9 +2,11 @@
 
 The order of the steps of a round is the privacy argument, and a test reads it (``STEPS``): the budget is reserved
 before private data is read, the charge is in the ledger before the bytes leave, and what leaves is quantised, masked
-and signed. Any failure is a signed refusal that carries a code of a closed list and nothing that depends on data.
+and signed. Any failure is a signed refusal that carries a code of a closed list and nothing that depends on data. What
+was accepted, refused, reserved, charged and sent is in the site's ledger before anyone is told.
 
-Not handled here: what is done with the records (``duties``), masks (``masked_run``), transport, threads, files.
+Not handled here: what is done with the records (``duties``), masks (``masked_run``), which plans are judged at all
+(``plan_desk``), transport, threads, files.
 """
 
 from __future__ import annotations
@@ -19,16 +21,18 @@ from functools import partial
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
 from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
+from fedward.client.ledger_store import LedgerStore, MemoryStore
 from fedward.client.masked_run import MaskedRun, Memory, site_terms
 from fedward.client.offers import check_members, offered_plan, require_run
 from fedward.client.open_vector import in_the_open
+from fedward.client.plan_desk import PlanDesk
 from fedward.client.policy import Proposal, require
 from fedward.client.replica import Copy, Replica
 from fedward.client.ring_share import site_mechanism
 from fedward.client.site_state import SiteState
-from fedward.client.store import MemoryStore, SiteStore
+from fedward.client.witness import Witnessing
 from fedward.common.agreement import PROBE_ROUND, check_clip, check_train, cohort_facts, with_clip
-from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
+from fedward.common.config import COORDINATOR, RunPlan, SitePolicy, digest_of
 from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, FedwardError, ProtocolError
@@ -41,7 +45,7 @@ from fedward.common.model_state import ServerState
 from fedward.common.privacy.accounting import PrivacyEvent, history_to_json
 from fedward.common.privacy.noise import Entropy
 from fedward.common.secagg.aggregator import Aggregator
-from fedward.common.secagg.journal import JournalEntry
+from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.ring import to_bytes
 from fedward.common.secagg.shares import RandomBytes
@@ -59,6 +63,8 @@ DISTRIBUTED_STEPS = ("reserve", "sum_clipped", "charge", "quantise", "add_ring_n
 """The same in mode ``distributed``: what is quantised is no release before the noise and the masks are on."""
 
 _LOG = logging.getLogger("fedward.site")
+_USES = (EntryKind.ACCEPTED, EntryKind.SENT)
+"""Lines of the journal that say that a position was used up by a ``Train``."""
 _OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
 
 
@@ -75,9 +81,13 @@ class SiteAgent:
             otherwise.
         aggregator: a profile without masks, for simulations; a real site has none.
         desensitized: the policy under which the trainer's records were desensitised; None: they are as they came.
-        store: what outlives the process; a site with something in it goes on from there.
+        store: upon the site's ledger, what outlives the process; a site with something in it goes on from there. None:
+            in memory.
+        policy_digest: SHA-256 of the policy's file, which must be the one that the ledger has last; None: it is not
+            asked, as in simulations.
         random_bytes: for one-time keys; the operating system's.
         now_s: monotonic seconds.
+        witness: what is exchanged of ledgers beside the messages; None: a simulation without a ledger.
     """
 
     def __init__(
@@ -91,10 +101,13 @@ class SiteAgent:
         entropy_for: Callable[[int, int], Entropy],
         aggregator: Aggregator | None = None,
         desensitized: DesensitizePolicy | None = None,
-        store: SiteStore | None = None,
+        store: LedgerStore | None = None,
+        policy_digest: bytes | None = None,
         random_bytes: RandomBytes = os.urandom,
         now_s: Callable[[], float] = time.monotonic,
+        witness: Witnessing | None = None,
     ) -> None:
+        self._witness = witness
         self.site_id = site_id
         self._identity = identity
         self._roster = roster
@@ -102,7 +115,8 @@ class SiteAgent:
         self._trainer = trainer
         self._aggregator = aggregator
         self._desensitized = desensitized
-        self._store = store or MemoryStore()
+        self._store = store or MemoryStore(identity, site_id)
+        self._desk = PlanDesk(store=self._store, policy=policy, roster=roster, policy_digest=policy_digest)
         self._random_bytes = random_bytes
         self._now_s = now_s
         self._run: AcceptedRun | None = None
@@ -110,21 +124,22 @@ class SiteAgent:
         self._replica: Replica | None = None
         self._coming: Copy | None = None
         """The next copy of the model, until it is written down."""
-        self.accounts = Accounts(policy)
+        self.accounts = Accounts(policy, self._store.budget)
         self._duties = Duties(site_id=site_id, trainer=trainer, accounts=self.accounts, entropy_for=entropy_for)
-        self._left: frozenset[bytes] = frozenset()
         self._answered: tuple[bytes, bytes] | None = None
-        self.restore_state(self._store.load())
+        self._restore(self._store.load())
 
     # ------------------------------------------------------------------------------------------------ messages
 
     def handle(self, request: bytes) -> bytes:
         """Answer one message. Never raises: what cannot be answered is refused, signed."""
-        position, request_hash = self._nowhere, codec.vector_hash(request)
+        opened: codec.Opened[codec.Body] | None = None
         try:
             opened = self._open(request)
-            position, request_hash = opened.position, opened.body_hash
-            return self._dispatch(opened)
+            if self._witness is None:
+                return self._dispatch(opened)
+            self._witness.hear(request, opened, b"" if self._run is None else self._run.run_id)
+            return self._witness.beside(self._dispatch(opened), opened)
         except ProtocolError as error:
             refusal = error
         except BudgetExhaustedError as error:
@@ -136,9 +151,14 @@ class SiteAgent:
             # The type alone: the text of a foreign exception may quote a record.
             _LOG.warning("abstains: unforeseen %s", type(error).__name__)
             refusal = ProtocolError("ABSTAIN", "unforeseen")
-        return self._refuse(position, request_hash, refusal)
+        if opened is None:  # anyone's words: they are not worth an entry
+            return self._refuse(self._nowhere, codec.vector_hash(request), refusal)
+        self._desk.enter_refusal(opened, refusal)
+        refused = self._refuse(opened.position, opened.body_hash, refusal)
+        return refused if self._witness is None else self._witness.beside(refused, opened)
 
     def _dispatch(self, opened: codec.Opened[codec.Body]) -> bytes:
+        self._desk.require_policy()
         body = opened.body
         if isinstance(body, pb.PlanOffer):
             return self.on_plan_offer(opened, body)
@@ -157,9 +177,11 @@ class SiteAgent:
         known = self._run if self._run is not None and self._run.run_id == position.run_id else None
         if known is not None and known.plan_bytes != body.plan:
             raise ProtocolError("REPLAY_CONFLICT", "another plan under the same run id")
-        if position.run_id in self._left:
-            # Its account and its used positions are gone: it must not begin again as if nothing had been spent.
-            raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
+        if known is None:
+            if position.run_id in self._store.budget.modes:
+                # Its used positions are gone: it must not begin again as if nothing had been sent.
+                raise ProtocolError("REPLAY_CONFLICT", "a run that this site has left")
+            self._desk.require_turn(position)
         check_members(plan, self._roster, self.site_id)
         # The cheap rules first: accounting an absurd plan may cost more than it deserves.
         free = Proposal(
@@ -167,14 +189,20 @@ class SiteAgent:
             roster=self._roster,
             run_epsilon=0.0,
             total_epsilon=0.0,
-            nominal_units=plan.site(self.site_id).nominal_units,
+            nominal_units=self._desk.declared_units() or plan.site(self.site_id).nominal_units,
             desensitized=self._desensitized,
         )
         require(free, self._policy)
+        if plan.is_private and not self.accounts.counts(plan.privacy.unit):
+            raise ProtocolError("POLICY_REFUSED", "the account counts for a stronger unit", rule="unit")
         require(self.accounts.proposal(free, is_new=known is None), self._policy)
+        if known is None:
+            self._desk.require_approval(position)
         self._trainer.check(plan)
         if known is None:
             self._begin_run(position, body.plan, plan)
+        elif not self.accounts.is_settled:
+            self._commit()  # it could not be written down when it was offered first
         accept = pb.PlanAccept(header=position.header(self.site_id), request_hash=offer.body_hash)
         if self._desensitized is not None:
             accept.desensitization_policy = bytes.fromhex(self._desensitized.digest)
@@ -184,11 +212,10 @@ class SiteAgent:
         return codec.seal(self._identity, accept)
 
     def _begin_run(self, position: codec.Position, plan_bytes: bytes, plan: RunPlan) -> None:
-        if self._run is not None:
-            self._left |= {self._run.run_id}
         self._answered = None
         self._run = AcceptedRun(run_id=position.run_id, plan_bytes=plan_bytes, plan=plan)
-        self.accounts.open_run(plan)
+        accepted = self._desk.accepted(position, plan)
+        self.accounts.open_run(plan, run_id=position.run_id, plan_digest=position.plan_digest, openings=[accepted])
         transport = AgreementKey.generate(self._random_bytes) if plan.secagg.is_masked else None
         self._masked = self._masked_run(self._run, transport)
         self._replica = self._replica_of(self._run)
@@ -229,11 +256,11 @@ class SiteAgent:
         run.require_new(position)
         check_train(run.plan, position, body, site_id=self.site_id)
         task = self._assignment(run, request, body, adapter_of(run.plan, body, request.vector))
-        self._commit()
-        part = self._duties.carry_out(task)
-        self._commit()
         facts = cohort_facts(position, body)
+        self._commit([_line(position, EntryKind.ACCEPTED, facts.digest())])
+        part = self._duties.carry_out(task)
         raw = to_bytes(in_the_open(self._aggregator, self.site_id, facts, part))
+        self._commit([_line(position, EntryKind.SENT, facts.digest(), codec.vector_hash(raw))])
         reply = pb.TrainReply(
             header=position.header(self.site_id), cohort_digest=facts.digest(), vector_hash=codec.vector_hash(raw)
         )
@@ -327,30 +354,40 @@ class SiteAgent:
             self._masked.expire()
 
     def export_state(self) -> bytes:
-        """What a site keeps on its own disk, its accounts among it. No secrets of rounds; the run's transport key."""
+        """What is kept sealed beside the ledger: no secrets of rounds, but the run's transport key."""
         if self._run is None:
             return b""
         secret = None if self._masked is None else self._masked.transport.secret
-        state = SiteState(run=self._run, left=self._left, transport_secret=secret)
-        return state.to_bytes(self.accounts)
+        return SiteState(run=self._run, transport_secret=secret).to_bytes()
 
-    def restore_state(self, raw: bytes) -> None:
-        """The inverse of ``export_state``. An old state forgets what was spent since: keep the newest only."""
+    def _restore(self, raw: bytes) -> None:
+        """Go on from a state, and from what the ledger has of its run: the ledger is the truth."""
         if not raw:
             return
-        state = SiteState.from_bytes(raw, self.accounts)
-        self._run, self._left, secret = state.run, state.left, state.transport_secret
-        self._masked = self._masked_run(self._run, None if secret is None else AgreementKey.from_secret(secret))
-        self._replica = self._replica_of(self._run)
+        state = SiteState.from_bytes(raw)
+        run, secret = state.run, state.transport_secret
+        used = [(entry.round_number, entry.attempt) for entry in self._store.entries(run.run_id) if entry.kind in _USES]
+        last_round, last_attempt = max([(run.last_round, run.last_attempt), *used])
+        self._run = run = replace(run, last_round=last_round, last_attempt=last_attempt)
+        self.accounts.open_run(
+            run.plan,
+            run_id=run.run_id,
+            plan_digest=digest_of(run.plan_bytes),
+            history=self._store.budget.history_of(run.run_id),
+        )
+        self._masked = self._masked_run(run, None if secret is None else AgreementKey.from_secret(secret))
+        self._replica = self._replica_of(run)
 
     def _commit(self, entries: Sequence[JournalEntry] = ()) -> None:
         # Taken first: a copy that could not be written down must not go with what is written next, of another run even.
         run, replica, coming, self._coming = self._run, self._replica, self._coming, None
         if run is None or replica is None or coming is None or coming is replica.copy:
-            self._store.commit(entries, self.export_state)
+            self._store.commit(entries, self.export_state, drafts=self.accounts.drafts)
         else:
-            self._store.commit(entries, self.export_state, model=lambda: coming.to_bytes(run.plan, run.run_id))
+            model = partial(coming.to_bytes, run.plan, run.run_id)
+            self._store.commit(entries, self.export_state, drafts=self.accounts.drafts, model=model)
             replica.keep(coming)
+        self.accounts.settle()
 
     def _replica_of(self, run: AcceptedRun) -> Replica | None:
         """The site's own model; None without masks, where the coordinator sends it."""
@@ -410,3 +447,18 @@ class SiteAgent:
             header=position.header(self.site_id), request_hash=request_hash, code=error.code, rule=error.rule
         )
         return codec.seal(self._identity, refusal)
+
+
+def _line(position: codec.Position, kind: EntryKind, digest: bytes, detail: bytes = b"") -> JournalEntry:
+    """A line of the journal for a round without masks."""
+    return JournalEntry(
+        run_id=position.run_id,
+        round_number=position.round_number,
+        attempt=position.attempt,
+        kind=kind,
+        digest=digest,
+        detail=detail,
+    )
+
+
+__all__ = ["DISTRIBUTED_STEPS", "PROBE_STEPS", "SiteAgent", "STEPS", "WEIGHT_STEPS"]

@@ -261,6 +261,9 @@ class SitePolicy(Settings):
     """Of all runs on this site's records together, at ``account_delta``."""
     account_delta: float = Field(default=1e-6, ge=1e-12, le=1e-5, allow_inf_nan=False)
     """Fixed for the life of the account."""
+    account: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """Name of the account in the site's ledger. Budgets belong to people, not to files: data sets whose people may be
+    the same share one."""
     max_delta: PositiveFloat = 1e-5
     """Largest delta of a plan."""
     units: tuple[PrivacyUnit, ...] = (PrivacyUnit.PATIENT,)
@@ -319,6 +322,17 @@ class SitePolicy(Settings):
     attempt_ttl_s: PositiveFloat = 86_400.0
     """So long after its last message a site still holds the secrets of a round that is not over; then it destroys them.
     No shorter than a plan's two timeouts together."""
+    approve: Literal["auto", "manual"] = "auto"
+    """Whether a plan that breaks no rule is accepted at once, or waits for ``fedward site approve``."""
+    approval_ttl_s: PositiveFloat = 604_800.0
+    """So long a plan may wait for that; then it is refused for good."""
+    max_plans_per_day: int = Field(default=10, ge=1)
+    """Most plans of one coordinator that are judged in a day: limits could be found by asking again and again."""
+    disclose: Literal["first", "all"] = "first"
+    """Whether a refusal names the first rule that a plan breaks, or every one."""
+    min_witnesses: int = Field(default=1, ge=0)
+    """Peers that must have said, since this site's start, which head of its ledger they hold, before it trains. It is
+    judged at each ``Train``, not with a plan."""
 
 
 def _profile_hint(profile: str, count: int) -> str:

@@ -20,7 +20,8 @@
     │   ├── HeadMovedError       another writer appended
     │   ├── LedgerLockedError    another process writes to it
     │   ├── LedgerVersionError   a budget entry of a later version
-    │   └── LedgerInvalidError   the chain does not hold
+    │   ├── LedgerInvalidError   the chain does not hold
+    │   └── LedgerRolledBackError   an older chain in the place of the newest
     ├── EnvelopeError            a sealed file
     │   ├── NotAnEnvelopeError   another kind of file
     │   ├── EnvelopeVersionError a suite or compression of a later version
@@ -33,6 +34,12 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── VaultError               an object, a key or a folder of the vault
+    │   ├── AccessRefusedError   a role that may not do this
+    │   ├── KeystoreLockedError  no unlock that was given opens the keystore
+    │   ├── ObjectNotFoundError  no such object, or its key was destroyed
+    │   ├── ObjectReplacedError  another file than the one that was sealed
+    │   └── VaultPermissionError a mode, an owner or a link that lets others in
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
     ├── DesensitizationError     a text or column that may not pass
@@ -163,6 +170,12 @@ class LedgerInvalidError(LedgerError):
     hint = "Keep the file as it is and ask the other sites for the heads that they recorded."
 
 
+class LedgerRolledBackError(LedgerError):
+    """The chain is shorter than it was, or another one: what was spent since is not in it."""
+
+    hint = "Put the newest ledger back; or `fedward ledger restore`, then `fedward ledger recover`."
+
+
 class EnvelopeError(FedwardError):
     """A sealed file cannot be opened. Nothing of it was handed on as whole."""
 
@@ -224,6 +237,43 @@ class TrailingDataError(EnvelopeError):
     """Something follows the end."""
 
 
+class VaultError(FedwardError):
+    """Something of the vault cannot be used. Nothing was handed out."""
+
+    hint = "docs/vault.md says what lies where."
+    exit_code = 3
+
+
+class AccessRefusedError(VaultError):
+    """This role may not do this; the refusal is in the ledger."""
+
+    hint = "docs/vault.md has the table of roles; `fedward site grant` is the steward's."
+
+
+class KeystoreLockedError(VaultError):
+    """The keystore did not open. Which part failed is not told."""
+
+    hint = "Give the site's key file, passphrase or keyring; a damaged keystore looks the same."
+
+
+class ObjectNotFoundError(VaultError):
+    """No such object, or its key was destroyed."""
+
+    hint = "`fedward vault objects` lists what a role may see."
+
+
+class ObjectReplacedError(VaultError):
+    """The file is not the one that the ledger says was sealed last."""
+
+    hint = "Put the newest file back from a backup; find out who replaced it."
+
+
+class VaultPermissionError(VaultError):
+    """A mode, an owner or a link lets others in. Nothing was read or written."""
+
+    hint = "Folders are 0700, files 0600, all yours and no links; find out who changed that."
+
+
 class ProtocolError(FedwardError):
     """A message breaks the protocol.
 
@@ -269,6 +319,7 @@ class NotYetError(FedwardError):
 
 
 __all__ = [
+    "AccessRefusedError",
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
@@ -289,13 +340,17 @@ __all__ = [
     "HeaderTamperedError",
     "HeadMovedError",
     "IdentityError",
+    "KeystoreLockedError",
     "LedgerError",
     "LedgerInvalidError",
     "LedgerLockedError",
+    "LedgerRolledBackError",
     "LedgerVersionError",
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",
+    "ObjectNotFoundError",
+    "ObjectReplacedError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",
@@ -304,5 +359,7 @@ __all__ = [
     "TrainingError",
     "TruncatedError",
     "UnsupportedModelError",
+    "VaultError",
+    "VaultPermissionError",
     "WrongRecipientError",
 ]

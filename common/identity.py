@@ -62,7 +62,7 @@ def check_site_id(site_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A private signing key. It never leaves its owner's process."""
+    """A private signing key. It leaves its owner's process for its keystore alone."""
 
     _key: Ed25519PrivateKey = field(repr=False)
 
@@ -80,6 +80,15 @@ class Identity:
         info = transcript("fedward/identity/v1/simulated", name)
         seed = HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=None, info=info).derive(secret)
         return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def from_bytes(cls, seed: bytes) -> Identity:
+        """From the 32 secret bytes of ``to_bytes``."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    def to_bytes(self) -> bytes:
+        """The 32 secret bytes, for the keystore."""
+        return self._key.private_bytes_raw()
 
     @property
     def public_key(self) -> bytes:
@@ -119,7 +128,7 @@ class Roster:
 
     def __post_init__(self) -> None:
         keys = [self.coordinator_key, *self.members.values()]
-        if not self.members or not all(map(_is_signing_key, keys)) or len(set(keys)) != len(keys):
+        if not self.members or not all(map(is_signing_key, keys)) or len(set(keys)) != len(keys):
             raise IdentityError("a roster needs members, each with a key of its own")
         for site_id in self.members:
             check_site_id(site_id)
@@ -180,6 +189,6 @@ class Roster:
         return self.coordinator_key if sender == COORDINATOR else self.members.get(sender)
 
 
-def _is_signing_key(key: bytes) -> bool:
+def is_signing_key(key: bytes) -> bool:
     """Whether ``key`` is long enough and none of the points under which one signature fits many messages."""
     return len(key) == SEED_BYTES and bytes([*key[:-1], key[-1] & 0x7F]) not in _SMALL_ORDER

@@ -15,6 +15,7 @@ from fedward.common.identity import Identity, Roster
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.server.grid import Clock, Delivery, Grid, Post
+from fedward.server.witness import HeadExchange
 
 _POLL_S = 0.25
 TRANSPORT = "TRANSPORT"
@@ -72,12 +73,14 @@ class Exchange:
         roster: names the key of every site.
         grid: the network.
         clock: time.
+        witness: what is exchanged of ledgers beside the messages; None: nothing.
     """
 
     identity: Identity
     roster: Roster
     grid: Grid
     clock: Clock
+    witness: HeadExchange | None = None
     traffic: Traffic = field(default_factory=Traffic)
     _waiting: dict[str, tuple[str, Request, float]] = field(init=False, default_factory=dict, repr=False)
     """Message id to site, request and deadline."""
@@ -101,14 +104,28 @@ class Exchange:
 
     def send(self, sites: Iterable[str], raw: bytes, *, timeout_s: float, tag: str = "") -> None:
         """Send a request to each of the sites; ``poll`` gives the answers."""
-        posts = [Post(site_id=site, payload=raw, ttl_s=timeout_s) for site in sites]
-        deadline_s, request = self.clock.now_s() + timeout_s, Request(tag, codec.hashes_of(raw))
-        for post, message_id in zip(posts, self.grid.push(posts), strict=True):
-            self.traffic.to_site[post.site_id] += len(raw)
+        posts, requests = self._posts(sites, raw, timeout_s, tag)
+        deadline_s = self.clock.now_s() + timeout_s
+        for post, request, message_id in zip(posts, requests, self.grid.push(posts), strict=True):
+            self.traffic.to_site[post.site_id] += len(post.payload)
             if message_id is None:
                 self._lost.append(Answer(post.site_id, request, b"", f"{TRANSPORT}:refused"))
             else:
                 self._waiting[message_id] = (post.site_id, request, deadline_s)
+
+    def _posts(self, sites: Iterable[str], raw: bytes, timeout_s: float, tag: str) -> tuple[list[Post], list[Request]]:
+        """What goes to each; sites that are told the same beside it share one frame: it may hold a large vector."""
+        frames: dict[bytes, tuple[bytes, Request]] = {}
+        posts, requests = [], []
+        for site in sites:
+            part = b"" if self.witness is None else self.witness.part_for(site)
+            if part not in frames:
+                frame = codec.beside(raw, part) if part else raw
+                frames[part] = frame, Request(tag, codec.hashes_of(frame))
+            frame, request = frames[part]
+            posts.append(Post(site_id=site, payload=frame, ttl_s=timeout_s))
+            requests.append(request)
+        return posts, requests
 
     @property
     def is_waiting(self) -> bool:
@@ -152,6 +169,7 @@ class Exchange:
     ) -> tuple[codec.Opened[Reply] | None, str]:
         """The reply, or the code of what came in its place."""
         if answer.failure:
+            self._miss(answer.site_id)
             return None, answer.failure
         key = self.roster.members[answer.site_id]
         try:
@@ -159,13 +177,23 @@ class Exchange:
                 refusal = codec.open_message(answer.payload, pb.Refusal, sender=answer.site_id, public_key=key)
                 if refusal.body.request_hash not in answer.request.hashes:
                     return None, "REPLAY_CONFLICT"  # an old refusal, played again
+                self._hear(answer, refusal.position)
                 return None, printable("/".join(filter(None, (refusal.body.code, refusal.body.rule)))) or "REFUSED"
             opened = codec.open_message(answer.payload, kind, sender=answer.site_id, public_key=key)
+            if opened.position != position:
+                return None, "REPLAY_CONFLICT"
+            self._hear(answer, position)
         except ProtocolError as error:
             return None, error.code
-        if opened.position != position:
-            return None, "REPLAY_CONFLICT"
         return opened, ""
+
+    def _hear(self, answer: Answer, position: codec.Position) -> None:
+        if self.witness is not None:
+            self.witness.hear(answer.site_id, answer.payload, (position.round_number, position.attempt))
+
+    def _miss(self, site_id: str) -> None:
+        if self.witness is not None:
+            self.witness.lost(site_id)
 
 
 def _transport_failure(delivery: Delivery) -> str:

@@ -19,6 +19,7 @@ from fedward.common.auxiliary_terms import OpenedFigures, opened_figures
 from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.errors import ConfigError, ProtocolError, RunError
 from fedward.common.identity import Identity, Roster
+from fedward.common.ledger.trail import HeadTrail
 from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import check_layout
 from fedward.common.messages import fedward_pb2 as pb
@@ -31,6 +32,7 @@ from fedward.server.exchange import Exchange
 from fedward.server.gathering import Attempt, Gathered, Gatherer, PlainRounds, codes
 from fedward.server.grid import Clock, Grid
 from fedward.server.masked_rounds import MaskedRounds
+from fedward.server.witness import HeadExchange
 
 _DIGEST_BYTES = 32
 _OFFER_TIMEOUT_S = 600.0
@@ -119,6 +121,7 @@ class RoundLoop:
         observer: told of progress.
         aggregator: of a profile without masks, for simulations.
         journal: where a masked sum is written down before its shares are asked for; None: nowhere.
+        ledger: the coordinator's; the sites' heads go round with it. None: a simulation in which nobody has one.
     """
 
     def __init__(
@@ -133,11 +136,15 @@ class RoundLoop:
         observer: Observer,
         aggregator: Aggregator | None = None,
         journal: Journal | None = None,
+        ledger: HeadTrail | None = None,
     ) -> None:
         self._plan_bytes = plan_bytes
         self._plan = RunPlan.from_bytes(plan_bytes)
         self._position = plan_position(plan_bytes, run_id=run_id, roster_hash=roster.hash)
-        self._exchange = Exchange(identity=identity, roster=roster, grid=grid, clock=clock)
+        self._witness = None
+        if ledger is not None:
+            self._witness = HeadExchange(identity=identity, roster=roster, trail=ledger, run_id=run_id)
+        self._exchange = Exchange(identity=identity, roster=roster, grid=grid, clock=clock, witness=self._witness)
         self._clock = clock
         self._observer = observer
         self._gatherer = self._new_gatherer(aggregator, journal)
@@ -179,6 +186,7 @@ class RoundLoop:
         accepted, refusals = self._offer()
         self._observer.run_started(accepted, refusals)
         self._require_cohort(accepted, refusals)
+        self._let_witnesses_answer(accepted)
         state = self._start
         clip_norm = self._clip_norm(accepted)
         records: list[RoundRecord] = []
@@ -208,6 +216,18 @@ class RoundLoop:
         )
 
     # ------------------------------------------------------------------------------------------------ trips
+
+    def _let_witnesses_answer(self, accepted: tuple[str, ...]) -> None:
+        """Where no trip for keys lies before the first ``Train``, the offer goes out once more to carry the questions.
+
+        A site that has started trains only when others have said which of its heads they hold.
+        """
+        secagg = self._plan.secagg
+        if self._witness is None or not self._witness.is_asked or (secagg.is_masked and not secagg.late_cohort):
+            return
+        offer = pb.PlanOffer(header=self._position.header(COORDINATOR), plan=self._plan_bytes)
+        for answer in self._exchange.ask(accepted, self._exchange.seal(offer), _OFFER_TIMEOUT_S):
+            self._exchange.opened(answer, pb.PlanAccept, self._position)
 
     def _offer(self) -> tuple[tuple[str, ...], dict[str, str]]:
         offer = pb.PlanOffer(header=self._position.header(COORDINATOR), plan=self._plan_bytes)
@@ -324,6 +344,8 @@ class RoundLoop:
             events[site_id] = reply.events
             if code:
                 apart[site_id] = code
+        if self._witness is not None:
+            self._witness.close()
         return events, apart
 
     # ------------------------------------------------------------------------------------------------ parts

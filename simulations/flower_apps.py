@@ -15,7 +15,6 @@ from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 
 from fedward.client.relay import client_app as relay_app
-from fedward.client.store import SqliteStore
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
@@ -24,6 +23,7 @@ from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.site_ledgers import simulated_store
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from fedward.simulations.sites import SiteData, read_patients, site_agent, tokenise
 
@@ -44,7 +44,12 @@ def _answer(request: bytes, context: Context) -> bytes:
     site_id = job.plan.sites[place].id
     if request == HELLO:
         return site_id.encode()
-    store = SqliteStore(RunFolder(Path(_folder(context))).site(place))
+    store = simulated_store(
+        RunFolder(Path(_folder(context))).site(place),
+        identity=job.identity(site_id),
+        site_id=site_id,
+        secret=bytes.fromhex(job.secret_hex),
+    )
     try:
         agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)), store=store)
         remembered = _load_memory(context)

@@ -103,7 +103,7 @@ class RunFolder:
 
     def site(self, place: int) -> Path:
         """What a simulated site keeps on its disk. By its place in the plan, since an id need not be a file name."""
-        return self.root / f"site-{place}.sqlite"
+        return self.root / f"site-{place}"
 
     @property
     def _adapter(self) -> Path:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from fedward.client.clean_records import CleanRecords, clean_records
 from fedward.client.intake import DataSource, Patients, Record, load_records, split_patients
+from fedward.client.ledger_store import LedgerStore
 from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
-from fedward.client.store import SiteStore
 from fedward.common.agreement import events_beside_training, probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.desensitize.keys import ScrubKeys
@@ -149,7 +149,7 @@ def site_agent(
     session: AdapterSession,
     *,
     on_step: Callable[[int, int], None] | None = None,
-    store: SiteStore | None = None,
+    store: LedgerStore | None = None,
 ) -> SiteAgent:
     """The agent of one simulated site.
 

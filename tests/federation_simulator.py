@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedward.client.ledger_store import LedgerStore
 from fedward.client.site import SiteAgent
 from fedward.common.agreement import plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
@@ -204,8 +205,10 @@ class Federation:
 
     # ------------------------------------------------------------------------------------------------ sites
 
-    def agent(self, site: str = "alpha", *, aggregator: Aggregator | None = None) -> SiteAgent:
-        """A real agent around a fake trainer."""
+    def agent(
+        self, site: str = "alpha", *, aggregator: Aggregator | None = None, store: LedgerStore | None = None
+    ) -> SiteAgent:
+        """A real agent around a fake trainer; with a store: one that goes on from there."""
         return SiteAgent(
             desensitized=DesensitizePolicy(),
             site_id=site,
@@ -215,6 +218,7 @@ class Federation:
             trainer=self.trainers[site],
             aggregator=aggregator or PlainRing(),
             entropy_for=lambda number, attempt: Entropy.seeded(f"{site}/{number}/{attempt}".encode().ljust(16, b".")),
+            store=store,
         )
 
     def joined(self, site: str = "alpha", *, aggregator: Aggregator | None = None) -> SiteAgent:

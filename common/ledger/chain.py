@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fedward.common.errors import LedgerError
-from fedward.common.identity import Identity, verify
+from fedward.common.identity import Identity, is_signing_key, verify
 from fedward.common.ledger.body import MAX_BODY_BYTES, Value, encode_body, parse_body
 from fedward.common.secagg.transcript import digest
 
@@ -173,6 +173,8 @@ class ChainJudge:
         self._identity = identity
         self._with_signatures = with_signatures
         self._keys: dict[bytes, bytes] = {}
+        self.signers: set[bytes] = set()
+        """Public keys that signed it, from the first to the present one."""
         self._current: bytes | None = None
 
     @property
@@ -219,9 +221,12 @@ class ChainJudge:
         key = _bytes_of(fields, "identity", 32)
         if key is None or _bytes_of(fields, "ledger_id", ID_BYTES) != self._head.ledger_id:
             return Fault.GENESIS_DIFFERS
+        if not is_signing_key(key):
+            return Fault.GENESIS_DIFFERS  # one signature would fit many entries
         if self._identity is not None and key != self._identity:
             return Fault.GENESIS_DIFFERS
         self._keys[key_id_of(key)] = key
+        self.signers.add(key)
         self._current = key_id_of(key)
         return None
 
@@ -240,9 +245,12 @@ class ChainJudge:
         fields = _fields_or_none(entry)
         new, proof = _bytes_of(fields, "new", 32), _bytes_of(fields, "proof", 64)
         old = self._keys[entry.key_id]
-        if new is None or proof is None or not verify(new, proof, "ledger", "rotation", rotation_digest(old, new)):
+        if new is None or not is_signing_key(new):
+            return Fault.SIGNATURE_BAD
+        if proof is None or not verify(new, proof, "ledger", "rotation", rotation_digest(old, new)):
             return Fault.SIGNATURE_BAD
         self._keys = {key_id_of(new): new}
+        self.signers.add(new)
         self._current = key_id_of(new)
         return None
 

@@ -29,6 +29,9 @@ _TRIGGERS = tuple(
     for action in ("UPDATE", "DELETE")
 )
 STATEMENTS = (*_TABLES, *_TRIGGERS)
+SIDE_TABLE = """CREATE TABLE beside (name TEXT NOT NULL, part INTEGER NOT NULL, bytes BLOB NOT NULL,
+    UNIQUE (name, part)) STRICT"""
+"""Of ``beside``; only in ledgers whose writer keeps something there."""
 
 
 def connect(path: Path, *, mode: str) -> sqlite3.Connection:
@@ -41,19 +44,37 @@ def connect(path: Path, *, mode: str) -> sqlite3.Connection:
             timeout=_BUSY_MS / 1000,
             check_same_thread=False,
         )
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
-        connection.execute("PRAGMA trusted_schema = OFF")
-        connection.execute("PRAGMA cell_size_check = ON")
+        _set_limits(connection)
         if mode == "rw":
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA fullfsync = ON")
             connection.execute("PRAGMA checkpoint_fullfsync = ON")
-            # Else INSERT OR REPLACE walks past the trigger that forbids deleting.
-            connection.execute("PRAGMA recursive_triggers = ON")
+            _set_writing(connection)
     except DAMAGED as error:
         raise LedgerError(f"{path.name} cannot be opened as a ledger", hint="Check the path.") from error
     return connection
+
+
+def connect_memory() -> sqlite3.Connection:
+    """A writer's connection to an empty database that ends with it: for simulations and tests."""
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    _set_limits(connection)
+    _set_writing(connection)
+    return connection
+
+
+def _set_limits(connection: sqlite3.Connection) -> None:
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cell_size_check = ON")
+
+
+def _set_writing(connection: sqlite3.Connection) -> None:
+    # Else INSERT OR REPLACE walks past the trigger that forbids deleting.
+    connection.execute("PRAGMA recursive_triggers = ON")
+    # What stands beside the entries is replaced, and must be gone then.
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _if_untouched(path: Path) -> str:
@@ -78,7 +99,7 @@ def require_schema(connection: sqlite3.Connection, *, is_writer: bool) -> None:
         raise LedgerError("this is no ledger of this version", hint="Check the path.") from error
     stated = {sql for kind, name, sql in rows if not (kind == "index" and sql is None and name.startswith("sqlite_"))}
     least = STATEMENTS if is_writer else _TABLES
-    if not set(least) <= stated <= set(STATEMENTS):
+    if not set(least) <= stated <= {*STATEMENTS, SIDE_TABLE}:
         raise LedgerError("this is no ledger of this version: its tables are others", hint="Check the path.")
 
 
@@ -126,4 +147,14 @@ def take_lock(path: Path) -> int:
     return lock
 
 
-__all__ = ["connect", "create_file", "DAMAGED", "require_schema", "SCHEMA_VERSION", "STATEMENTS", "take_lock"]
+__all__ = [
+    "connect",
+    "connect_memory",
+    "create_file",
+    "DAMAGED",
+    "require_schema",
+    "SCHEMA_VERSION",
+    "SIDE_TABLE",
+    "STATEMENTS",
+    "take_lock",
+]

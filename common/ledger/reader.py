@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,13 +67,7 @@ class LedgerReader:
         Raises:
             LedgerInvalidError: a row that no ledger writes.
         """
-        query = f"SELECT {_COLUMNS} FROM entry WHERE seq >= ? ORDER BY seq"  # noqa: S608 - a constant
-        try:
-            rows = self._connection.execute(query, (since,))
-            for row in rows:
-                yield _entry(row)
-        except DAMAGED as error:
-            raise LedgerInvalidError("the ledger's file is damaged") from error
+        return read_entries(self._connection, since=since)
 
     def head(self) -> Head:
         """The last entry.
@@ -115,6 +110,40 @@ class LedgerReader:
         self.close()
 
 
+def read_entries(connection: sqlite3.Connection, *, since: int = 0, limit: int = -1) -> Iterator[Entry]:
+    """Entries from ``since`` on, in the order of their numbers.
+
+    Args:
+        connection: to a ledger.
+        since: the first number.
+        limit: the most; below 0: all.
+
+    Raises:
+        LedgerInvalidError: a row that no ledger writes.
+    """
+    query = f"SELECT {_COLUMNS} FROM entry WHERE seq >= ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+    yield from _read(connection, query, (since, limit))
+
+
+def read_journal(connection: sqlite3.Connection, run_id: bytes) -> Iterator[Entry]:
+    """The journal's entries of a run, in the order of their numbers; found by the index.
+
+    Raises:
+        LedgerInvalidError: as ``read_entries``.
+    """
+    of_run = "SELECT seq FROM journal WHERE run_id = ?"
+    query = f"SELECT {_COLUMNS} FROM entry WHERE seq IN ({of_run}) ORDER BY seq"  # noqa: S608 - constants
+    yield from _read(connection, query, (run_id,))
+
+
+def _read(connection: sqlite3.Connection, query: str, arguments: tuple[object, ...]) -> Iterator[Entry]:
+    try:
+        for row in connection.execute(query, arguments):
+            yield _entry(row)
+    except DAMAGED as error:
+        raise LedgerInvalidError("the ledger's file is damaged") from error
+
+
 def journal_place(entry: Entry) -> Place:
     """Where a journal entry stands: run, round, attempt and kind, each position once.
 
@@ -148,4 +177,4 @@ def _entry(row: Sequence[Any]) -> Entry:
         raise LedgerInvalidError(f"a row of the ledger: {error.message}") from error
 
 
-__all__ = ["JOURNAL", "journal_place", "LedgerReader", "Place"]
+__all__ = ["JOURNAL", "journal_place", "LedgerReader", "Place", "read_entries", "read_journal"]

@@ -4,8 +4,9 @@ Counted are reservations without a ``void``, and adjustments. A reservation must
 an event never lowers epsilon, so a run of reservations is judged at its end: before the next void, adjustment or change
 of the cap, and at the last entry; and not at all where more of everything was within the cap before. Where the run does
 not hold, its first reservation that passed the cap is searched for and named. A cap is raised
-only behind a new policy, and what was sent was charged. Not handled here: who may append what; this is the judge of
-what stands there.
+only behind a new policy. What was sent was charged, and nothing reserved for its position is open, unless the run is
+one without privacy: its ``plan.accepted`` says so, with the digest of the plan that can be held against it. Not handled
+here: who may append what; this is the judge of what stands there.
 """
 
 from __future__ import annotations
@@ -23,7 +24,12 @@ from fedward.common.privacy.accounting import Gaussian, Laplace, PoissonGaussian
 
 BUDGET = "budget."
 POLICY_SET = "policy.set"
+PLAN_ACCEPTED = "plan.accepted"
 SENT = "journal.sent"
+MODES = ("none", "local", "distributed")
+"""Of a plan's noise; a test holds them to the plan's own."""
+Position = tuple[bytes, int, int]
+"""Run, round and attempt."""
 _EVENTS: dict[str, type[PrivacyEvent]] = {kind.__name__: kind for kind in (PoissonGaussian, Gaussian, Laplace)}
 
 
@@ -173,9 +179,12 @@ class BudgetReplay:
     def __init__(self) -> None:
         self.accounts: dict[str, Account] = {}
         self._account_of: dict[int, str] = {}
-        self._position_of: dict[int, tuple[bytes, int, int] | None] = {}
-        self._charged: set[tuple[bytes, int, int]] = set()
+        self._position_of: dict[int, Position | None] = {}
+        self._open_at: Counter[Position] = Counter()
+        self._charged: set[Position] = set()
         self._is_policy_new = False
+        self.modes: dict[bytes, str] = {}
+        """By the id of each run that was accepted: its plan's mode of noise."""
         self.bad_seq: int | None = None
         """The reservation that was found above its cap, where that is not the entry which showed it."""
 
@@ -186,10 +195,9 @@ class BudgetReplay:
             LedgerError: an entry that the rules of the budget forbid.
             LedgerVersionError: a kind of the budget that this version does not know: what is spent cannot be told.
         """
-        if entry.kind == POLICY_SET:
-            self._is_policy_new = True
-        elif entry.kind == SENT and position_of(entry.fields) not in self._charged:
-            raise LedgerError("something was sent for which nothing was charged before")
+        of_others = {POLICY_SET: self._policy, PLAN_ACCEPTED: self._accepted, SENT: self._sent}
+        if entry.kind in of_others:
+            of_others[entry.kind](entry.fields)
         if not entry.kind.startswith(BUDGET):
             return
         readers = {
@@ -203,6 +211,43 @@ class BudgetReplay:
         if reader is None:
             raise LedgerVersionError(f"entry {entry.seq} is of a budget kind that this version does not know")
         reader(entry.seq, entry.fields)
+
+    def history_of(self, run_id: bytes) -> tuple[PrivacyEvent, ...]:
+        """Every event of a run that counts, retries included, in the order of the reservations."""
+        found = [
+            (seq, event)
+            for account in self.accounts.values()
+            for seq, event in account.reserved.items()
+            if (position := self._position_of[seq]) is not None and position[0] == run_id
+        ]
+        return tuple(event for _, event in sorted(found, key=lambda pair: pair[0]))
+
+    @property
+    def may_raise(self) -> bool:
+        """Whether a policy was set since the last cap: a cap may be raised then."""
+        return self._is_policy_new
+
+    def _policy(self, fields: Mapping[str, Value]) -> None:
+        """A policy is its digest and nothing else; the key of the site that signs all entries set it."""
+        if fields.keys() != {"sha256", "n", "v"} or not _is_hex(fields["sha256"], 32):
+            raise LedgerError("a policy is named by the SHA-256 of its file, and by nothing else")
+        self._is_policy_new = True
+
+    def _accepted(self, fields: Mapping[str, Value]) -> None:
+        run, mode = fields.get("run"), fields.get("mode")
+        if not _is_hex(run, 16) or not _is_hex(fields.get("plan"), 32) or mode not in MODES:
+            raise LedgerError("an accepted plan names its run, its digest and its mode of noise")
+        run_id = bytes.fromhex(str(run))
+        if run_id in self.modes:
+            raise LedgerError("a run is accepted once")
+        self.modes[run_id] = str(mode)
+
+    def _sent(self, fields: Mapping[str, Value]) -> None:
+        position = position_of(fields)
+        if position is None or self._open_at[position]:
+            raise LedgerError("something was sent while a reservation for it was not charged")
+        if position not in self._charged and self.modes.get(position[0]) != "none":
+            raise LedgerError("something was sent for which nothing was charged before")
 
     def check(self) -> None:
         """Everything reserved was within its cap.
@@ -241,16 +286,19 @@ class BudgetReplay:
     def _reserve(self, seq: int, fields: Mapping[str, Value]) -> None:
         self._named(fields).reserve(seq, read_event(fields.get("event")))
         self._account_of[seq] = str(fields["account"])
-        self._position_of[seq] = position_of(fields)
+        self._position_of[seq] = position = position_of(fields)
+        if position is not None:
+            self._open_at[position] += 1
 
     def _charge(self, _: int, fields: Mapping[str, Value]) -> None:
         seq, account = self._reservation(fields)
         if seq in account.charged:
             raise LedgerError("a reservation is charged once")
         account.charged.add(seq)
-        position = self._position_of.pop(seq)
+        position = self._position_of[seq]
         if position is not None:
             self._charged.add(position)
+            self._close(position)
 
     def _void(self, _: int, fields: Mapping[str, Value]) -> None:
         seq, account = self._reservation(fields)
@@ -258,7 +306,15 @@ class BudgetReplay:
             raise LedgerError("a charge is never refunded")
         self._judge(account)  # from here on epsilon is less
         account.void(seq)
-        del self._account_of[seq], self._position_of[seq]
+        del self._account_of[seq]
+        position = self._position_of.pop(seq)
+        if position is not None:
+            self._close(position)
+
+    def _close(self, position: Position) -> None:
+        self._open_at[position] -= 1
+        if not self._open_at[position]:
+            del self._open_at[position]
 
     def _adjust(self, _: int, fields: Mapping[str, Value]) -> None:
         account = self._named(fields)
@@ -279,6 +335,11 @@ class BudgetReplay:
         return seq, self.accounts[self._account_of[seq]]
 
 
+def _is_hex(value: object, size: int) -> bool:
+    """So many bytes, in small hexadecimal letters."""
+    return isinstance(value, str) and len(value) == 2 * size and not set(value) - set("0123456789abcdef")
+
+
 def judge_budget(entries: Iterable[Entry], replay: BudgetReplay) -> Verdict:
     """The first entry that the budget forbids, or none."""
     for entry in entries:
@@ -294,4 +355,16 @@ def judge_budget(entries: Iterable[Entry], replay: BudgetReplay) -> Verdict:
     return Verdict(head=None)
 
 
-__all__ = ["Account", "BUDGET", "BudgetReplay", "event_fields", "judge_budget", "read_event"]
+__all__ = [
+    "Account",
+    "BUDGET",
+    "BudgetReplay",
+    "event_fields",
+    "judge_budget",
+    "MODES",
+    "PLAN_ACCEPTED",
+    "POLICY_SET",
+    "Position",
+    "read_event",
+    "SENT",
+]

@@ -5,6 +5,9 @@ vectors the raw buffer, which counts by its hash inside the body. Opening goes f
 inside before the signature holds: size, envelope, version, type, signature, body, header, vector. A body in an
 encoding that our own library would not write (unknown, repeated or reordered fields, trailing bytes, long varints) is
 refused: two spellings of one message are two hashes, and two hashes are two stories.
+
+Beside a message its frame may carry a ``Witness`` part, under no signature but those inside it (``messages.witness``).
+Opening a message bounds it and hands it to nobody; a message's hashes do not cover it.
 """
 
 from __future__ import annotations
@@ -21,16 +24,17 @@ from fedward.common.errors import ProtocolError
 from fedward.common.identity import Identity, verify
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages import shapes
-from fedward.common.messages.envelope import Envelope, Vector, open_envelope, seal_envelope
+from fedward.common.messages.envelope import Envelope, Vector, add_witness, open_envelope, seal_envelope
 
-VERSION = 3
+VERSION = 4
 RUN_ID_BYTES = 16
 HASH_BYTES = 32
 SIGNATURE_BYTES = 64
 MAX_BODY_BYTES = 8 << 20
 MAX_VECTOR_BYTES = 4 << 26
 """2^26 coordinates of four bytes."""
-MAX_MESSAGE_BYTES = MAX_BODY_BYTES + MAX_VECTOR_BYTES + 1024
+MAX_WITNESS_BYTES = 1 << 20
+MAX_MESSAGE_BYTES = MAX_BODY_BYTES + MAX_VECTOR_BYTES + MAX_WITNESS_BYTES + 1024
 
 Body = (
     pb.PlanOffer
@@ -118,6 +122,26 @@ def seal(identity: Identity, body: Body, *, vector: Vector = b"") -> bytes:
     return seal_envelope(Envelope(version=VERSION, type=number, body=raw, signature=signature, vector=vector))
 
 
+def beside(raw: bytes, witness: bytes) -> bytes:
+    """A sealed message with a ``Witness`` part beside it. The whole frame is copied once.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``: no message, one that has such a part, or a part that is too long.
+    """
+    if _envelope(raw).witness or len(witness) > MAX_WITNESS_BYTES:
+        raise _bad_encoding("a second witness part, or one that is too long")
+    return add_witness(raw, witness)
+
+
+def witness_of(raw: bytes) -> bytes:
+    """The ``Witness`` part beside a message, unread; maybe empty.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    return bytes(_envelope(raw).witness)
+
+
 def peek_type(raw: bytes) -> int:
     """The claimed type of a message, to choose what to expect. Nothing is believed by it.
 
@@ -163,7 +187,7 @@ def open_message(raw: bytes, expect: type[Any] | None, *, sender: str, public_ke
     body_hash = hashlib.sha256(envelope.body).digest()
     if not verify(public_key, envelope.signature, "secagg", pb.MessageType.Name(number), body_hash):
         raise ProtocolError("BAD_SIGNATURE", f"the signature of {sender} does not hold")
-    body = _strict(TYPES[number], bytes(envelope.body))
+    body = strict(TYPES[number], bytes(envelope.body))
     header = body.header
     if header.sender != sender or len(header.run_id) != RUN_ID_BYTES:
         raise _bad_encoding("the header names another sender or run")
@@ -199,6 +223,8 @@ def _envelope(raw: bytes) -> Envelope:
         raise _bad_encoding("not the envelope that this version writes")
     if envelope.version != VERSION or envelope.type not in TYPES:
         raise _bad_encoding(f"version {envelope.version}, type {envelope.type}")
+    if len(envelope.witness) > MAX_WITNESS_BYTES:
+        raise _bad_encoding("the witness part is too long")
     if len(envelope.body) > MAX_BODY_BYTES or len(envelope.signature) != SIGNATURE_BYTES:
         raise _bad_encoding("body or signature has the wrong length")
     return envelope
@@ -216,7 +242,12 @@ def _parse(kind: type[M], raw: bytes) -> M:
     return message
 
 
-def _strict(kind: type[M], raw: bytes) -> M:
+def strict(kind: type[M], raw: bytes) -> M:
+    """Parse what our own library would write to the byte, and nothing else.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
     message = _parse(kind, raw)
     message.DiscardUnknownFields()
     if message.SerializeToString(deterministic=True) != raw:

@@ -1,6 +1,6 @@
 """The outermost layer of a message, written and read by hand.
 
-It is the protobuf message ``Envelope`` in one form: five fields in the order of their numbers, each once, empty ones
+It is the protobuf message ``Envelope`` in one form: its fields in the order of their numbers, each once, empty ones
 left out, every varint as short as it can be. One is longer: the vector's length is written in so many bytes, up to
 three more, that the vector begins at a multiple of four, for words that are not aligned take half as long again to add.
 The library would read it too, but it copies the vector at each turn, and a vector has up to 268 MB. So the reader gives
@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-_VERSION, _TYPE, _BODY, _SIGNATURE, _VECTOR = 0x08, 0x10, 0x1A, 0x22, 0x2A
-"""Field number and wire type: two varints, then three byte strings."""
+_VERSION, _TYPE, _BODY, _SIGNATURE, _VECTOR, _WITNESS = 0x08, 0x10, 0x1A, 0x22, 0x2A, 0x32
+"""Field number and wire type: two varints, then four byte strings."""
 _MAX_VARINT_BYTES, _MAX_PADDING = 5, 3
 _MAX_NUMBER = 2**32 - 1
 
@@ -29,6 +29,8 @@ class Envelope:
     body: Vector = field(repr=False)
     signature: bytes = field(repr=False)
     vector: Vector = field(repr=False)
+    witness: Vector = field(default=b"", repr=False)
+    """Beside the message: its signature does not cover it."""
 
 
 def seal_envelope(envelope: Envelope) -> bytes:
@@ -43,7 +45,17 @@ def seal_envelope(envelope: Envelope) -> bytes:
     if size := len(envelope.vector):
         width = _aligning(size, sum(map(len, parts)) + 1)
         parts += [bytes([_VECTOR]) + _varint(size, width), envelope.vector]
-    return b"".join(parts)
+    return b"".join((*parts, *_witness_field(envelope.witness)))
+
+
+def add_witness(raw: bytes, witness: bytes) -> bytes:
+    """A frame that has none with this one, which stands last; one copy of the frame."""
+    return b"".join((raw, *_witness_field(witness)))
+
+
+def _witness_field(witness: Vector) -> tuple[Vector, ...]:
+    size = len(witness)
+    return (bytes([_WITNESS]) + _varint(size, _width(size)), witness) if size else ()
 
 
 def open_envelope(raw: bytes) -> Envelope | None:
@@ -52,11 +64,12 @@ def open_envelope(raw: bytes) -> Envelope | None:
     try:
         version, kind = reader.number(_VERSION), reader.number(_TYPE)
         body, signature, vector = reader.part(_BODY), bytes(reader.part(_SIGNATURE)), reader.part(_VECTOR, aligned=True)
+        witness = reader.part(_WITNESS)
     except (IndexError, ValueError):
         return None
     if reader.at != len(raw):
         return None
-    return Envelope(version=version, type=kind, body=body, signature=signature, vector=vector)
+    return Envelope(version=version, type=kind, body=body, signature=signature, vector=vector, witness=witness)
 
 
 def _width(number: int) -> int:
@@ -118,4 +131,4 @@ class _Reader:
         raise ValueError("too long")
 
 
-__all__ = ["Envelope", "open_envelope", "seal_envelope", "Vector"]
+__all__ = ["add_witness", "Envelope", "open_envelope", "seal_envelope", "Vector"]

@@ -89,7 +89,8 @@ class Journal(Protocol):
         ...
 
 
-def _conflict(entry: JournalEntry) -> ProtocolError:
+def conflict(entry: JournalEntry) -> ProtocolError:
+    """What is raised for an entry whose place is taken."""
     return ProtocolError(_CODES[entry.kind], f"{entry.kind.value} was written for this position before")
 
 
@@ -104,7 +105,7 @@ class MemoryJournal:
         added: dict[tuple[bytes, int, int, EntryKind], JournalEntry] = {}
         for entry in entries:
             if entry.place in self._entries or entry.place in added:
-                raise _conflict(entry)
+                raise conflict(entry)
             added[entry.place] = entry.kept()
         for entry in added.values():
             if entry.bulk:
@@ -190,7 +191,7 @@ class SqliteJournal:
             try:
                 sequence = self._connection.execute(_INSERT, row).lastrowid
             except sqlite3.IntegrityError as error:
-                raise _conflict(entry) from error
+                raise conflict(entry) from error
             if len(entry.bulk):
                 self._write_bulk(sequence, entry)
 
@@ -246,4 +247,4 @@ class SqliteJournal:
         self._connection.close()
 
 
-__all__ = ["EntryKind", "Journal", "JournalEntry", "MemoryJournal", "SqliteJournal"]
+__all__ = ["conflict", "EntryKind", "Journal", "JournalEntry", "MemoryJournal", "SqliteJournal"]

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.client.duties import Part
+from fedward.client.ledger_store import LedgerStore, MemoryStore
 from fedward.client.site import SiteAgent
-from fedward.client.store import MemoryStore, SiteStore, SqliteStore
 from fedward.common.agreement import PROBE_ROUND, plan_position, planned_train
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.desensitize.policy import DesensitizePolicy
@@ -51,6 +51,7 @@ from fedward.simulations.attacks.cohort import (
 )
 from fedward.simulations.attacks.played_trainer import PlayedTrainer
 from fedward.simulations.job import SIMULATION_POLICY
+from fedward.simulations.site_ledgers import simulated_store
 
 Changes = dict[str, dict[str, Any] | int]
 """Tables of a plan, laid over the plan of these attacks."""
@@ -165,7 +166,7 @@ class AgentSite(Site):
 
     def stop(self) -> None:
         """The end of its process, as far as its file is concerned."""
-        if isinstance(self.store, SqliteStore):
+        if not isinstance(self.store, MemoryStore):
             self.store.close()
 
     def restart(self) -> None:
@@ -234,11 +235,12 @@ class SiteCohort(Cohort):
                 site.stop()
             self._folder.cleanup()
 
-    def store_of(self, name: str) -> SiteStore:
+    def store_of(self, name: str) -> LedgerStore:
         """Where a site keeps what outlives its process."""
         if self.is_on_disk and name == self.guarded:
-            return SqliteStore(Path(self._folder.name) / "site.sqlite")
-        return MemoryStore()
+            folder = Path(self._folder.name) / "site"
+            return simulated_store(folder, identity=self.identity(name), site_id=name, secret=bytes(32))
+        return MemoryStore(self.identity(name), name)
 
     @property
     def position(self) -> codec.Position:

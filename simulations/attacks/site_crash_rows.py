@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from fedward.client.store import SqliteStore, StateWriter
+from fedward.client.ledger_store import Drafts, LedgerStore, StateWriter, nothing
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.simulations.attacks.bundle_rows import AGAIN
@@ -18,37 +18,41 @@ from fedward.simulations.attacks.site_cohort import Hospital
 from fedward.simulations.attacks.site_scene import SiteScene, first_refusal, sites
 from fedward.simulations.attacks.table import Attack, Play
 
-_commit, _update = SqliteStore.commit, Hospital.update
+_commit, _update = LedgerStore.commit, Hospital.update
 
 
 class _KilledError(BaseException):
     """The end of a process; nothing in it may catch this."""
 
 
-def forgetful_commit(self: SqliteStore, entries: Sequence[JournalEntry], state: StateWriter) -> None:
+def forgetful_commit(
+    self: LedgerStore, entries: Sequence[JournalEntry], state: StateWriter, *, drafts: Drafts = nothing
+) -> None:
     """As if an agent answered first and wrote later: of a round nothing is on the disk."""
     if not entries:
-        _commit(self, entries, state)
+        _commit(self, entries, state, drafts=drafts)
 
 
-FORGETFUL = instead(SqliteStore, "commit", forgetful_commit, "an agent that answers before it writes")
+FORGETFUL = instead(LedgerStore, "commit", forgetful_commit, "an agent that answers before it writes")
 
 
 def killed_at(kind: EntryKind, *, is_written: bool) -> Callable[[], Hole]:
     """The process ends around the write of this entry."""
 
     def make() -> Hole:
-        commit = SqliteStore.commit  # with the control's hole, if there is one
+        commit = LedgerStore.commit  # with the control's hole, if there is one
 
-        def dying(self: SqliteStore, entries: Sequence[JournalEntry], state: StateWriter) -> None:
+        def dying(
+            self: LedgerStore, entries: Sequence[JournalEntry], state: StateWriter, *, drafts: Drafts = nothing
+        ) -> None:
             is_here = any(entry.kind is kind for entry in entries)
             if is_here and not is_written:
                 raise _KilledError
-            commit(self, entries, state)
+            commit(self, entries, state, drafts=drafts)
             if is_here:
                 raise _KilledError
 
-        return Hole("", SqliteStore, "commit", dying)
+        return Hole("", LedgerStore, "commit", dying)
 
     return make
 
@@ -65,7 +69,7 @@ def killed_in_training() -> Hole:
 
 def unharmed() -> Hole:
     """The process ends only when the reply has left."""
-    return Hole("", SqliteStore, "commit", SqliteStore.commit)
+    return Hole("", LedgerStore, "commit", LedgerStore.commit)
 
 
 def killed(make: Callable[[], Hole]) -> Play:

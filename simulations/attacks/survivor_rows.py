@@ -253,7 +253,7 @@ ATTACKS = (
         BOTH,
         second_list,
         "BAD_ENCODING",
-        without(codec, "_strict", "BAD_ENCODING"),
+        without(codec, "strict", "BAD_ENCODING"),
     ),
     Attack(
         name="both kinds of share: alive first, then dropped",

@@ -8,16 +8,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from fedward.client.ledger_store import MemoryStore, StateWriter
 from fedward.client.masked_run import MaskedRun
 from fedward.client.site import PROBE_STEPS, STEPS, SiteAgent
-from fedward.client.store import MemoryStore, SqliteStore, StateWriter
 from fedward.common.agreement import round_event
 from fedward.common.errors import TrainingError
-from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount, EntryState
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -27,6 +27,7 @@ from fedward.common.secagg.journal import EntryKind, JournalEntry
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from tests.federation_simulator import FakeTrainer, Federation, refusal_of, reply_of
 from tests.masked_federation import MASKED, POLICY, agent_of, at_position, masked_federation, stopped_at
+from tests.site_stores import site_store
 
 # ---------------------------------------------------------------------------------------------------- order
 
@@ -55,7 +56,7 @@ def test_steps_of_a_round_are_done_in_their_order(
     spied(monkeypatch, BudgetAccount, "charge", lambda: seen.append("charge"))
     spied(monkeypatch, ring.Quantiser, "writer", lambda: seen.append("quantise"))
     spied(monkeypatch, participants, "apply_masks", lambda: seen.append("mask"))
-    spied(monkeypatch, Identity, "sign", lambda: seen.append("sign"))
+    spied(monkeypatch, codec, "seal", lambda: seen.append("sign"))
     agent.handle(request)
     assert tuple(step for step, _ in itertools.groupby(seen)) == steps
 
@@ -68,9 +69,9 @@ class Witness(MemoryStore):
         self.agent: SiteAgent | None = None
         self.seen: list[tuple[EntryKind, tuple[EntryState, ...]]] = []
 
-    def commit(self, entries: object, state: StateWriter, *, model: StateWriter | None = None) -> None:
+    def commit(self, entries: object, state: StateWriter, **more: Any) -> None:
         assert isinstance(entries, tuple | list)
-        super().commit(entries, state, model=model)
+        super().commit(entries, state, **more)
         account = None if self.agent is None else self.agent.accounts.of_run
         states = () if account is None else tuple(entry.state for entry in account.entries)
         self.seen += [(entry.kind, states) for entry in entries if isinstance(entry, JournalEntry)]
@@ -275,12 +276,12 @@ def test_the_end_of_a_run_destroys_its_transport_key_and_all_secrets() -> None:
 
 def test_a_restart_costs_a_site_its_round_and_it_takes_part_again(tmp_path: Path) -> None:
     federation = masked_federation("resilient", rounds=3)
-    agents = [agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))]
+    agents = [agent_of(federation, store=site_store(tmp_path / "alpha.db"))]
 
     def restarting(_: object) -> Callable[[bytes], bytes]:
         def handle(request: bytes) -> bytes:
             if codec.peek_type(request) == pb.TRAIN and at_position(1)(request):
-                agents.append(agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite")))
+                agents.append(agent_of(federation, store=site_store(tmp_path / "alpha.db")))
             return agents[-1].handle(request)
 
         return handle
@@ -293,10 +294,10 @@ def test_a_restart_costs_a_site_its_round_and_it_takes_part_again(tmp_path: Path
 
 def test_a_restarted_site_makes_no_second_bundle_for_a_position(tmp_path: Path) -> None:
     federation = masked_federation("resilient")
-    agent = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    agent = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     prekey = stopped_at(federation, pb.PREKEY, agent)
     assert reply_of(agent.handle(prekey), pb.PrekeyReply)
-    again = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    again = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     assert refusal_of(again.handle(prekey)).code == "PREKEY_EXISTS"
 
 
@@ -305,10 +306,10 @@ def test_a_restarted_site_makes_no_second_bundle_for_a_position(tmp_path: Path) 
 def test_a_simulated_site_may_move_between_processes(profile: str, kind: int, tmp_path: Path) -> None:
     """Disk and memory are all there is of a site."""
     federation = masked_federation(profile)
-    agent = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    agent = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     request = stopped_at(federation, kind, agent)
     assert agent.memory is not None
-    moved = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    moved = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     moved.memory = memory_from_bytes(memory_to_bytes(agent.memory))
     expected = pb.TrainReply if kind == pb.TRAIN else pb.UnmaskReply
     assert reply_of(moved.handle(request), expected)
@@ -317,19 +318,20 @@ def test_a_simulated_site_may_move_between_processes(profile: str, kind: int, tm
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fedward.client.store import SqliteStore
+from fedward.client.ledger_store import LedgerStore
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg.journal import EntryKind
 from tests.federation_simulator import FakeTrainer
 from tests.masked_federation import agent_of, masked_federation, stopped_at
+from tests.site_stores import site_store
 
 folder, where = Path(sys.argv[1]), sys.argv[2]
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 federation = masked_federation("resilient")
-agent = agent_of(federation, store=SqliteStore(folder / "alpha.sqlite"))
+agent = agent_of(federation, store=site_store(folder / "alpha.db"))
 request = stopped_at(federation, pb.TRAIN, agent)
 (folder / "train").write_bytes(request)
-commit, update = SqliteStore.commit, FakeTrainer.update
+commit, update = LedgerStore.commit, FakeTrainer.update
 
 def dying_commit(self, entries, state, **model):
     kinds = [entry.kind.value for entry in entries]
@@ -342,7 +344,7 @@ def dying_update(self, *args, **kwargs):
     if where == "after training": die()
     return found
 
-SqliteStore.commit, FakeTrainer.update = dying_commit, dying_update
+LedgerStore.commit, FakeTrainer.update = dying_commit, dying_update
 agent.handle(request)
 """
 
@@ -365,7 +367,7 @@ def test_a_killed_site_sends_no_second_vector_and_its_budget_counts(
     )
     assert done.returncode == -signal.SIGKILL
     federation = masked_federation("resilient")
-    again = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    again = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     assert again.history == (round_event(federation.plan),) * charged
     assert again.accounts.of_site.history == again.history
     assert refusal_of(again.handle((tmp_path / "train").read_bytes())).code == code
@@ -378,11 +380,11 @@ def test_a_state_that_cannot_be_written_lets_no_vector_leave(monkeypatch: pytest
     request = stopped_at(federation, pb.TRAIN, agent)
     original = MemoryStore.commit
 
-    def full(self: MemoryStore, entries: object, state: StateWriter, **model: StateWriter) -> None:
+    def full(self: MemoryStore, entries: object, state: StateWriter, **more: Any) -> None:
         assert isinstance(entries, tuple | list)
         if any(entry.kind is EntryKind.SENT for entry in entries):
             raise OSError("disk full")
-        original(self, entries, state, **model)
+        original(self, entries, state, **more)
 
     monkeypatch.setattr(MemoryStore, "commit", full)
     assert refusal_of(agent.handle(request)).code == "ABSTAIN"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedward.client.store import SqliteStore
 from fedward.common.agreement import round_event
+from fedward.common.errors import LedgerLockedError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import statements
@@ -16,6 +16,7 @@ from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.prekeys import TransportKey, target_for
 from tests.federation_simulator import identity_of, refusal_of, reply_of
 from tests.masked_federation import agent_of, at_position, masked_federation, stopped_at
+from tests.site_stores import files_of, sealed_state, site_store, unlocked_store
 
 LATE = {"late_cohort": True}
 
@@ -30,39 +31,51 @@ def opened(raw: bytes) -> Any:  # noqa: ANN401 - any body
 
 def test_after_the_run_its_transport_key_is_nowhere_in_the_files(tmp_path: Path) -> None:
     federation = masked_federation("resilient", rounds=3)
-    agent = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    agent = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     stopped_at(federation, pb.UNMASK, agent, at=at_position(3))
     assert agent._masked is not None
     secret = agent._masked.transport.secret.hex().encode()
 
-    def files() -> bytes:
-        return b"".join(path.read_bytes() for path in tmp_path.iterdir())
-
-    assert secret in files()
-    assert reply_of(agent.handle(federation.end()), pb.RunEndReply)
-    assert secret not in files()
+    ledger = tmp_path / "alpha.db"
+    assert sealed_state(ledger)[-64:] in files_of(tmp_path)
+    before = sealed_state(ledger)
+    assert secret in site_store(ledger).load()  # there, and in no file in the clear
+    assert secret not in files_of(tmp_path)
+    again = agent_of(federation, store=site_store(ledger))
+    assert reply_of(again.handle(federation.end()), pb.RunEndReply)
+    # Sealed or not: a key that is found later opens nothing of it.
+    assert before[-64:] not in files_of(tmp_path)
+    assert secret not in site_store(ledger).load()
 
 
 def test_a_new_run_leaves_nothing_of_the_old_ones_transport_key(tmp_path: Path) -> None:
     federation = masked_federation("resilient")
-    agent = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    agent = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     stopped_at(federation, pb.TRAIN, agent)
     assert agent._masked is not None
     secret = agent._masked.transport.secret.hex().encode()
+    before = sealed_state(tmp_path / "alpha.db")
     federation.run_id = b"\x22" * 16
     assert reply_of(agent.handle(federation.offer()), pb.PlanAccept)
-    assert secret not in b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    found = files_of(tmp_path)
+    assert before[-64:] not in found
+    assert secret not in found
 
 
 def test_of_two_agents_on_one_store_the_second_cannot_undo_the_firsts_charges(tmp_path: Path) -> None:
     federation = masked_federation("resilient", rounds=3)
-    agent = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    agent = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     train = stopped_at(federation, pb.TRAIN, agent)
     # A service that is started while the old one still runs, for example.
-    other = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    with pytest.raises(LedgerLockedError):
+        unlocked_store(tmp_path / "alpha.db")
+    # And by someone who takes the lock away.
+    (tmp_path / "alpha.lock").unlink()
+    other = agent_of(federation, store=unlocked_store(tmp_path / "alpha.db"))
     assert reply_of(agent.handle(train), pb.TrainReply)
     assert refusal_of(other.handle(federation.end())).code == "ABSTAIN"
-    again = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    other._store.close()
+    again = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     assert again.history == again.accounts.of_site.history == (round_event(federation.plan),)
 
 

@@ -285,9 +285,13 @@ def test_every_leaf_of_a_plan_is_ruled_or_says_why_not() -> None:
     assert all(UNRULED.values())
 
 
+AT_THE_DESK = {"account", "approve", "approval_ttl_s", "max_plans_per_day", "disclose"}
+"""What says how plans are judged, and limits none: ``client/plan_desk``."""
+
+
 def test_every_field_of_a_policy_limits_something() -> None:
     limits = {limit for rule in RULES for limit in rule.limits}
-    assert limits | {"max_attempts", "account_delta"} == set(SitePolicy.model_fields)
+    assert limits | {"max_attempts", "account_delta", "min_witnesses", *AT_THE_DESK} == set(SitePolicy.model_fields)
 
 
 @pytest.mark.parametrize("path", sorted({path for rule in RULES for path in rule.paths}))

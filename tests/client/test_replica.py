@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fedward.client.replica import Copy
-from fedward.client.store import SqliteStore
 from fedward.common.errors import ProtocolError
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -25,6 +24,7 @@ from fedward.simulations.attacks.cohort import RUN_ID
 from fedward.simulations.attacks.wired import WiredScene, away, wired_plan
 from tests.federation_simulator import on_train, reply_of
 from tests.masked_federation import agent_of, at_position, masked_federation, on, stopped_at
+from tests.site_stores import site_store
 from tests.verified_federation import same_state
 
 Spoil = Callable[[WiredScene, pb.Train, bytes], bytes]
@@ -382,7 +382,7 @@ def test_a_copy_that_was_spoiled_in_memory_is_not_trained_on() -> None:
 
 
 def test_the_model_is_replaced_in_one_transaction_with_the_journal(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "site.sqlite")
+    store = site_store(tmp_path / "site.db")
     entry = JournalEntry(run_id=RUN_ID, round_number=1, attempt=0, kind=EntryKind.ACCEPTED, digest=bytes(32))
     assert store.load_model() == b""
     store.commit([entry], lambda: b"state 1", model=lambda: b"model 1")

@@ -16,11 +16,10 @@ import pytest
 from fedward.client import ring_share
 from fedward.client.ring_share import noised, prefix_alone
 from fedward.client.site import DISTRIBUTED_STEPS
-from fedward.client.store import SqliteStore
 from fedward.common.config import TensorSpec
 from fedward.common.errors import ConfigError, PrivacyError, RunError
-from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount
+from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy import distributed
 from fedward.common.privacy.noise import Entropy
@@ -29,6 +28,7 @@ from tests.client.test_masked_run import changed, set_to, spied
 from tests.distributed_federation import NUM_COORDINATES, distributed_federation, mechanism_of
 from tests.federation_simulator import FakeTrainer, refusal_of, reply_of
 from tests.masked_federation import MASKED, POLICY, agent_of, stopped_at
+from tests.site_stores import site_store
 
 REPOSITORY = Path(__file__).parents[2]
 FEDERATION = distributed_federation("resilient")
@@ -87,7 +87,7 @@ def test_steps_of_a_distributed_round_are_done_in_their_order(profile: str, monk
     spied(monkeypatch, distributed, "round_to_ring", lambda: seen.append("quantise"))
     spied(monkeypatch, distributed, "discrete_gaussian", lambda: seen.append("add_ring_noise"))
     spied(monkeypatch, participants, "apply_masks", lambda: seen.append("mask"))
-    spied(monkeypatch, Identity, "sign", lambda: seen.append("sign"))
+    spied(monkeypatch, codec, "seal", lambda: seen.append("sign"))
     agent.handle(request)
     assert tuple(step for step, _ in itertools.groupby(seen)) == DISTRIBUTED_STEPS
 
@@ -145,12 +145,13 @@ def test_a_cohort_of_two_is_refused_by_a_site_that_takes_part_in_sums_of_two() -
 _DIES = """
 import os, signal, sys
 from pathlib import Path
-from fedward.client.store import SqliteStore
+from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from tests.distributed_federation import distributed_federation
 from tests.masked_federation import agent_of, stopped_at
+from tests.site_stores import site_store
 federation = distributed_federation(sys.argv[1])
-agent = agent_of(federation, store=SqliteStore(Path(sys.argv[2]) / "alpha.sqlite"))
+agent = agent_of(federation, store=site_store(Path(sys.argv[2]) / "alpha.db"))
 request = stopped_at(federation, pb.TRAIN, agent)
 (Path(sys.argv[2]) / "request").write_bytes(request)
 agent.handle(request)
@@ -164,7 +165,7 @@ def test_after_a_kill_no_second_vector_leaves_and_the_charge_stands(profile: str
     done = subprocess.run([sys.executable, "-c", _DIES, profile, str(tmp_path)], cwd=REPOSITORY, check=False)
     assert done.returncode == -signal.SIGKILL
     federation = distributed_federation(profile)
-    again = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    again = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     assert again.history == (mechanism_of(federation).event(0.05),)
     assert refusal_of(again.handle((tmp_path / "request").read_bytes())).code in {"REPLAY_CONFLICT", "PREKEY_UNKNOWN"}
     assert again.history == (mechanism_of(federation).event(0.05),)

@@ -1,6 +1,5 @@
 import hashlib
 import itertools
-import json
 import logging
 import math
 from collections.abc import Callable
@@ -22,7 +21,7 @@ from fedward.common.errors import (
     ProtocolError,
     TrainingError,
 )
-from fedward.common.identity import Identity, Roster
+from fedward.common.identity import Roster
 from fedward.common.ledger.budget import BudgetAccount, EntryState
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -133,8 +132,7 @@ def test_round_after_the_end_is_refused() -> None:
     agent.handle(federation.train(1))
     agent.handle(federation.end())
     assert refusal_of(agent.handle(federation.train(2))).code == "ATTEMPT_CLOSED"
-    again = federation.agent()
-    again.restore_state(agent.export_state())
+    again = federation.agent(store=agent._store)
     assert refusal_of(again.handle(federation.train(2))).code == "ATTEMPT_CLOSED"
 
 
@@ -216,7 +214,7 @@ class SpyRing:
         return out
 
 
-def spied(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, say: Callable[[], None]) -> None:
+def spied(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, say: Callable[[], None]) -> None:
     original = getattr(owner, name)
 
     def spy(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
@@ -236,7 +234,7 @@ def test_steps_of_a_round_are_done_in_their_order(monkeypatch: pytest.MonkeyPatc
     spied(monkeypatch, FakeTrainer, "update", lambda: steps.append("train_dpsgd"))
     spied(monkeypatch, BudgetAccount, "charge", lambda: steps.append("charge"))
     spied(monkeypatch, ring.Quantiser, "quantise", lambda: steps.append("quantise"))
-    spied(monkeypatch, Identity, "sign", lambda: steps.append("sign"))
+    spied(monkeypatch, codec, "seal", lambda: steps.append("sign"))
     agent.handle(request)
     # Reserved and charged twice in a row: in the run's account and in the site's.
     assert tuple(step for step, _ in itertools.groupby(steps)) == STEPS
@@ -252,12 +250,7 @@ def test_charge_is_final_before_the_reply_is_built() -> None:
 
 
 def states_of(agent: SiteAgent) -> list[EntryState]:
-    raw = agent.export_state()
-    restored = Federation().agent()
-    restored.restore_state(raw)
-    account = restored.accounts.of_site
-    assert account is not None
-    return [entry.state for entry in account.entries]
+    return [entry.state for entry in agent.accounts.of_site.entries]
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
@@ -367,8 +360,7 @@ def test_state_carries_the_run_and_its_budget_to_another_process() -> None:
     federation = Federation()
     agent = federation.joined()
     agent.handle(federation.train(1))
-    again = federation.agent()
-    again.restore_state(agent.export_state())
+    again = federation.agent(store=agent._store)
     assert again.history == agent.history
     assert refusal_of(again.handle(federation.train(1))).code == "REPLAY_CONFLICT"
     assert reply_of(again.handle(federation.train(2)), pb.TrainReply)
@@ -377,15 +369,15 @@ def test_state_carries_the_run_and_its_budget_to_another_process() -> None:
 
 def test_private_run_whose_account_is_lost_does_not_train() -> None:
     federation = Federation()
-    document = json.loads(federation.joined().export_state())
-    agent = federation.agent()
-    agent.restore_state(json.dumps({**document, "run_account": None}).encode())
+    agent = federation.joined()
+    agent.accounts.of_run = None
     assert refusal_of(agent.handle(federation.train())).code == "ABSTAIN"
     assert not federation.trainers["alpha"].calls
 
 
 def test_runs_add_up_in_the_account_of_the_site() -> None:
-    federation = Federation(make_plan(rounds=1, privacy={"noise_multiplier": 0.7, "epsilon": 5.0}))
+    many = POLICY.model_copy(update={"max_plans_per_day": 1000})
+    federation = Federation(make_plan(rounds=1, privacy={"noise_multiplier": 0.7, "epsilon": 5.0}), policy=many)
     agent = federation.agent()
     num_runs = 0
     for number in range(200):
@@ -407,7 +399,6 @@ def test_state_of_a_site_in_no_run_is_empty() -> None:
     federation = Federation()
     agent = federation.agent()
     assert agent.export_state() == b""
-    agent.restore_state(b"")
     assert refusal_of(agent.handle(federation.train())).code == "PLAN_MISMATCH"
 
 

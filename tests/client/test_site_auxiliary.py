@@ -16,11 +16,9 @@ import pytest
 
 from fedward.client.duties import Contribution
 from fedward.client.site import WEIGHT_STEPS, SiteAgent
-from fedward.client.store import SqliteStore
 from fedward.common.agreement import round_event
 from fedward.common.auxiliary_terms import coordinates, largest_weight, metric_events, weight_events
 from fedward.common.config import Weighting
-from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -31,6 +29,7 @@ from fedward.common.secagg import participant as participants
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from tests.federation_simulator import FakeTrainer, Federation, refusal_of, reply_of
 from tests.masked_federation import MASKED, POLICY, WITHOUT_DP, agent_of, at_position, masked_federation, stopped_at
+from tests.site_stores import site_store
 
 ALLOWING = POLICY.model_copy(update={"allowed_metrics": ("unit_loss",), "weights": get_args(Weighting)})
 METRIC = {"name": "unit_loss", "clamp": 8.0, "noise_multiplier": 4.0}
@@ -75,7 +74,7 @@ def test_a_weight_is_reserved_drawn_and_charged_before_the_training(
     spied(BudgetAccount, "charge", "charge")
     spied(ring.Quantiser, "writer", "quantise")
     spied(participants, "apply_masks", "mask")
-    spied(Identity, "sign", "sign")
+    spied(codec, "seal", "sign")
     agent.handle(request)
     assert tuple(step for step, _ in itertools.groupby(seen)) == WEIGHT_STEPS
 
@@ -221,14 +220,14 @@ def test_a_metric_that_fails_is_counted_and_nothing_leaves(monkeypatch: pytest.M
 
 def test_a_restart_keeps_the_weight_and_charges_it_once(tmp_path: Path) -> None:
     federation = federation_of(rounds=3)
-    agents = [agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))]
+    agents = [agent_of(federation, store=site_store(tmp_path / "alpha.db"))]
     weights: list[int | None] = []
 
     def restarting(_: object) -> Callable[[bytes], bytes]:
         def handle(request: bytes) -> bytes:
             if codec.peek_type(request) == pb.TRAIN and at_position(3)(request):
                 weights.append(drawn(agents[-1]))
-                agents.append(agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite")))
+                agents.append(agent_of(federation, store=site_store(tmp_path / "alpha.db")))
                 weights.append(drawn(agents[-1]))
             return agents[-1].handle(request)
 
@@ -257,25 +256,26 @@ def test_an_update_that_waits_for_its_cohort_keeps_its_tail() -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fedward.client.store import SqliteStore
+from fedward.client.ledger_store import LedgerStore
 from fedward.common.messages import fedward_pb2 as pb
 from tests.client.test_site_auxiliary import federation_of
 from tests.masked_federation import agent_of, stopped_at
+from tests.site_stores import site_store
 
 folder, where = Path(sys.argv[1]), sys.argv[2]
 die = lambda: os.kill(os.getpid(), signal.SIGKILL)
 federation = federation_of()
-agent = agent_of(federation, store=SqliteStore(folder / "alpha.sqlite"))
+agent = agent_of(federation, store=site_store(folder / "alpha.db"))
 request = stopped_at(federation, pb.TRAIN, agent)
-commit = SqliteStore.commit
+commit = LedgerStore.commit
 
-def dying_commit(self, entries, state):
+def dying_commit(self, entries, state, **more):
     kinds = [entry.kind.value for entry in entries]
     if f"before {kinds}" == where: die()
-    commit(self, entries, state)
+    commit(self, entries, state, **more)
     if f"after {kinds}" == where: die()
 
-SqliteStore.commit = dying_commit
+LedgerStore.commit = dying_commit
 agent.handle(request)
 """
 
@@ -289,7 +289,7 @@ def test_a_killed_site_has_its_weight_and_the_charge_or_neither(where: str, is_d
     )
     assert done.returncode == -signal.SIGKILL
     federation = federation_of()
-    again = agent_of(federation, store=SqliteStore(tmp_path / "alpha.sqlite"))
+    again = agent_of(federation, store=site_store(tmp_path / "alpha.db"))
     assert (drawn(again) is not None) == is_drawn
     plan = federation.plan
     expected = (*weight_events(plan), round_event(plan), *metric_events(plan)) if is_drawn else ()

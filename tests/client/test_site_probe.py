@@ -275,9 +275,7 @@ def test_an_unresolved_sample_rate_is_refused_by_name() -> None:
 
 def moved(fed: Federation, agent: SiteAgent) -> SiteAgent:
     """The agent in another process."""
-    other = fed.agent()
-    other.restore_state(agent.export_state())
-    return other
+    return fed.agent(store=agent._store)
 
 
 def test_probe_and_clip_survive_a_move_to_another_process() -> None:

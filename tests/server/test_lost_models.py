@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fedward.client.ledger_store import MemoryStore, StateWriter
 from fedward.client.replica import Copy
 from fedward.client.site import SiteAgent
-from fedward.client.store import MemoryStore, SqliteStore, StateWriter
 from fedward.common.errors import RunError
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg.journal import JournalEntry
@@ -19,6 +18,7 @@ from fedward.server import published
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation
 from tests.masked_federation import POLICY, WITHOUT_DP, agent_of, at_position, lost, masked_federation, on
+from tests.site_stores import site_store
 from tests.verified_federation import VerifiedRun, both
 
 
@@ -78,12 +78,12 @@ def test_a_strict_run_goes_on_without_a_site_whose_state_is_too_long_to_be_sent(
 
 def test_a_site_whose_disk_has_turned_one_bit_of_its_model_takes_the_others_word_for_it(tmp_path: Path) -> None:
     federation = masked_federation("resilient", 5, rounds=6, privacy=WITHOUT_DP)
-    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=SqliteStore(tmp_path / f"{s}.sqlite")))
+    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=site_store(tmp_path / f"{s}.db")))
 
     def turn(request: bytes, honest: Handler) -> bytes:
-        with closing(sqlite3.connect(tmp_path / "alpha.sqlite")) as file, file:
-            (raw,) = file.execute("SELECT model FROM site_model").fetchone()
-            file.execute("UPDATE site_model SET model = ?", (raw[:-1] + bytes([raw[-1] ^ 1]),))
+        (model,) = (tmp_path / "alpha.db-models").iterdir()
+        raw = model.read_bytes()
+        model.write_bytes(raw[:-1] + bytes([raw[-1] ^ 1]))
         run.restart("alpha")
         return honest(request)
 
@@ -98,10 +98,10 @@ class FullStore(MemoryStore):
 
     is_full = False
 
-    def commit(self, entries: Sequence[JournalEntry], state: StateWriter, *, model: StateWriter | None = None) -> None:
+    def commit(self, entries: Sequence[JournalEntry], state: StateWriter, **more: Any) -> None:
         if self.is_full:
             raise OSError("no space left")
-        super().commit(entries, state, model=model)
+        super().commit(entries, state, **more)
 
 
 def test_a_model_that_could_not_be_written_down_is_not_the_next_runs() -> None:

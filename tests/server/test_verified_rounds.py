@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedward.client.site import SiteAgent
-from fedward.client.store import SqliteStore
 from fedward.common.errors import RunError
 from fedward.common.lora.adapters import num_coordinates
 from fedward.common.lora.aggregation import trained_layout
@@ -21,6 +18,7 @@ from fedward.common.model_bytes import state_num_bytes
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import Federation, Wrap, type_of
 from tests.masked_federation import MASKED, WITHOUT_DP, agent_of, at_position, lost, masked_federation
+from tests.site_stores import site_store
 from tests.verified_federation import VerifiedRun, answer_lost, any_faults, both
 
 METHODS = ("ffa", "fedsvd", "alternate", "naive")
@@ -161,7 +159,7 @@ def test_a_site_with_a_store_keeps_its_state_over_restarts_between_all_messages(
     federation = federation_of("strict", method, "fedadam", rounds=4)
 
     def make(site: str) -> SiteAgent:
-        return agent_of(federation, site, store=SqliteStore(tmp_path / f"{site}.sqlite"))
+        return agent_of(federation, site, store=site_store(tmp_path / f"{site}.db"))
 
     run = VerifiedRun(federation, make)
 
@@ -183,7 +181,7 @@ def test_a_site_with_a_store_keeps_its_state_over_restarts_between_all_messages(
 
 def test_a_restart_that_loses_a_round_needs_no_state_from_others(tmp_path: Path) -> None:
     federation = federation_of("resilient", "ffa", "fedavg", num_sites=5, rounds=4)
-    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=SqliteStore(tmp_path / f"{s}.sqlite")))
+    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=site_store(tmp_path / f"{s}.db")))
 
     def restarting(honest: Handler) -> Handler:
         def handle(request: bytes) -> bytes:
@@ -200,13 +198,13 @@ def test_a_restart_that_loses_a_round_needs_no_state_from_others(tmp_path: Path)
 
 def test_a_site_whose_stored_copy_is_spoiled_refuses_and_goes_on_with_the_others_word(tmp_path: Path) -> None:
     federation = federation_of("resilient", "ffa", "fedadam", num_sites=5, rounds=6)
-    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=SqliteStore(tmp_path / f"{s}.sqlite")))
+    run = VerifiedRun(federation, lambda s: agent_of(federation, s, store=site_store(tmp_path / f"{s}.db")))
 
     def spoiling(honest: Handler) -> Handler:
         def handle(request: bytes) -> bytes:
             if type_of(request) == pb.TRAIN and at_position(3)(request):
-                with closing(sqlite3.connect(tmp_path / "alpha.sqlite")) as file, file:
-                    file.execute("UPDATE site_model SET model = zeroblob(length(model))")
+                (model,) = (tmp_path / "alpha.db-models").iterdir()
+                model.write_bytes(bytes(model.stat().st_size))
                 memory = run.agents["alpha"].memory
                 run.restart("alpha")
                 assert memory is not None

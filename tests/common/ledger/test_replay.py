@@ -68,7 +68,7 @@ def without(draft: Draft, name: str) -> Draft:
 
 
 BIG = PoissonGaussian(sample_rate=0.5, noise_multiplier=0.6, num_steps=100)
-POLICY = Draft(kind="policy.set", fields={"policy": "ab" * 32})
+POLICY = Draft(kind="policy.set", fields={"sha256": "ab" * 32})
 FORBIDDEN: list[tuple[str, list[Draft], int]] = [
     ("a charge of nothing", [account(), charge(1)], 2),
     ("a charge of a later reservation", [account(), charge(3), reserve()], 2),

@@ -199,6 +199,9 @@ ENVELOPE_TAILS = {
     "repeated type": b"\x10\x06",
     "repeated body": field(3, b"x"),
     "empty vector": field(5, b""),
+    "empty witness part": field(6, b""),
+    "two witness parts": field(6, b"x") + field(6, b"y"),
+    "vector behind the witness part": field(6, b"x") + field(5, b"vector"),
 }
 
 
@@ -207,7 +210,7 @@ def test_envelope_with_something_behind_it_is_refused(name: str) -> None:
     assert refusal_code(sealed(END) + ENVELOPE_TAILS[name]) == "BAD_ENCODING"
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 4, 2**32 - 1])
+@pytest.mark.parametrize("version", [0, 1, 2, 3, 5, 2**32 - 1])
 def test_another_version_is_refused(version: int) -> None:
     assert refusal_code(seal_raw("RUN_END", RAW_END, version=version)) == "BAD_ENCODING"
 
@@ -296,7 +299,7 @@ def test_oversize_message_is_refused_before_it_is_parsed(monkeypatch: pytest.Mon
 
 
 def test_nothing_inside_is_parsed_before_the_signature_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "_strict", lambda *_: pytest.fail("parsed"))
+    monkeypatch.setattr(codec, "strict", lambda *_: pytest.fail("parsed"))
     assert refusal_code(seal(STRANGER, END)) == "BAD_SIGNATURE"
 
 
@@ -344,3 +347,30 @@ def test_contents_do_not_show_in_the_representation() -> None:
     text = repr(opened(sealed(REPLY), pb.TrainReply))
     assert "vector=" not in text
     assert "body=" not in text
+
+
+def test_witness_part_lies_beside_and_changes_no_hash_of_the_message() -> None:
+    raw = sealed(REPLY)
+    framed = codec.beside(raw, b"witness")
+    assert codec.witness_of(framed) == b"witness"
+    assert opened(framed, pb.TrainReply) == opened(raw, pb.TrainReply)
+    assert codec.hashes_of(framed)[0] == codec.hashes_of(raw)[0]
+    assert framed.startswith(raw)
+
+
+def test_no_witness_part_is_the_message_itself() -> None:
+    assert codec.beside(sealed(END), b"") == sealed(END)
+    assert codec.witness_of(sealed(END)) == b""
+
+
+def test_second_witness_part_is_refused() -> None:
+    with pytest.raises(ProtocolError, match="second"):
+        codec.beside(codec.beside(sealed(END), b"x"), b"y")
+
+
+def test_witness_part_over_its_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    framed = codec.beside(sealed(END), b"witness")
+    monkeypatch.setattr(codec, "MAX_WITNESS_BYTES", 6)
+    assert refusal_code(framed) == "BAD_ENCODING"
+    with pytest.raises(ProtocolError, match="too long"):
+        codec.beside(sealed(END), b"witness")
