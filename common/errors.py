@@ -33,6 +33,8 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── ShreddingError           something of a run could not be destroyed, or was not
+    │   └── CertificateError     a certificate of shredding that does not hold
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
     ├── DesensitizationError     a text or column that may not pass
@@ -222,6 +224,19 @@ class TruncatedError(EnvelopeError):
 
 class TrailingDataError(EnvelopeError):
     """Something follows the end."""
+
+
+class ShreddingError(FedwardError):
+    """Something of a run could not be destroyed. It is finished by the next start, or by shredding again."""
+
+    hint = "Remove what stands in the way and run `fedward shred` again; docs/shredding.md."
+    exit_code = 3
+
+
+class CertificateError(ShreddingError):
+    """A certificate is not in its form, not signed by who it says, or of another run."""
+
+    hint = "Ask the site for the certificate as `fedward shred` wrote it."
 
 
 class ProtocolError(FedwardError):
