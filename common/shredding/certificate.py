@@ -96,10 +96,13 @@ class Certificate:
         if self.plaintext_medium not in ("disk", "memory"):
             raise CertificateError("a certificate says memory or disk of the scratch")
         self._require_rows()
-        has_durable = any(key.key_class is KeyClass.DURABLE for key in self.data_keys)
-        if self.assurance is not assurance_of(
-            has_durable=has_durable, root=self.root, root_replaced=self.root_replaced
-        ):
+        allowed = assurance_of(
+            has_durable=any(key.key_class is KeyClass.DURABLE for key in self.data_keys),
+            root=self.root,
+            root_replaced=self.root_replaced,
+            was_clear=self.plaintext_medium == "disk" or self.plaintext_found > 0,
+        )
+        if self.assurance is not allowed:
             raise CertificateError("a certificate's assurance is not what its keys allow")
 
     def _require_rows(self) -> None:

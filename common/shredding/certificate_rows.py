@@ -26,19 +26,16 @@ class Assurance(StrEnum):
 
 
 class RootKind(StrEnum):
-    """What opens the keystore."""
+    """What opens the keystore; the spelling is the keystore's."""
 
     PASSPHRASE = "passphrase"  # noqa: S105 - a name
-    KEY_FILE = "key_file"
+    KEY_FILE = "key-file"
     KEYRING = "keyring"
-    TPM = "tpm"
-    MEMORY = "memory"
-    """No keystore on disk: all keys of this site live in its process."""
 
     @property
     def dies_when_replaced(self) -> bool:
         """Whether the old root is gone for good once it was replaced."""
-        return self in (RootKind.KEYRING, RootKind.TPM, RootKind.MEMORY)
+        return self is RootKind.KEYRING
 
 
 class Reason(StrEnum):
@@ -144,8 +141,17 @@ def instant(at: datetime.datetime) -> str:
     return at.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def assurance_of(*, has_durable: bool, root: RootKind, root_replaced: bool) -> Assurance:
-    """The table of the design page: what held the key decides."""
+def assurance_of(*, has_durable: bool, root: RootKind, root_replaced: bool, was_clear: bool) -> Assurance:
+    """The table of the design page: what held the key decides.
+
+    Args:
+        has_durable: a key that died had stood, wrapped, on a disk.
+        root: what opens the keystore; of several unlocks the one that lives on.
+        root_replaced: whether it was replaced by this shredding.
+        was_clear: something of the run was on a disk without any key: there overwriting is all there is.
+    """
+    if was_clear:
+        return Assurance.ERASED_LOGICAL
     is_final = not has_durable or (root_replaced and root.dies_when_replaced)
     return Assurance.ERASED if is_final else Assurance.ERASED_LOGICAL
 

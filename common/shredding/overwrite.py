@@ -19,7 +19,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -123,14 +123,34 @@ class Overwriter:
         Raises:
             ShreddingError: ``folder`` cannot be opened or is a link, ``name`` is a path, or names no regular file.
         """
-        if name in ("", ".", "..") or "/" in name or "\0" in name:
-            raise ShreddingError("a file to be shredded is named by its name in the folder, not by a path")
+        _require_name(name)
         with _opened(folder) as parent:
             if parent is None or (state := _state(parent, name)) is None:
                 return Overwritten()
             if not stat.S_ISREG(state.st_mode):
                 raise ShreddingError("only a regular file is overwritten: no link, folder, pipe or device")
             return self._file(parent, name, state, name)
+
+    def shred_entry(self, folder: Path, name: str) -> Overwritten:
+        """Whatever is under ``name`` in ``folder``: a file, a folder with all in it, a link that is not followed.
+
+        Raises:
+            ShreddingError: ``folder`` cannot be opened or is a link, or ``name`` is a path.
+        """
+        _require_name(name)
+        with _opened(folder) as parent:
+            return Overwritten() if parent is None else self._entry(parent, name, name, MAX_DEPTH)
+
+    def overwrite_open(self, descriptor: int) -> None:
+        """Overwrite and truncate a file that has lost its name already: another took its place.
+
+        A courtesy: an error is not raised, for the file's successor is durable.
+        """
+        with suppress(OSError):
+            self._overwrite(descriptor, os.fstat(descriptor))
+            self._step("truncate")
+            os.ftruncate(descriptor, 0)
+            os.fsync(descriptor)
 
     def shred_folder(self, folder: Path, *, keep: bool = False) -> Overwritten:
         """``folder`` and all in it; nothing there: nothing done.
@@ -279,6 +299,11 @@ class Overwriter:
         os.rename(name, random_name, src_dir_fd=folder, dst_dir_fd=folder)
         os.fsync(folder)
         return random_name
+
+
+def _require_name(name: str) -> None:
+    if name in ("", ".", "..") or "/" in name or "\0" in name:
+        raise ShreddingError("a file to be shredded is named by its name in the folder, not by a path")
 
 
 @contextmanager

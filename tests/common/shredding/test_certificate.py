@@ -226,9 +226,7 @@ def test_largest_certificate_fits_into_an_entry() -> None:
     ("has_durable", "root", "root_replaced", "expected"),
     [
         (False, RootKind.KEY_FILE, False, Assurance.ERASED),
-        (True, RootKind.MEMORY, True, Assurance.ERASED),
         (True, RootKind.KEYRING, True, Assurance.ERASED),
-        (True, RootKind.TPM, True, Assurance.ERASED),
         (True, RootKind.KEYRING, False, Assurance.ERASED_LOGICAL),
         (True, RootKind.KEY_FILE, True, Assurance.ERASED_LOGICAL),
         (True, RootKind.KEY_FILE, False, Assurance.ERASED_LOGICAL),
@@ -239,7 +237,16 @@ def test_largest_certificate_fits_into_an_entry() -> None:
 def test_assurance_is_that_of_the_table(
     has_durable: bool, root: RootKind, root_replaced: bool, expected: Assurance
 ) -> None:
-    assert assurance_of(has_durable=has_durable, root=root, root_replaced=root_replaced) is expected
+    found = assurance_of(has_durable=has_durable, root=root, root_replaced=root_replaced, was_clear=False)
+    assert found is expected
+
+
+@pytest.mark.parametrize("changes", [{"plaintext_medium": "disk"}, {"plaintext_found": 1}])
+def test_what_was_in_the_clear_on_a_disk_is_never_certified_as_erased(changes: dict[str, Any]) -> None:
+    ephemeral = {"data_keys": (), "keks": (), "root": RootKind.KEYRING, "root_replaced": True}
+    assert replace(CERTIFICATE, **ephemeral, assurance=Assurance.ERASED)
+    with pytest.raises(CertificateError, match="assurance"):
+        replace(CERTIFICATE, **ephemeral, **changes, assurance=Assurance.ERASED)
 
 
 def test_instant_is_utc_whatever_the_zone() -> None:
