@@ -1,8 +1,8 @@
 """Intentions: what is going to be shredded, durable in the ledger before the first byte dies.
 
 ``shred.intended`` says of a run what the certificate will need and what nobody can tell afterwards: objects, data keys,
-the epochs of the KEKs. ``shred.done`` names its entry and holds the certificate. An intention without its ``shred.done``
-is open, and is finished at the next start; every step may be repeated.
+the epochs of the KEKs. ``shred.done`` names its entry and holds the certificate. An intention without its
+``shred.done`` is open, and is finished at the next start; every step may be repeated.
 """
 
 from __future__ import annotations

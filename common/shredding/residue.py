@@ -1,7 +1,7 @@
 """What lies in a run's folders and should not: files in the clear, parts of work that a crash left, foreign things.
 
-Pure looking: nothing is changed, no link is followed, nothing but the first bytes of a file is read. A file is the vault's
-if it stands where the vault puts files *and* begins as a sealed one does; everything else is residue.
+Pure looking: nothing is changed, no link is followed, nothing but the first bytes of a file is read. A file is the
+vault's if it stands where the vault puts files *and* begins as a sealed one does; everything else is residue.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The end of a run: keys first, then what is in the clear, then the certificate.
 
 Order, and it is the argument: the intention is durable; slots are overwritten, the KEKs of their kinds replaced, every
-other slot wrapped anew, the old KEKs dropped and the keystore's old copies overwritten (``vault.destroy``); the root, if
-that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A crash
+other slot wrapped anew, the old KEKs dropped and the keystore's old copies overwritten (``vault.destroy``); the root,
+if that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A crash
 anywhere is finished by ``settle`` at the next start, with one certificate.
 
 The guarantee is crypto-erasure. What cannot be removed ends the shredding with an error and leaves its intention open:
