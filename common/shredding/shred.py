@@ -180,14 +180,14 @@ class Shredder:
             if name.endswith(_SLOT) and kind in set(Kind) - set(keep):
                 raw = self._party.folder.read((*place, name), max_bytes=HEADER_BYTES)
                 key_id = raw[_FILE_ID].ljust(ID_BYTES, b"\0")
-                yield KeyRow(id=key_id.hex(), kind=kind, key_class=KeyClass.DURABLE)
+                yield KeyRow(id=key_id.hex(), kind=str(kind), key_class=KeyClass.DURABLE)
 
     def _ephemeral_key(self, info: ObjectInfo) -> KeyRow:
         """The data key of an object whose slot is in memory alone: the envelope names it."""
         place = ("runs", info.run_id.hex(), "objects", info.kind, info.object_id + _OBJECT)
         with self._party.folder.reading(place) as file:
             header, _ = inspect(file)
-        return KeyRow(id=header.stanzas[0].body[:ID_BYTES].hex(), kind=info.kind, key_class=KeyClass.EPHEMERAL)
+        return KeyRow(id=header.stanzas[0].body[:ID_BYTES].hex(), kind=str(info.kind), key_class=KeyClass.EPHEMERAL)
 
     def _intend(self, inventory: Inventory) -> Intention:
         return read_intention(self._party.trail.append([inventory.draft()]).entries[0])
@@ -307,7 +307,7 @@ class Shredder:
 
     def _kek_rows(self, inventory: Inventory) -> Iterator[KekRow]:
         for kind, before in inventory.keks.items():
-            yield KekRow(kind=kind, before=before, after=self._party.keystore.kek_epoch(kind))
+            yield KekRow(kind=str(kind), before=before, after=self._party.keystore.kek_epoch(kind))
 
     def _media_of_keys(self, inventory: Inventory) -> Iterator[MediaRow]:
         if inventory.keks:
@@ -320,7 +320,7 @@ class Shredder:
     def _kept_rows(self, run_id: bytes) -> Iterator[KeptRow]:
         if run_id != SITE_DATA:
             counts = Counter(info.kind for info in self._party.vault.find(run_id=run_id))
-            yield from (KeptRow(kind=kind, count=count) for kind, count in counts.items())
+            yield from (KeptRow(kind=str(kind), count=count) for kind, count in counts.items())
 
     def _medium(self, path: Path) -> Medium:
         return medium_of(path, claim=self._claim, system=self._machine.system)
@@ -348,7 +348,7 @@ def _object_rows(objects: Collection[ObjectInfo]) -> Iterator[ObjectsRow]:
         of_kind = [info for info in objects if info.kind is kind]
         digest = hashlib.sha256(b"".join(sorted(info.digest for info in of_kind))).hexdigest()
         num_bytes = sum(info.num_bytes for info in of_kind)
-        yield ObjectsRow(kind=kind, count=len(of_kind), bytes=num_bytes, digest=digest)
+        yield ObjectsRow(kind=str(kind), count=len(of_kind), bytes=num_bytes, digest=digest)
 
 
 def _media_row(path_class: PathClass, medium: Medium, done: Overwritten) -> MediaRow:

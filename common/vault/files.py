@@ -192,7 +192,8 @@ class PrivateFolder:
     def remove_empty(self, names: Place) -> None:
         """Remove the folder ``names`` with the empty folders in it; what holds a file stays."""
         for name in self.folders(names):
-            self.remove_empty((*names, name))
+            with suppress(VaultPermissionError):  # not the vault's: it stays, and so do those above
+                self.remove_empty((*names, name))
         with self._folder(names[:-1], is_made=False) as folder, suppress(OSError):
             os.rmdir(names[-1], dir_fd=folder)
             os.fsync(folder)

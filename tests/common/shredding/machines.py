@@ -60,7 +60,7 @@ class Machine:
         self.lines.append(f"{number} 1 {device} / {point} rw,relatime shared:{number} - {fs_type} {source} {options}")
 
     def holds(self, path: Path | str, device: str) -> None:
-        """``path`` has this device number."""
+        """``path`` and what is below it have this device number."""
         major, minor = device.split(":")
         self.device_by_path[str(path)] = int(major), int(minor)
 
@@ -72,6 +72,10 @@ class Machine:
             mountinfo=lambda: table,
             sys_root=self.root,
             ext_options=self.root / "proc-fs",
-            device_of=lambda path: self.device_by_path.get(str(path), self._default),
+            device_of=self._device_of,
             is_linux=True,
         )
+
+    def _device_of(self, path: Path) -> tuple[int, int]:
+        known = [str(above) for above in (path, *path.parents) if str(above) in self.device_by_path]
+        return self.device_by_path[known[0]] if known else self._default
