@@ -34,6 +34,8 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── ShreddingError           something of a run could not be destroyed, or was not
+    │   └── CertificateError     a certificate of shredding that does not hold
     ├── VaultError               an object, a key or a folder of the vault
     │   ├── AccessRefusedError   a role that may not do this
     │   ├── KeystoreLockedError  no unlock that was given opens the keystore
@@ -237,6 +239,19 @@ class TrailingDataError(EnvelopeError):
     """Something follows the end."""
 
 
+class ShreddingError(FedwardError):
+    """Something of a run could not be destroyed. It is finished by the next start, or by shredding again."""
+
+    hint = "Remove what stands in the way and run `fedward shred` again; docs/shredding.md."
+    exit_code = 3
+
+
+class CertificateError(ShreddingError):
+    """A certificate is not in its form, not signed by who it says, or of another run."""
+
+    hint = "Ask the site for the certificate as `fedward shred` wrote it."
+
+
 class VaultError(FedwardError):
     """Something of the vault cannot be used. Nothing was handed out."""
 
@@ -323,6 +338,7 @@ __all__ = [
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
+    "CertificateError",
     "ChunkCorruptError",
     "ChunkOrderError",
     "ConfigError",
@@ -355,6 +371,7 @@ __all__ = [
     "PrivacyError",
     "ProtocolError",
     "RunError",
+    "ShreddingError",
     "TrailingDataError",
     "TrainingError",
     "TruncatedError",

@@ -36,6 +36,7 @@ LIGHT = (
     "common/messages/",
     "common/privacy/",
     "common/secagg/",
+    "common/shredding/",
     "server/",
 )
 """Files that must start without a machine-learning library."""

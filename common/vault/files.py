@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
@@ -61,6 +61,8 @@ class PrivateFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.on_replaced: Callable[[int], None] | None = None
+        """Called with a descriptor, open for writing, of each file that a rename has just replaced."""
         try:
             with self._folder((), is_made=False):
                 pass
@@ -152,12 +154,29 @@ class PrivateFolder:
     def rename(self, place: Place, name: str) -> None:
         """Give ``place`` another name in its folder, durably; what has that name is replaced."""
         _require_name(name)
-        with self._folder(place[:-1], is_made=False) as folder:
+        with self._folder(place[:-1], is_made=False) as folder, self._replaced(name, folder):
             try:
                 os.rename(place[-1], name, src_dir_fd=folder, dst_dir_fd=folder)
                 os.fsync(folder)
             except OSError as error:
                 raise VaultError(f"{name}: {error.strerror}", hint="Check the folder and the disk.") from error
+
+    @contextmanager
+    def _replaced(self, name: str, folder: int) -> Iterator[None]:
+        """Keep hold of the file that goes, so that it can be overwritten when its successor is durable."""
+        if self.on_replaced is None:
+            yield
+            return
+        try:
+            old = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+        except OSError:  # there is none, mostly
+            yield
+            return
+        try:
+            yield
+            self.on_replaced(old)
+        finally:
+            os.close(old)
 
     def unlink(self, place: Place) -> None:
         """Remove a file, durably; one that is gone is fine."""
@@ -173,7 +192,8 @@ class PrivateFolder:
     def remove_empty(self, names: Place) -> None:
         """Remove the folder ``names`` with the empty folders in it; what holds a file stays."""
         for name in self.folders(names):
-            self.remove_empty((*names, name))
+            with suppress(VaultPermissionError):  # not the vault's: it stays, and so do those above
+                self.remove_empty((*names, name))
         with self._folder(names[:-1], is_made=False) as folder, suppress(OSError):
             os.rmdir(names[-1], dir_fd=folder)
             os.fsync(folder)

@@ -1,0 +1,1 @@
+"""How a run dies: keys first, then an overwrite for what it is worth, then a signed certificate."""
