@@ -26,6 +26,8 @@ class Purpose(StrEnum):
     """What a role's keys are derived from."""
     SCRUB = "scrub"
     """Desensitisation."""
+    STATE = "state"
+    """Seals what the party's process keeps beside its ledger: position, secrets and model of the run that goes on."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -73,7 +73,7 @@ class Keystore:
     def create(
         cls, folder: PrivateFolder, *, ledger_id: bytes, unlocks: Sequence[Unlock], identity: Identity, at_ms: int
     ) -> Keystore:
-        """A new keystore with all its keys: a KEK for each durable kind, a secret for each role, a scrub key.
+        """A new keystore with all its keys: a KEK for each durable kind, a secret for each role, scrub and state key.
 
         Raises:
             VaultError: there is one already.
@@ -88,7 +88,8 @@ class Keystore:
             store._add(Purpose.KEK, kind, secrets.token_bytes(KEY_BYTES), at_ms)
         for role in Role:
             store._add(Purpose.ROLE, role, X25519Identity.generate().to_bytes(), at_ms)
-        store._add(Purpose.SCRUB, _SELF, secrets.token_bytes(KEY_BYTES), at_ms)
+        for purpose in (Purpose.SCRUB, Purpose.STATE):
+            store._add(purpose, _SELF, secrets.token_bytes(KEY_BYTES), at_ms)
         store._save((store._root_key,))
         store._write_root(root)
         return store
@@ -137,6 +138,11 @@ class Keystore:
     def scrub(self) -> KeyRecord:
         """The desensitisation key."""
         return self.records(Purpose.SCRUB, _SELF)[0]
+
+    @property
+    def state_key(self) -> SlotKey:
+        """Seals the state of a run beside the ledger; what it seals is replaced and gone with the run."""
+        return _slot_key(self.records(Purpose.STATE, _SELF)[0])
 
     def keks(self, kind: Kind) -> tuple[SlotKey, ...]:
         """The keys that wrap the data keys of ``kind``, the newest first.

@@ -1,0 +1,171 @@
+"""The folders of a simulation's parties, below its output: each site's and the coordinator's, as real ones have them.
+
+::
+
+    OUT/simulation.key        the secret of which identities are made, so that a second run is by the same parties
+    OUT/sites/<site>/         keystore, ledger, vault; the key file OUT/sites/<site>.key beside it
+    OUT/server/               the same of the coordinator, with OUT/server.key
+
+One machine plays all parties, and whoever has OUT has every key: this shows what lies where, it protects nothing from
+the researcher. Budgets add up over the runs of one OUT, for its sites hold the same people.
+
+At the start of a run everything is finished that an earlier one left: open shreddings, runs that ended without one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, TypeVar
+
+from fedward.client.ledger_store import LedgerStore, wall_clock_ms
+from fedward.client.site_folder import SiteFolder
+from fedward.common.config import COORDINATOR
+from fedward.common.errors import ConfigError
+from fedward.common.identity import Identity
+from fedward.common.shredding.certificate import SignedCertificate
+from fedward.common.shredding.certificate_rows import Reason
+from fedward.common.shredding.shred import Shredder
+from fedward.common.vault.folder import PartyFolder
+from fedward.common.vault.kinds import KEPT
+from fedward.common.vault.unlocks import create_key_file, read_key_file
+
+SECRET_FILE: Final = "simulation.key"
+SITES: Final = "sites"
+SERVER: Final = "server"
+_SECRET_BYTES = 32
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_Folder = TypeVar("_Folder", bound=PartyFolder)
+
+
+def simulation_secret(out: Path) -> bytes:
+    """The secret of an output folder, made at its first run; 32 bytes.
+
+    Raises:
+        ConfigError: the file is there and is no such secret.
+    """
+    path = out / SECRET_FILE
+    if not path.exists():
+        out.mkdir(parents=True, exist_ok=True)
+        create_key_file(path)
+    raw = path.read_bytes()
+    if len(raw) != _SECRET_BYTES:
+        raise ConfigError(f"{path} is not the secret of a simulation", hint="Choose another --out.")
+    return raw
+
+
+def folder_of(out: Path, name: str) -> Path:
+    """Of a site or of the coordinator. An id that is no plain file name is hashed."""
+    if name == COORDINATOR:
+        return out / SERVER
+    plain = name if _PLAIN_NAME.fullmatch(name) else f"site-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    return out / SITES / plain
+
+
+def open_site(out: Path, site_id: str, identity: Identity) -> SiteFolder:
+    """A site's folder, made if it is not there.
+
+    Raises:
+        VaultError, LedgerError: it is another's, damaged, or another process has it.
+    """
+    return _opened(SiteFolder, folder_of(out, site_id), site_id, identity)
+
+
+def open_coordinator(out: Path, identity: Identity) -> PartyFolder:
+    """The coordinator's folder, made if it is not there.
+
+    Raises:
+        VaultError, LedgerError: as ``open_site``.
+    """
+    return _opened(PartyFolder, folder_of(out, COORDINATOR), "server", identity)
+
+
+def _opened(kind: type[_Folder], path: Path, party_id: str, identity: Identity) -> _Folder:
+    key_file = path.with_name(f"{path.name}.key")
+    if path.exists():
+        return kind.open(path, unlocks=[read_key_file(key_file)], clock=wall_clock_ms)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    unlock = read_key_file(key_file) if key_file.exists() else create_key_file(key_file)
+    return kind.create(path, party_id, unlocks=[unlock], clock=wall_clock_ms, identity=identity)
+
+
+def site_store(folder: SiteFolder) -> LedgerStore:
+    """What a site's agent writes to: its ledger, and its state sealed beside it."""
+    return LedgerStore(folder.ledger, key=folder.keystore.state_key, folder=folder.path / "state")
+
+
+class Parties:
+    """All parties of a simulation, open; a context manager.
+
+    Args:
+        out: of the simulation.
+        identities: by site id, and the coordinator's.
+    """
+
+    def __init__(self, out: Path, identities: Mapping[str, Identity]) -> None:
+        self.out = out
+        self._stack = ExitStack()
+        self.sites: dict[str, SiteFolder] = {}
+        try:
+            self.coordinator = self._stack.enter_context(open_coordinator(out, identities[COORDINATOR]))
+            for site_id, identity in identities.items():
+                if site_id != COORDINATOR:
+                    self.sites[site_id] = self._stack.enter_context(open_site(out, site_id, identity))
+        except BaseException:
+            self._stack.close()
+            raise
+
+    @property
+    def all(self) -> Iterable[PartyFolder]:
+        """The coordinator's folder and the sites'."""
+        return (self.coordinator, *self.sites.values())
+
+    def settle(self) -> int:
+        """Finish what an earlier run left; the number of certificates that took."""
+        return sum(len(Shredder(party).settle(())) for party in self.all)
+
+    def end_run(self, run_id: bytes, *, num_cleared: int) -> dict[str, SignedCertificate]:
+        """Shred what a run leaves, but adapter and report; the certificates by party.
+
+        Args:
+            run_id: 16 bytes.
+            num_cleared: files that the run's scratch held.
+        """
+        certificates = {}
+        for party in self.all:
+            shredder = Shredder(party)
+            if run_id in shredder.known_runs():
+                cleared = num_cleared if party is self.coordinator else 0
+                certificates[party.party_id] = shredder.shred(
+                    run_id, reason=Reason.RUN_ENDED, keep=KEPT, num_cleared=cleared
+                )
+        return certificates
+
+    def close(self) -> None:
+        """Let go of all ledgers."""
+        self._stack.close()
+
+    def __enter__(self) -> Parties:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+
+__all__ = [
+    "folder_of",
+    "open_coordinator",
+    "open_site",
+    "Parties",
+    "SECRET_FILE",
+    "SERVER",
+    "simulation_secret",
+    "site_store",
+    "SITES",
+]
