@@ -32,6 +32,7 @@ from fedward.server.exchange import Exchange
 from fedward.server.gathering import Attempt, Gathered, Gatherer, PlainRounds, codes
 from fedward.server.grid import Clock, Grid
 from fedward.server.masked_rounds import MaskedRounds
+from fedward.server.run_entries import RunEntries
 from fedward.server.witness import HeadExchange
 
 _DIGEST_BYTES = 32
@@ -141,6 +142,7 @@ class RoundLoop:
         self._plan_bytes = plan_bytes
         self._plan = RunPlan.from_bytes(plan_bytes)
         self._position = plan_position(plan_bytes, run_id=run_id, roster_hash=roster.hash)
+        self._entries = RunEntries(trail=ledger, position=self._position)
         self._witness = None
         if ledger is not None:
             self._witness = HeadExchange(identity=identity, roster=roster, trail=ledger, run_id=run_id)
@@ -186,6 +188,7 @@ class RoundLoop:
         accepted, refusals = self._offer()
         self._observer.run_started(accepted, refusals)
         self._require_cohort(accepted, refusals)
+        self._entries.plan_signed(accepted)
         self._let_witnesses_answer(accepted)
         state = self._start
         clip_norm = self._clip_norm(accepted)
@@ -201,9 +204,12 @@ class RoundLoop:
                 ended_early = error.message
                 break
             records.append(record)
+            digest = adapters.adapter_digest(self._plan.layout, state.adapter)
+            self._entries.round_opened(number, record.attempt, record.survivors, digest)
             self._observer.round_finished(record)
         digest = adapters.adapter_digest(self._plan.layout, state.adapter)
         events, apart = self._end(accepted, state)
+        self._entries.run_ended(digest)
         return RunResult(
             adapter=state.adapter,
             model_digest=digest,

@@ -7,22 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.markup import escape
 
+from fedward.client.imports import Import
 from fedward.client.intake import Patients
 from fedward.client.training.base_model import require_device
 from fedward.common.atomic import write_atomically
 from fedward.common.config import COORDINATOR, PrivacyMode
+from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.common.secagg.transcript import digest
 from fedward.simulations import report as reports
 from fedward.simulations.console import Interface, RoundProgress
-from fedward.simulations.job import SimulationJob, aggregator
+from fedward.simulations.job import SIMULATION_POLICY, SimulationJob, aggregator
+from fedward.simulations.keeper import Keeper
 from fedward.simulations.privacy_report import plan_warnings
 from fedward.simulations.recipe import Recipe
 from fedward.simulations.sites import SiteData, SitePatients, final_plan, read_patients, site_agent, tokenise
@@ -49,9 +52,13 @@ class Options:
 
     def scrub_secret(self, recipe: Recipe) -> bytes:
         """The source of the sites' desensitisation keys; public, from the seed, where a run is to be repeatable."""
-        if self.seeded_noise or recipe.privacy.mode is PrivacyMode.NONE:
+        if self.is_repeatable(recipe):
             return digest("fedward/simulation/v1/scrub", recipe.seed)
         return self.random_secret
+
+    def is_repeatable(self, recipe: Recipe) -> bool:
+        """Whether two runs give the same bytes: nothing in them is to be kept from anybody."""
+        return self.seeded_noise or recipe.privacy.mode is PrivacyMode.NONE
 
 
 @dataclass(slots=True)
@@ -74,10 +81,11 @@ class Stopwatch:
 
 
 def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch | None = None) -> reports.Outcome:
-    """Run ``recipe`` and write ``adapter/`` and ``report.json`` to the output folder.
+    """Run ``recipe`` and write ``adapter/`` and ``report.json`` to the output folder, beside the parties' own folders.
 
-    Until the run is over nothing is written. Then an old report goes first, so that no adapter ever lies beside the
-    report of another run.
+    Until the run is over neither is written. Then an old report goes first, so that no adapter ever lies beside the
+    report of another run. Caches and temporary files of the run are in its scratch; at its end that is shredded, and so
+    is what the parties' vaults hold of it, but adapter and reports.
 
     Raises:
         FedwardError: what went wrong, with a hint.
@@ -87,23 +95,35 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     for line in plan_warnings(recipe.draft_plan()):
         ui.say(f"[yellow]! {escape(line)}[/]")
     require_device(recipe.base.quantization)
+    base = find_base(recipe, options, ui)
+    with Keeper.open(recipe, options.out, in_process=options.runtime == "inprocess") as keeper:
+        if num_settled := keeper.settle():
+            ui.say(f"Shredded what an earlier run had left ({num_settled} certificates)")
+        with keeper.scratch():
+            outcome, session = _simulate(recipe, options, base, keeper, ui, watch)
+        return _conclude(outcome, options.out, session, keeper)
+
+
+def _simulate(
+    recipe: Recipe, options: Options, base: Base, keeper: Keeper, ui: Interface, watch: Stopwatch
+) -> tuple[reports.Outcome, AdapterSession]:
     with watch.stage("data"):
-        patients = read_all(recipe, options, ui)
+        patients = read_all(recipe, options, ui, keeper)
     with watch.stage("base"), ui.bar("Loading libraries and base model", 1) as tick:
-        session, base = load_session(recipe, options, ui)
+        session = load_session(recipe, base)
         tick(1)
     with watch.stage("tokenise"):
-        sites = tokenise_all(recipe, patients, session, ui)
+        sites = tokenise_all(recipe, patients, session, ui, keeper)
     with watch.stage("plan"):
         session.probe()  # every site will; here a base that fails says why
-        job = make_job(recipe, options, session, base)
+        job = make_job(recipe, options, session, base, keeper)
     start = adapters.initial_adapter(job.plan.layout, job.plan.seed)
     from fedward.simulations.measure import held_out_utility, samples
 
     with watch.stage("evaluate_before"):
         before = held_out_utility(session, start, sites, ui, "Held-out text, base model")
     with watch.stage("rounds"):
-        result = _run(job, options, sites, session, ui)
+        result = _run(job, options, sites, session, ui, keeper)
     with watch.stage("evaluate_after"):
         after = held_out_utility(session, result.adapter, sites, ui, "Held-out text, tuned model")
         texts = samples(session, start, result.adapter, sites, num_tokens=recipe.evaluation.sample_tokens)
@@ -120,8 +140,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
         most_sites=max(counts.values(), default=1),
         seconds=watch.total(),
     )
-    _write(outcome, options.out, session)
-    return outcome
+    return outcome, session
 
 
 def _check_out(out: Path) -> None:
@@ -149,46 +168,70 @@ def _count_sites(patients: Mapping[str, Patients]) -> Counter[str]:
     )
 
 
-def read_all(recipe: Recipe, options: Options, ui: Interface) -> dict[str, SitePatients]:
-    """Every site's patients, by site id; desensitised by each site, unless the recipe does without."""
-    found, secret = {}, options.scrub_secret(recipe)
+def read_all(recipe: Recipe, options: Options, ui: Interface, keeper: Keeper | None = None) -> dict[str, SitePatients]:
+    """Every site's patients, by site id; desensitised by each site, unless the recipe does without.
+
+    Args:
+        keeper: seals them in the sites' vaults too.
+    """
+    found = {}
     title = "Desensitising the sites' records" if recipe.desensitize.required else "Reading the sites' records"
     with ui.bar(title, len(recipe.sites)) as tick:
         for index, site in enumerate(recipe.sites):
-            found[site.id] = read_patients(recipe, site.id, options.data_root, scrub_secret=secret)
+            keys = None if keeper is None or options.is_repeatable(recipe) else keeper.scrub_keys(site.id)
+            keys = keys or ScrubKeys(secret=options.scrub_secret(recipe), site_id=site.id, key_id="simulation")
+            found[site.id] = read_patients(recipe, site.id, options.data_root, keys=keys)
+            if keeper is not None:
+                policy = recipe.scrub if recipe.desensitize.required else None
+                about = Import(account=SIMULATION_POLICY.account, nominal_units=site.nominal_units, policy=policy)
+                keeper.store_patients(site.id, found[site.id], about)
             tick(index + 1, site.id)
     return found
 
 
-def load_session(recipe: Recipe, options: Options, ui: Interface) -> tuple[AdapterSession, Base]:
-    """The recipe's base with an adapter on it, for all sites of this process."""
+def find_base(recipe: Recipe, options: Options, ui: Interface) -> Base:
+    """The recipe's base: public, so it is looked for, and fetched, outside of the run's scratch."""
+    from fedward.client.training.base_model import resolve_base
+    from fedward.simulations.base import embedded_base_dir
+
+    return resolve_base(recipe.base.name, embedded=embedded_base_dir(), cache_dir=options.cache_dir, progress=ui.say)
+
+
+def load_session(recipe: Recipe, base: Base) -> AdapterSession:
+    """The base with an adapter on it, for all sites of this process."""
     import torch
 
-    from fedward.client.training.base_model import load_base, resolve_base
+    from fedward.client.training.base_model import load_base
     from fedward.client.training.session import AdapterSession
-    from fedward.simulations.base import embedded_base_dir
 
     # One thread: sites of a simulation share the cores, and one thread gives the same bits everywhere.
     torch.set_num_threads(1)
-    base = resolve_base(recipe.base.name, embedded=embedded_base_dir(), cache_dir=options.cache_dir, progress=ui.say)
     model, tokenizer = load_base(base, dtype=recipe.base.dtype, quantization=recipe.base.quantization)
-    return AdapterSession(model, tokenizer, recipe.draft_plan()), base
+    return AdapterSession(model, tokenizer, recipe.draft_plan())
 
 
 def tokenise_all(
-    recipe: Recipe, patients: Mapping[str, SitePatients], session: AdapterSession, ui: Interface
+    recipe: Recipe,
+    patients: Mapping[str, SitePatients],
+    session: AdapterSession,
+    ui: Interface,
+    keeper: Keeper | None = None,
 ) -> list[SiteData]:
-    """Every site's patients as token ids, in the recipe's order."""
+    """Every site's patients as token ids, in the recipe's order; out of the sites' vaults where there are any."""
     sites: list[SiteData] = []
     with ui.bar("Tokenising", len(patients)) as tick:
         for site_id, found in patients.items():
-            sites.append(tokenise(recipe, site_id, found, session.tokenizer))
+            stored = found if keeper is None else keeper.patients(site_id, found)
+            patients_of_site = SitePatients(train=stored.train, heldout=stored.heldout, scrubbed=found.scrubbed)
+            sites.append(tokenise(recipe, site_id, patients_of_site, session.tokenizer))
             tick(len(sites), site_id)
     return sites
 
 
-def make_job(recipe: Recipe, options: Options, session: AdapterSession, base: Base) -> SimulationJob:
-    """One run of the recipe: its final plan, new identities, a new run id."""
+def make_job(
+    recipe: Recipe, options: Options, session: AdapterSession, base: Base, keeper: Keeper | None = None
+) -> SimulationJob:
+    """One run of the recipe: its final plan and a new run id; the parties of ``keeper``, or new ones."""
     plan = final_plan(recipe.draft_plan(), session, base_digest=base.digest)
     return SimulationJob(
         recipe=recipe,
@@ -196,37 +239,51 @@ def make_job(recipe: Recipe, options: Options, session: AdapterSession, base: Ba
         base_name=base.name,
         base_path=str(base.path.absolute()),
         base_digest=base.digest,
-        data_root=str(options.data_root.absolute()),
-        run_id_hex=secrets.token_hex(16),
-        secret_hex=secrets.token_hex(32),
-        scrub_secret_hex=options.scrub_secret(recipe).hex(),
+        out=str(options.out.absolute()),
+        run_id_hex=(secrets.token_bytes(16) if keeper is None else keeper.run_id).hex(),
+        secret_hex=(secrets.token_bytes(32) if keeper is None else keeper.secret).hex(),
         seeded_noise=options.seeded_noise,
     )
 
 
 def _run(
-    job: SimulationJob, options: Options, sites: Sequence[SiteData], session: AdapterSession, ui: Interface
+    job: SimulationJob,
+    options: Options,
+    sites: Sequence[SiteData],
+    session: AdapterSession,
+    ui: Interface,
+    keeper: Keeper,
 ) -> RunResult:
     plan = job.plan
+    keeper.rounds_begin()
     with ui.bar("Federated rounds", plan.rounds * len(plan.sites)) as tick:
         progress = RoundProgress(ui, tick, num_rounds=plan.rounds, num_sites=len(plan.sites))
         if options.runtime == "flwr":
             tick(0, "starting Flower and Ray")
             from fedward.simulations.flower_runtime import run_with_flower
 
-            return run_with_flower(job, progress)
-        return run_in_process(job, sites, session, progress)
+            with keeper.lent():
+                return run_with_flower(job, progress)
+        return run_in_process(job, sites, session, progress, keeper)
 
 
 def run_in_process(
-    job: SimulationJob, sites: Sequence[SiteData], session: AdapterSession, progress: RoundProgress
+    job: SimulationJob,
+    sites: Sequence[SiteData],
+    session: AdapterSession,
+    progress: RoundProgress,
+    keeper: Keeper | None = None,
 ) -> RunResult:
     """All sites in this process, on one frozen base; only adapters are swapped."""
     from fedward.server.app import SystemClock
     from fedward.server.rounds import RoundLoop
     from fedward.simulations.memory_grid import MemoryGrid
 
-    agents = {data.site_id: site_agent(job, data, session, on_step=progress.step) for data in sites}
+    agents = {}
+    for data in sites:
+        store = None if keeper is None else keeper.store(data.site_id)
+        witness = None if keeper is None else keeper.witness(job, data.site_id)
+        agents[data.site_id] = site_agent(job, data, session, on_step=progress.step, store=store, witness=witness)
     loop = RoundLoop(
         plan_bytes=job.plan_bytes,
         run_id=job.run_id,
@@ -236,11 +293,18 @@ def run_in_process(
         clock=SystemClock(),
         aggregator=aggregator(),
         observer=progress,
+        ledger=None if keeper is None else keeper.trail,
     )
     return loop.run()
 
 
-def _write(outcome: reports.Outcome, out: Path, session: AdapterSession) -> None:
+def _conclude(outcome: reports.Outcome, out: Path, session: AdapterSession, keeper: Keeper) -> reports.Outcome:
+    """Seal what is kept, shred the rest, then write the adapter and the report."""
+    for data in outcome.sites:
+        keeper.seal_statement(data.site_id, reports.dumps(reports.statement(outcome, data.site_id)))
+    weights = adapters.to_safetensors(outcome.result.adapter)
+    keeper.seal_results(weights, reports.dumps(reports.report(outcome)))
+    outcome = replace(outcome, at_rest=keeper.end_run())
     document = reports.dumps(reports.report(outcome))
     (out / "report.json").unlink(missing_ok=True)
     adapters.save_peft(
@@ -251,3 +315,4 @@ def _write(outcome: reports.Outcome, out: Path, session: AdapterSession) -> None
         fan_in_fan_out=session.fan_in_fan_out,
     )
     write_atomically(out / "report.json", document)
+    return outcome

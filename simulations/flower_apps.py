@@ -14,18 +14,21 @@ from pathlib import Path
 from flwr.app import Array, ArrayRecord, Context, Message
 from flwr.serverapp import Grid, ServerApp
 
+from fedward.client.imports import stored_patients
 from fedward.client.relay import client_app as relay_app
+from fedward.client.site_folder import SiteFolder
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
+from fedward.common.ledger.trail import LedgerTrail
 from fedward.common.messages import wire
 from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
-from fedward.simulations.site_ledgers import simulated_store
+from fedward.simulations.parties import open_coordinator, open_site, site_store
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
-from fedward.simulations.sites import SiteData, read_patients, site_agent, tokenise
+from fedward.simulations.sites import SiteData, SitePatients, site_agent, tokenise
 
 HELLO = b"fedward/simulation/hello"
 """Asks a simulated node which site it plays. Flower's node ids are random, so nothing else tells."""
@@ -44,22 +47,15 @@ def _answer(request: bytes, context: Context) -> bytes:
     site_id = job.plan.sites[place].id
     if request == HELLO:
         return site_id.encode()
-    store = simulated_store(
-        RunFolder(Path(_folder(context))).site(place),
-        identity=job.identity(site_id),
-        site_id=site_id,
-        secret=bytes.fromhex(job.secret_hex),
-    )
-    try:
-        agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)), store=store)
+    with open_site(Path(job.out), site_id, job.identity(site_id)) as site:
+        data = _site_data(_folder(context), site)
+        agent = site_agent(job, data, _session(_folder(context)), store=site_store(site))
         remembered = _load_memory(context)
         if remembered:
             agent.memory = memory_from_bytes(remembered)
         reply = agent.handle(request)
         memory = agent.memory
         _save_memory(context, b"" if memory is None else memory_to_bytes(memory))
-    finally:
-        store.close()
     return reply
 
 
@@ -95,13 +91,17 @@ def _session(folder: str) -> AdapterSession:
     return AdapterSession(model, tokenizer, job.plan)
 
 
-@functools.lru_cache(maxsize=64)
-def _site_data(folder: str, site_id: str) -> SiteData:
-    job = _job(folder)
-    secret = bytes.fromhex(job.scrub_secret_hex)
-    root = Path(job.data_root)
-    patients = read_patients(job.recipe, site_id, root, scrub_secret=secret, with_canaries=False)
-    return tokenise(job.recipe, site_id, patients, _session(folder).tokenizer)
+_DATA: dict[tuple[str, str], SiteData] = {}
+"""Token ids of the sites that this actor has played, in its memory alone."""
+
+
+def _site_data(folder: str, site: SiteFolder) -> SiteData:
+    """A site's records out of its vault, as the process that started the run put them there."""
+    if (folder, site.site_id) not in _DATA:
+        stored = stored_patients(site)
+        patients = SitePatients(train=stored.train, heldout=stored.heldout)
+        _DATA[folder, site.site_id] = tokenise(_job(folder).recipe, site.site_id, patients, _session(folder).tokenizer)
+    return _DATA[folder, site.site_id]
 
 
 client_app = relay_app(_answer)
@@ -144,17 +144,19 @@ def main(grid: Grid, context: Context) -> None:
     folder = RunFolder(Path(_folder(context)))
     try:
         job = SimulationJob.from_file(folder.job)
-        loop = RoundLoop(
-            plan_bytes=job.plan_bytes,
-            run_id=job.run_id,
-            identity=job.identity(COORDINATOR),
-            roster=job.roster(),
-            grid=FlowerGrid(grid, _nodes(grid, len(job.plan.sites))),
-            clock=SystemClock(),
-            aggregator=aggregator(),
-            observer=EventLog(folder.events),
-        )
-        folder.write_result(loop.run())
+        with open_coordinator(Path(job.out), job.identity(COORDINATOR)) as server:
+            loop = RoundLoop(
+                plan_bytes=job.plan_bytes,
+                run_id=job.run_id,
+                identity=job.identity(COORDINATOR),
+                roster=job.roster(),
+                grid=FlowerGrid(grid, _nodes(grid, len(job.plan.sites))),
+                clock=SystemClock(),
+                aggregator=aggregator(),
+                observer=EventLog(folder.events),
+                ledger=LedgerTrail(server.ledger),
+            )
+            folder.write_result(loop.run())
     except Exception as error:
         folder.write_failure(error)
         raise

@@ -76,11 +76,14 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
         RunError: Flower or the run failed; nothing of it is left running.
         ConfigError: the simulation extra is not installed.
     """
-    with tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as root:
+    with (
+        tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as root,
+        tempfile.TemporaryDirectory(prefix="fw-", dir=_short_folder(), ignore_cleanup_errors=True) as ray_root,
+    ):
         folder = RunFolder(Path(root))
         job.to_file(folder.job)
         port, processes = _free_port(), StartedProcesses(secrets.token_hex(8))
-        environment = _environment(folder.root, processes.mark)
+        environment = _environment(folder.root, processes.mark) | {"RAY_TMPDIR": ray_root}
         _write_app(folder.root, port)
         try:
             with _superlink(folder.root, port, environment) as superlink:
@@ -91,6 +94,15 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
         finally:
             with _undisturbed():
                 processes.end()
+
+
+def _short_folder() -> Path:
+    """For Ray, whose sockets lie below it: their path must stay under 107 characters, and the run's scratch is deep.
+
+    In memory where there is such a place: what Ray writes there are its own logs and what it moves between actors.
+    """
+    places = (Path("/dev/shm"), Path("/tmp"))  # noqa: S108 - a new folder of mode 0700 below it
+    return next((place for place in places if os.access(place, os.W_OK | os.X_OK)), Path(tempfile.gettempdir()))
 
 
 def _environment(root: Path, mark: str) -> dict[str, str]:
@@ -107,8 +119,6 @@ def _environment(root: Path, mark: str) -> dict[str, str]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray's sockets lie below; their path must stay under 107 characters.
-        "RAY_TMPDIR": str(root),
         "OMP_NUM_THREADS": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_OFFLINE": "1",

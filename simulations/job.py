@@ -74,12 +74,11 @@ class SimulationJob(Settings):
     base_name: str
     base_path: str
     base_digest: str
-    data_root: str
+    out: str
+    """Where the parties' folders are, absolute; see ``parties``."""
     run_id_hex: str = Field(pattern=r"^[0-9a-f]{32}$")
     secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
     """Source of the simulated identities."""
-    scrub_secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
-    """Source of the sites' desensitisation keys."""
     seeded_noise: bool
     """Noise and sampling from the plan's seed: repeatable, and therefore without any privacy."""
 

@@ -17,8 +17,9 @@ from fedward.common.lora import adapters
 from fedward.common.lora.aggregation import sent_layout, trained_layout
 from fedward.common.privacy import accounting
 from fedward.server.rounds import RunResult
-from fedward.simulations import noise_report, scrub_report, secagg_report
+from fedward.simulations import at_rest_report, noise_report, scrub_report, secagg_report
 from fedward.simulations.job import SimulationJob
+from fedward.simulations.keeper import AtRest
 from fedward.simulations.measure import Sample, Utility
 from fedward.simulations.privacy_report import (
     credible,
@@ -63,6 +64,8 @@ class Outcome:
     """At how many sites one patient id occurs, at most."""
     seconds: Mapping[str, float]
     """Stage to seconds; ``total`` among them."""
+    at_rest: AtRest = field(default_factory=AtRest, repr=False)
+    """What the parties kept, and what was shredded."""
 
     statements: Mapping[str, bytes] = field(init=False, repr=False)
     """What sites say they were charged, where it can be true."""
@@ -88,6 +91,7 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "not_taking_part": dict(outcome.result.refusals),
         "rounds": [asdict(record) for record in outcome.result.rounds],
         "ended_early": outcome.result.ended_early or None,
+        "at_rest": at_rest_report.figures(outcome.at_rest),
         "adapter": _adapter(outcome, plan),
         "run_id": outcome.job.run_id_hex,
         "runtime": outcome.runtime,
@@ -97,6 +101,12 @@ def report(outcome: Outcome) -> dict[str, Any]:
         "plan_digest": digest_of(outcome.job.plan_bytes).hex(),
         "plan": json.loads(outcome.job.plan_json),
     }
+
+
+def statement(outcome: Outcome, site_id: str) -> dict[str, Any]:
+    """What one site was charged: for its own vault."""
+    figures = site_figures(outcome.job.plan, outcome.statements.get(site_id))
+    return {"schema": "fedward.charges/1", "run_id": outcome.job.run_id_hex, "site": site_id, **figures}
 
 
 def headline(outcome: Outcome) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from fedward.client.intake import DataSource, Patients, Record, load_records, sp
 from fedward.client.ledger_store import LedgerStore
 from fedward.client.record_units import record_units
 from fedward.client.site import SiteAgent
+from fedward.client.witness import Witnessing
 from fedward.common.agreement import events_beside_training, probe_events, run_epsilon, with_sample_rate
 from fedward.common.config import PrivacyUnit, RunPlan
 from fedward.common.desensitize.keys import ScrubKeys
@@ -60,12 +61,12 @@ class SitePatients(Patients):
 
 
 def read_patients(
-    recipe: Recipe, site_id: str, root: Path, *, scrub_secret: bytes, with_canaries: bool = True
+    recipe: Recipe, site_id: str, root: Path, *, keys: ScrubKeys, with_canaries: bool = True
 ) -> SitePatients:
     """A site's patients, the held-out ones apart; desensitised, unless the recipe does without.
 
     Args:
-        scrub_secret: of the simulation; each site's key is made of it and of its id.
+        keys: of the site's desensitisation.
         with_canaries: estimate recall too.
 
     Raises:
@@ -73,13 +74,12 @@ def read_patients(
         DesensitizationError: too many records fail the leak check.
     """
     try:
-        return _read_patients(recipe, site_id, root, scrub_secret, with_canaries)
+        return _read_patients(recipe, site_id, root, keys, with_canaries)
     except (DataError, DesensitizationError) as error:
         raise type(error)(f"site {site_id!r}: {error.message}", hint=error.advice) from error
 
 
-def _read_patients(recipe: Recipe, site_id: str, root: Path, scrub_secret: bytes, with_canaries: bool) -> SitePatients:
-    keys = ScrubKeys(secret=scrub_secret, site_id=site_id, key_id="simulation")
+def _read_patients(recipe: Recipe, site_id: str, root: Path, keys: ScrubKeys, with_canaries: bool) -> SitePatients:
     found = _loaded(recipe, recipe.source(site_id, root), keys, with_canaries=with_canaries)
     apart = recipe.heldout_source(site_id, root)
     if apart is None:
@@ -150,11 +150,13 @@ def site_agent(
     *,
     on_step: Callable[[int, int], None] | None = None,
     store: LedgerStore | None = None,
+    witness: Witnessing | None = None,
 ) -> SiteAgent:
     """The agent of one simulated site.
 
     Args:
         store: where it goes on from; None: it begins, and lives in this process.
+        witness: its part in the exchange of ledgers' heads; None: it takes none.
     """
     from fedward.client.training.local import LocalTrainer
 
@@ -169,8 +171,9 @@ def site_agent(
         ),
         aggregator=aggregator(),
         entropy_for=job.entropy_for(site_id),
-        desensitized=None if data.scrubbed is None else data.scrubbed.policy,
+        desensitized=job.recipe.scrub if job.recipe.desensitize.required else None,
         store=store,
+        witness=witness,
     )
 
 

@@ -14,7 +14,7 @@ from fedward.client.printable import printable
 from fedward.common.agreement import site_rank
 from fedward.common.config import RunPlan
 from fedward.common.lora.adapters import num_coordinates
-from fedward.simulations import noise_report, scrub_report, secagg_report
+from fedward.simulations import at_rest_report, noise_report, scrub_report, secagg_report
 from fedward.simulations.measure import Sample
 from fedward.simulations.report import Outcome, headline, report, trained_by_round, warnings
 from fedward.simulations.traces import Traces
@@ -137,6 +137,7 @@ def _closing(outcome: Outcome, out: Path) -> Text:
     text.append(f"Aggregation: {_aggregation(outcome.job.plan)}\n")
     text.append(noise_report.line(outcome.job.plan, outcome.result))
     text.append(secagg_report.lines(outcome.job.plan, outcome.result))
+    text.append(at_rest_report.line(outcome.at_rest))
     text.append(f"Per round and site: {down:,} bytes down, {up:,} bytes up\n")
     text.append(f"Adapter  {out / 'adapter'}\nReport   {out / 'report.json'}")
     return text

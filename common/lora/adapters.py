@@ -170,6 +170,13 @@ def target_modules(layout: Layout) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def to_safetensors(adapter: Adapter) -> bytes:
+    """The weights as PEFT keeps them."""
+    from safetensors.numpy import save
+
+    return save({name: np.ascontiguousarray(value) for name, value in adapter.items()}, metadata={"format": "pt"})
+
+
 def save_peft(folder: Path, plan: RunPlan, adapter: Adapter, *, base_path: str, fan_in_fan_out: bool = False) -> None:
     """Write a plain PEFT directory that ``PeftModel.from_pretrained`` loads; whole or not at all.
 
@@ -178,8 +185,6 @@ def save_peft(folder: Path, plan: RunPlan, adapter: Adapter, *, base_path: str, 
         base_path: what ``base_model_name_or_path`` shall say.
         fan_in_fan_out: True for GPT-2's transposed linear layers.
     """
-    from safetensors.numpy import save
-
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -193,7 +198,7 @@ def save_peft(folder: Path, plan: RunPlan, adapter: Adapter, *, base_path: str, 
         "inference_mode": True,
         "target_modules": list(target_modules(plan.layout)),
     }
-    weights = save({name: np.ascontiguousarray(value) for name, value in adapter.items()}, metadata={"format": "pt"})
+    weights = to_safetensors(adapter)
     with replace_directory(folder) as fresh:
         (fresh / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
         (fresh / "adapter_model.safetensors").write_bytes(weights)

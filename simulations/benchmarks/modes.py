@@ -31,7 +31,15 @@ from fedward.common.config import to_json, validated
 from fedward.common.errors import ConfigError
 from fedward.common.lora import adapters
 from fedward.simulations.console import Interface, RoundProgress, Silent
-from fedward.simulations.driver import Options, load_session, make_job, read_all, run_in_process, tokenise_all
+from fedward.simulations.driver import (
+    Options,
+    find_base,
+    load_session,
+    make_job,
+    read_all,
+    run_in_process,
+    tokenise_all,
+)
 from fedward.simulations.measure import held_out_utility
 from fedward.simulations.recipe import Recipe
 from fedward.simulations.sites import SiteData
@@ -231,7 +239,8 @@ class _Bench:
         recipe = recipe_of(self.scope, way, rate, seed)
         options, quiet = Options(data_root=root, out=Path(), seeded_noise=True), Silent()
         if self._session is None:
-            self._session = load_session(recipe, options, quiet)
+            base = find_base(recipe, options, quiet)
+            self._session = load_session(recipe, base), base
         session, base = self._session
         if (seed, way.pooled) not in self._read:
             sites = tokenise_all(recipe, read_all(recipe, options, quiet), session, quiet)

@@ -150,13 +150,22 @@ def _arm(texts: Sequence[str], labels: Sequence[str], scope: Scope) -> list[bool
 
 
 def _trained(root: Path) -> AdapterSession:
-    from fedward.simulations.driver import Options, load_session, make_job, read_all, run_in_process, tokenise_all
+    from fedward.simulations.driver import (
+        Options,
+        find_base,
+        load_session,
+        make_job,
+        read_all,
+        run_in_process,
+        tokenise_all,
+    )
     from fedward.simulations.recipe import read_recipe
 
     quiet = Silent()
     recipe = read_recipe(root / "recipe.toml", _DO_WITHOUT)
     options = Options(data_root=root, out=Path(), seeded_noise=True)
-    session, base = load_session(recipe, options, quiet)
+    base = find_base(recipe, options, quiet)
+    session = load_session(recipe, base)
     sites = tokenise_all(recipe, read_all(recipe, options, quiet), session, quiet)
     job = make_job(recipe, options, session, base)
     with quiet.bar("", 1) as tick:

@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING, Any
 
 from fedward.common.errors import ConfigError
 from fedward.simulations.console import Interface, RoundProgress, Silent
-from fedward.simulations.driver import Options, load_session, make_job, read_all, run_in_process, tokenise_all
+from fedward.simulations.driver import (
+    Options,
+    find_base,
+    load_session,
+    make_job,
+    read_all,
+    run_in_process,
+    tokenise_all,
+)
 from fedward.simulations.measure import held_out_utility
 from fedward.simulations.recipe import read_recipe
 
@@ -139,7 +147,8 @@ def _run(grid: Grid, arm: str, epsilon: float, seed: int, rate: float | None, ui
     recipe = read_recipe(grid.recipe, changes)
     options = Options(data_root=grid.data_root, out=Path(), seeded_noise=True)
     quiet = Silent()
-    session, base = load_session(recipe, options, quiet)
+    base = find_base(recipe, options, quiet)
+    session = load_session(recipe, base)
     sites = tokenise_all(recipe, read_all(recipe, options, quiet), session, quiet)
     job = make_job(recipe, options, session, base)
     title = f"{arm}, epsilon {epsilon:g}, seed {seed}, rate {recipe.training.learning_rate:g}"

@@ -36,10 +36,9 @@ def outcome(plan: Any = PLAN, *, seeded_noise: bool = False, **changes: Any) -> 
         base_name="embedded",
         base_path="base",
         base_digest="0" * 64,
-        data_root=".",
+        out=".",
         run_id_hex="11" * 16,
         secret_hex="22" * 32,
-        scrub_secret_hex="33" * 32,
         seeded_noise=seeded_noise,
     )
     statement = history_to_json([round_event(plan)] * 2) if plan.is_private else b""
