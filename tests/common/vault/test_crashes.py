@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fedward.client.site_folder import SiteFolder
+from fedward.common.envelope.recipients import Identity
 from fedward.common.errors import EnvelopeError, ObjectNotFoundError, VaultError
 from fedward.common.ledger.store import Ledger
 from fedward.common.vault.kinds import SITE_DATA, Kind
@@ -86,7 +87,7 @@ def killed_at(count: int, path: Path, act: Act) -> bool:
             wrap = killing(count)
             append = Ledger.append
             setattr(Ledger, "append", wrap(append))  # noqa: B010 - a child's own copy
-            os.fsync = lambda _: None  # what a killed process wrote is in the kernel's hands all the same
+            setattr(os, "fsync", lambda _: None)  # noqa: B010 - what a killed process wrote is in the kernel's hands all the same
             for name in STEPS:
                 setattr(os, name, wrap(getattr(os, name)))
             act(site)
@@ -209,7 +210,7 @@ def test_keys_of_a_run_are_dead_after_a_crash_and_a_second_try(base: Path, tmp_p
     with open_site(path) as site:
         area = site.vault._storage.area(RUN)
         name = next(name for name in area.slot_names([Kind.CHECKPOINT]))
-        keys = [
+        keys: list[Identity] = [
             *(key for kind in sorted(set(Kind)) if not kind.is_ephemeral for key in site.keystore.keks(kind)),
             *(site.keystore.role_key(role, Kind.CHECKPOINT) for role in Role),
         ]

@@ -94,7 +94,8 @@ def test_whatever_fails_the_error_is_one(folder: PrivateFolder, damage: str) -> 
             path.write_bytes(raw)
     if damage.startswith("no "):
         (folder.root / (ROOT if damage == "no root" else STORE)).unlink()
-    unlock = {"wrong key": OTHER_KEY, "wrong words": WRONG_WORDS}.get(damage, KEY)
+    wrong: dict[str, Unlock] = {"wrong key": OTHER_KEY, "wrong words": WRONG_WORDS}
+    unlock = wrong.get(damage, KEY)
     with pytest.raises(KeystoreLockedError) as caught:
         reopened(folder, unlock)
     assert (caught.value.message, caught.value.advice) == ("the keystore does not open", KeystoreLockedError.hint)

@@ -1,6 +1,7 @@
 """The vault as its callers use it: what is stored comes back, to whom it may, with an entry before it does."""
 
 import io
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -199,3 +200,29 @@ def test_source_that_fails_leaves_nothing(site: SiteFolder) -> None:
         site.vault.put(Kind.CHECKPOINT, "x", Broken(), run_id=RUN, principal=writer(Kind.CHECKPOINT))
     assert files(site.path, ".fwe") == before
     assert files(site.path, ".next") == []
+
+
+class Endless(io.RawIOBase):
+    """Bytes that are nowhere in memory."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._left = num_bytes
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what the envelope asks with
+        size = min(len(buffer), self._left)
+        self._left -= size
+        return size
+
+
+def test_large_object_is_put_in_constant_memory(site: SiteFolder) -> None:
+    num_bytes = 48 << 20
+    tracemalloc.start()
+    try:
+        object_id = site.vault.put(
+            Kind.CHECKPOINT, "big", Endless(num_bytes), run_id=RUN, principal=writer(Kind.CHECKPOINT)
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    assert site.vault.info(object_id).num_bytes > num_bytes
