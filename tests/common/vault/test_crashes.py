@@ -59,6 +59,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put(site, Kind.ADAPTER, b"final", name="final")
         put(site, Kind.CHECKPOINT, b"others", name="others", run_id=OTHER_RUN)
         put(site, Kind.TRAINING, b"records", name="records", run_id=SITE_DATA)
+        site.vault.rotate()  # so that whatever is put makes new slots, for the index too
     return path
 
 

@@ -162,16 +162,16 @@ def test_chain_of_trusted_backends_is_taken() -> None:
 
 
 def test_keyring_that_is_locked_says_so() -> None:
-    class Locked(Exception):
+    class LockedError(Exception):
         """As the package's own."""
 
     class LockedKeyring(FakeKeyring):
-        errors = SimpleNamespace(KeyringError=Locked)
+        errors = SimpleNamespace(KeyringError=LockedError)
 
         def get_password(self, service: str, account: str) -> str | None:
-            raise Locked("a secret detail")
+            raise LockedError("a secret detail")
 
-    with pytest.raises(ConfigError, match="does not answer: Locked"):
+    with pytest.raises(ConfigError, match="does not answer: LockedError"):
         keyring_unlock("alpha", keyring=LockedKeyring(TRUSTED))
 
 
