@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from fedward.simulations.driver import Stopwatch
+    from fedward.simulations.driver import Options, Stopwatch
     from fedward.simulations.recipe import Recipe
 
 
@@ -48,6 +48,12 @@ Mode = Annotated[
         "rests on the masks.",
     ),
 ]
+Ledgers = Annotated[
+    Path | None,
+    typer.Option(
+        "--ledgers", help="A new folder in which each site leaves its ledger; default: they end with the run."
+    ),
+]
 NoDp = Annotated[bool, typer.Option("--no-dp", help="Train without clipping and noise, as a baseline.")]
 Rounds = Annotated[int | None, typer.Option("--rounds", min=1, help="Override the number of rounds.")]
 Epsilon = Annotated[float | None, typer.Option("--epsilon", help="Override the target epsilon.")]
@@ -68,12 +74,13 @@ def demo(
     keep_data: Annotated[
         Path | None, typer.Option("--keep-data", help="Leave the invented hospitals' files in this folder.")
     ] = None,
+    ledgers: Ledgers = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune with four invented hospitals, in Chinese and English, in under two minutes."""
     from fedward.simulations import demo as demos
     from fedward.simulations.console import RichInterface
-    from fedward.simulations.driver import Stopwatch
+    from fedward.simulations.driver import Options, Stopwatch
 
     ui, watch = RichInterface(), Stopwatch()
     with demos.demo_data(seed=seed, num_sites=sites, keep=keep_data, ui=ui, watch=watch) as (root, site_ids):
@@ -86,7 +93,8 @@ def demo(
             base=base or "embedded",
             distributed=mode is ModeName.distributed,
         )
-        _run(recipe, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=watch)
+        where = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise, ledgers=ledgers)
+        _run(recipe, where, as_json=as_json, watch=watch)
 
 
 def simulate(
@@ -107,10 +115,11 @@ def simulate(
     no_dp: NoDp = False,
     seed: Seed = None,
     seeded_noise: SeededNoise = False,
+    ledgers: Ledgers = None,
     as_json: Json = False,
 ) -> None:
     """Run a recipe on files of your own: several sites, one adapter, an epsilon and a report."""
-    from fedward.simulations.driver import Stopwatch
+    from fedward.simulations.driver import Options, Stopwatch
     from fedward.simulations.recipe import DISTRIBUTED, parse_setting, read_recipe
 
     options: dict[str, Any] = {
@@ -124,27 +133,19 @@ def simulate(
     changes = {key: value for key, value in options.items() if value is not None}
     read = read_recipe(recipe, changes | dict(parse_setting(text) for text in settings or ()))
     root = data or recipe.parent
-    _run(read, root, out, runtime, seeded_noise=seeded_noise, as_json=as_json, watch=Stopwatch())
+    where = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise, ledgers=ledgers)
+    _run(read, where, as_json=as_json, watch=Stopwatch())
 
 
-def _run(
-    recipe: Recipe,
-    root: Path,
-    out: Path,
-    runtime: RuntimeName,
-    *,
-    seeded_noise: bool,
-    as_json: bool,
-    watch: Stopwatch,
-) -> None:
+def _run(recipe: Recipe, options: Options, *, as_json: bool, watch: Stopwatch) -> None:
     from rich.console import Console
 
     from fedward.simulations.console import RichInterface
-    from fedward.simulations.driver import Options, simulate
+    from fedward.simulations.driver import simulate
     from fedward.simulations.report import headline
     from fedward.simulations.summary import show
 
-    options = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise)
+    out = options.out
     outcome = simulate(recipe, options, RichInterface(), watch)
     show(outcome, out, Console(stderr=as_json, highlight=False))
     if as_json:

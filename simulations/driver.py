@@ -6,7 +6,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -25,9 +25,11 @@ from fedward.simulations.console import Interface, RoundProgress
 from fedward.simulations.job import SimulationJob, aggregator
 from fedward.simulations.privacy_report import plan_warnings
 from fedward.simulations.recipe import Recipe
+from fedward.simulations.site_ledgers import job_store
 from fedward.simulations.sites import SiteData, SitePatients, final_plan, read_patients, site_agent, tokenise
 
 if TYPE_CHECKING:
+    from fedward.client.site import SiteAgent
     from fedward.client.training.base_model import Base
     from fedward.client.training.session import AdapterSession
     from fedward.server.rounds import RunResult
@@ -44,6 +46,8 @@ class Options:
     runtime: Runtime = "inprocess"
     seeded_noise: bool = False
     cache_dir: Path | None = None
+    ledgers: Path | None = None
+    """A new or empty folder in which each site leaves its ledger; None: they end with the run."""
     random_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Of which the sites' desensitisation keys are made, unless the run is repeatable."""
 
@@ -84,6 +88,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     """
     watch = watch or Stopwatch()
     _check_out(options.out)
+    _make_ledgers(options.ledgers)
     for line in plan_warnings(recipe.draft_plan()):
         ui.say(f"[yellow]! {escape(line)}[/]")
     require_device(recipe.base.quantization)
@@ -140,6 +145,19 @@ def _check_out(out: Path) -> None:
         probe.rmdir()
     except OSError as error:
         raise ConfigError(f"--out cannot be written: {error.strerror}", hint="Choose another --out.") from error
+
+
+def _make_ledgers(folder: Path | None) -> None:
+    """The folder for the sites' ledgers: a ledger is never replaced, and another run's belong to other identities."""
+    if folder is None:
+        return
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        is_empty = not any(folder.iterdir())
+    except OSError as error:
+        raise ConfigError(f"--ledgers: {error.strerror}", hint="Name a new folder.") from error
+    if not is_empty:
+        raise ConfigError(f"{folder} is not empty, and ledgers are never replaced", hint="Name a new folder.")
 
 
 def _count_sites(patients: Mapping[str, Patients]) -> Counter[str]:
@@ -200,6 +218,7 @@ def make_job(recipe: Recipe, options: Options, session: AdapterSession, base: Ba
         run_id_hex=secrets.token_hex(16),
         secret_hex=secrets.token_hex(32),
         scrub_secret_hex=options.scrub_secret(recipe).hex(),
+        ledgers="" if options.ledgers is None else str(options.ledgers.absolute()),
         seeded_noise=options.seeded_noise,
     )
 
@@ -226,18 +245,25 @@ def run_in_process(
     from fedward.server.rounds import RoundLoop
     from fedward.simulations.memory_grid import MemoryGrid
 
-    agents = {data.site_id: site_agent(job, data, session, on_step=progress.step) for data in sites}
-    loop = RoundLoop(
-        plan_bytes=job.plan_bytes,
-        run_id=job.run_id,
-        identity=job.identity(COORDINATOR),
-        roster=job.roster(),
-        grid=MemoryGrid({site_id: agent.handle for site_id, agent in agents.items()}, seed=job.plan.seed),
-        clock=SystemClock(),
-        aggregator=aggregator(),
-        observer=progress,
-    )
-    return loop.run()
+    places = {site.id: place for place, site in enumerate(job.plan.sites)}
+    with ExitStack() as stack:
+        agents: dict[str, SiteAgent] = {}
+        for data in sites:
+            store = job_store(job, places[data.site_id])
+            if store is not None:
+                stack.callback(store.close)
+            agents[data.site_id] = site_agent(job, data, session, on_step=progress.step, store=store)
+        loop = RoundLoop(
+            plan_bytes=job.plan_bytes,
+            run_id=job.run_id,
+            identity=job.identity(COORDINATOR),
+            roster=job.roster(),
+            grid=MemoryGrid({site_id: agent.handle for site_id, agent in agents.items()}, seed=job.plan.seed),
+            clock=SystemClock(),
+            aggregator=aggregator(),
+            observer=progress,
+        )
+        return loop.run()
 
 
 def _write(outcome: reports.Outcome, out: Path, session: AdapterSession) -> None:

@@ -23,7 +23,7 @@ from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
-from fedward.simulations.site_ledgers import simulated_store
+from fedward.simulations.site_ledgers import job_store
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from fedward.simulations.sites import SiteData, read_patients, site_agent, tokenise
 
@@ -44,12 +44,9 @@ def _answer(request: bytes, context: Context) -> bytes:
     site_id = job.plan.sites[place].id
     if request == HELLO:
         return site_id.encode()
-    store = simulated_store(
-        RunFolder(Path(_folder(context))).site(place),
-        identity=job.identity(site_id),
-        site_id=site_id,
-        secret=bytes.fromhex(job.secret_hex),
-    )
+    store = job_store(job, place, root=Path(_folder(context)))
+    if store is None:
+        raise RunError("a simulated node needs a folder for its ledger")
     try:
         agent = site_agent(job, _site_data(_folder(context), site_id), _session(_folder(context)), store=store)
         remembered = _load_memory(context)

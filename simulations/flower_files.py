@@ -101,10 +101,6 @@ class RunFolder:
         """There if the run failed."""
         return self.root / "failure.json"
 
-    def site(self, place: int) -> Path:
-        """What a simulated site keeps on its disk. By its place in the plan, since an id need not be a file name."""
-        return self.root / f"site-{place}"
-
     @property
     def _adapter(self) -> Path:
         return self.root / "adapter.safetensors"

@@ -60,6 +60,7 @@ SIMULATION_POLICY = SitePolicy(
     allow_two_sites=True,
     max_attempts=5,
     attempt_ttl_s=1e9,
+    max_plans_per_day=1_000_000,
 )
 """A simulated site allows what research needs, ``plain_ring``, inexact sums and runs without privacy included. No real
 one does."""
@@ -80,6 +81,8 @@ class SimulationJob(Settings):
     """Source of the simulated identities."""
     scrub_secret_hex: str = Field(pattern=r"^[0-9a-f]{64}$", repr=False)
     """Source of the sites' desensitisation keys."""
+    ledgers: str = ""
+    """Folder in which the sites leave their ledgers; empty: they end with the run."""
     seeded_noise: bool
     """Noise and sampling from the plan's seed: repeatable, and therefore without any privacy."""
 
