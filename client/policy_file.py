@@ -122,6 +122,7 @@ def differences(old: SitePolicy, new: SitePolicy) -> tuple[Change, ...]:
 
 
 def _is_loosened(name: str, old: object, new: object) -> bool:
+    """Whatever cannot be compared counts as loosened."""
     how = LOOSER.get(name, Looser.ANY)
     if how in (Looser.MORE, Looser.HIGHER) and (old is None or new is None):
         return new is None  # without a limit anything goes
@@ -131,7 +132,7 @@ def _is_loosened(name: str, old: object, new: object) -> bool:
         return new > old if how is Looser.HIGHER else new < old
     if how in (Looser.ON, Looser.OFF):
         return new is (how is Looser.ON)
-    return new != _STRICT.get(name)
+    return name not in _STRICT or new != _STRICT[name]
 
 
 def current_policy(site: SiteFolder) -> tuple[SitePolicy, bytes | None]:

@@ -22,6 +22,7 @@ def test_no_loosened_plan_is_accepted_and_every_rule_is_named(figures: dict[str,
     assert figures["mutations"] >= 20
     assert (figures["accepted"], figures["wrong_rule"], figures["data_reads"]) == (0, 0, 0)
     assert figures["unmutated_accepted"]
+    assert {row["ledger_entries"] for row in figures["rows"]} == {1}
 
 
 def test_every_rule_has_a_row(figures: dict[str, Any]) -> None:
