@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedward.client import site_keys_cli
+from fedward.client import site_keys_cli, site_policy_cli
 from fedward.client.printable import printable
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ site_app.command("init")(site_keys_cli.init)
 site_app.command("rotate")(site_keys_cli.rotate)
 site_app.command("grant")(site_keys_cli.grant)
 site_app.command("revoke")(site_keys_cli.revoke)
+site_app.command("approve")(site_policy_cli.approve)
+policy_app.command("set")(site_policy_cli.set_policy)
 
 _REFUSED = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]

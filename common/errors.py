@@ -120,6 +120,13 @@ class UnsupportedModelError(TrainingError):
     hint = "Choose other target modules or another base; docs/training.md lists what is proven."
 
 
+class PolicyAlteredError(FedwardError):
+    """The site's policy file is not the one that was set last: POLICY_ALTERED."""
+
+    hint = "`fedward site policy set FILE` sets a policy; a file that was edited by hand binds nobody."
+    exit_code = 3
+
+
 class PrivacyError(FedwardError):
     """The privacy accounting refuses."""
 

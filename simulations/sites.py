@@ -165,7 +165,8 @@ def site_agent(
         site_id=site_id,
         identity=job.identity(site_id),
         roster=job.roster(),
-        policy=SIMULATION_POLICY,
+        # The plan's unit alone: the account then counts for whom the run protects.
+        policy=SIMULATION_POLICY.model_copy(update={"units": (job.plan.privacy.unit,)}),
         trainer=LocalTrainer(
             site_id=site_id, session=session, base_digest=job.base_digest, units=data.units, on_step=on_step
         ),

@@ -55,6 +55,10 @@ def sent(number: int = 1, *, attempt: int = 0) -> Draft:
     return Draft(kind="journal.sent", fields={"run": "22" * 16, "round": number, "attempt": attempt})
 
 
+def accepted(mode: str = "local", *, run: str = "22" * 16) -> Draft:
+    return Draft(kind="plan.accepted", fields={"run": run, "plan": "44" * 32, "mode": mode})
+
+
 def chained(drafts: Sequence[Draft], *, identity: Identity = IDENTITY, ledger_id: bytes = LEDGER_ID) -> list[Entry]:
     """A genesis and ``drafts``, linked and signed."""
     head = before_genesis(ledger_id)

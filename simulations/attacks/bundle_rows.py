@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
+from fedward.client.ledger_store import LedgerStore, StateWriter
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.secagg import cohort_checks
 from fedward.common.secagg.bundles import Bundle, open_dealt
 from fedward.common.secagg.floors import Floors
-from fedward.common.secagg.journal import MemoryJournal
+from fedward.common.secagg.journal import JournalEntry, MemoryJournal
 from fedward.common.secagg.keys import AgreementKey
 from fedward.common.secagg.member import Member
 from fedward.common.secagg.prekeys import PrekeyShelf, TransportKey, target_for
@@ -26,8 +28,18 @@ UNSIGNED_TRANSPORT = without(cohort_checks, "check_transport_key", "BAD_SIGNATUR
 LOWERED = without(cohort_checks, "checked_holders", "THRESHOLD_MISMATCH")
 AGAIN = "a second bundle, a bundle from before a restart"
 MANY = "many attempts to average the noise away"
-NO_UNIQUENESS = instead(
-    MemoryJournal, "append", lambda self, entries: None, "a journal that takes two entries for one place"
+_commit = LedgerStore.commit
+
+
+def taking_twice(self: LedgerStore, entries: Sequence[JournalEntry], state: StateWriter, **more: Any) -> None:  # noqa: ANN401
+    """As if the chain took a second entry for a place: what it would refuse is passed over, and the rest written."""
+    free = [entry for entry in entries if not self._ledger.has_place((*entry.place[:3], entry.kind.value))]
+    _commit(self, free, state, **more)
+
+
+NO_UNIQUENESS = (
+    instead(MemoryJournal, "append", lambda self, entries: None, "a journal that takes two entries for one place"),
+    instead(LedgerStore, "commit", taking_twice, "a ledger that takes two entries for one place"),
 )
 SECRETS_SURVIVE = instead(
     Scene, "comes_back", staticmethod(lambda state, entries: state), "a site whose secrets survive a restart"
@@ -195,7 +207,7 @@ ATTACKS = (
         part=AGAIN,
         play=second_bundle,
         expected="PREKEY_EXISTS",
-        holes=[without(Member, "_target", "PREKEY_EXISTS"), NO_UNIQUENESS],
+        holes=[without(Member, "_target", "PREKEY_EXISTS"), *NO_UNIQUENESS],
     ),
     Attack(
         name="a bundle from before a restart",

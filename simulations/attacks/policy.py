@@ -2,19 +2,22 @@
 
 The policy's limits stand exactly where the plan is. A row changes one value of the plan by the least step that loosens
 it, or makes it NaN, infinite or of another type, and offers the plan, signed by the coordinator. The site must refuse
-with a signed message that names the rule, and must not have read data. The unchanged plan must be accepted. Each row is
-played once more against a site that lacks its rule: that control accepts, or meets what stands behind the rule.
+with a signed message that names the rule, enter that in its ledger once, and must not have read data. The unchanged
+plan must be accepted. Each row is played once more against a site that lacks its rule: that control accepts, or meets
+what stands behind the rule.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fedward.client import policy as guard
+from fedward.client.ledger_store import MemoryStore
 from fedward.client.policy import RULES
 from fedward.client.site import SiteAgent
 from fedward.common.config import COORDINATOR, SitePolicy, digest_of
@@ -216,6 +219,8 @@ class Answer:
     rule: str = ""
     reads: int = 0
     charged: int = 0
+    entries: int = 0
+    """Verdicts that the site's ledger has of it."""
 
 
 def mutated(mutation: Mutation | None) -> bytes:
@@ -258,7 +263,7 @@ def offered(raw: bytes, policy: SitePolicy, scrub: DesensitizePolicy | None = _S
         members={name: keys[name].public_key for name in _names()},
         profiles=("strict", "resilient", "resilient-malicious", "plain_ring"),
     )
-    trainer = ClosedTrainer()
+    trainer, store = ClosedTrainer(), MemoryStore(keys[SITE], SITE)
     agent = SiteAgent(
         site_id=SITE,
         identity=keys[SITE],
@@ -267,16 +272,20 @@ def offered(raw: bytes, policy: SitePolicy, scrub: DesensitizePolicy | None = _S
         trainer=trainer,
         desensitized=scrub,
         entropy_for=lambda round_number, attempt: Entropy.system(),
+        store=store,
     )
     position = Position(run_id=_RUN_ID, roster_hash=roster.hash, plan_digest=digest_of(raw), profile=_profile_in(raw))
     offer = codec.seal(keys[COORDINATOR], pb.PlanOffer(header=position.header(COORDINATOR), plan=raw))
     reply = codec.open_message(agent.handle(offer), None, sender=SITE, public_key=keys[SITE].public_key)
-    charged = len(agent.accounts.of_site.history)
+    answer = Answer(
+        is_accepted=isinstance(reply.body, pb.PlanAccept),
+        reads=trainer.reads,
+        charged=len(agent.accounts.of_site.history),
+        entries=len(store.plans.judged_since(0, hashlib.sha256(roster.coordinator_key).hexdigest())),
+    )
     if isinstance(reply.body, pb.Refusal):
-        return Answer(
-            is_accepted=False, code=reply.body.code, rule=reply.body.rule, reads=trainer.reads, charged=charged
-        )
-    return Answer(is_accepted=isinstance(reply.body, pb.PlanAccept), reads=trainer.reads, charged=charged)
+        return replace(answer, code=reply.body.code, rule=reply.body.rule)
+    return answer
 
 
 def _names() -> tuple[str, ...]:
@@ -335,7 +344,7 @@ def _row(mutation: Mutation) -> dict[str, Any]:
         with _without(mutation.rule):
             control = offered(raw, policy, mutation.scrub)
     is_expected = not answer.is_accepted and (answer.code, answer.rule) == (mutation.code, mutation.rule)
-    clean = answer.reads == 0 and answer.charged == 0
+    clean = answer.reads == 0 and answer.charged == 0 and answer.entries == 1
     return {
         "mutation": mutation.name,
         "rule": mutation.rule,
@@ -343,6 +352,7 @@ def _row(mutation: Mutation) -> dict[str, Any]:
         "got_code": answer.code,
         "got_rule": answer.rule,
         "data_reads": answer.reads,
+        "ledger_entries": answer.entries,
         "control_accepted": None if control is None else control.is_accepted,
         "control_met": "" if control is None else " ".join(filter(None, (control.code, control.rule))),
         "is_as_expected": is_expected and clean,

@@ -48,7 +48,7 @@ def keeps_bundles(self: State, position: RoundPosition) -> State:
 FORGETFUL = (
     instead(State, "_at", keeps_bundles, "a site that uses a bundle twice"),
     instead(State, "answered", lambda self, request, reply: self, "a site that keeps no replies"),
-    NO_UNIQUENESS,
+    *NO_UNIQUENESS,
 )
 
 

@@ -16,6 +16,7 @@ from fedward.common.config import COORDINATOR
 from fedward.common.errors import ProtocolError, TrainingError
 from fedward.common.identity import Identity
 from fedward.common.ledger.budget import BudgetAccount
+from fedward.common.ledger.replay import BudgetReplay
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import epsilon
@@ -234,7 +235,10 @@ ATTACKS = (
         part=AGAIN,
         play=left_run,
         expected="REPLAY_CONFLICT",
-        holes=[without(SiteAgent, "on_plan_offer", "REPLAY_CONFLICT")],
+        holes=[
+            without(SiteAgent, "on_plan_offer", "REPLAY_CONFLICT"),
+            instead(BudgetReplay, "_accepted", lambda self, fields: None, "a ledger that takes a run twice"),
+        ],
         scene=sites(),
         charges=1,
     ),

@@ -35,7 +35,7 @@ NEVER_CLOSED = (
     KEEPS_SECRETS,
     without(Participant, "_engaged", "ATTEMPT_CLOSED"),
     without(Participant, "_require_open", "ATTEMPT_CLOSED"),
-    NO_UNIQUENESS,
+    *NO_UNIQUENESS,
 )
 _mask_keys = own_keys.mask_keys
 

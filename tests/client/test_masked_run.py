@@ -69,7 +69,7 @@ class Witness(MemoryStore):
         self.agent: SiteAgent | None = None
         self.seen: list[tuple[EntryKind, tuple[EntryState, ...]]] = []
 
-    def commit(self, entries: object, state: StateWriter, **more: Any) -> None:
+    def commit(self, entries: object, state: StateWriter, **more: Any) -> None:  # noqa: ANN401
         assert isinstance(entries, tuple | list)
         super().commit(entries, state, **more)
         account = None if self.agent is None else self.agent.accounts.of_run
@@ -380,7 +380,7 @@ def test_a_state_that_cannot_be_written_lets_no_vector_leave(monkeypatch: pytest
     request = stopped_at(federation, pb.TRAIN, agent)
     original = MemoryStore.commit
 
-    def full(self: MemoryStore, entries: object, state: StateWriter, **more: Any) -> None:
+    def full(self: MemoryStore, entries: object, state: StateWriter, **more: Any) -> None:  # noqa: ANN401
         assert isinstance(entries, tuple | list)
         if any(entry.kind is EntryKind.SENT for entry in entries):
             raise OSError("disk full")

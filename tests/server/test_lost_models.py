@@ -98,7 +98,7 @@ class FullStore(MemoryStore):
 
     is_full = False
 
-    def commit(self, entries: Sequence[JournalEntry], state: StateWriter, **more: Any) -> None:
+    def commit(self, entries: Sequence[JournalEntry], state: StateWriter, **more: Any) -> None:  # noqa: ANN401
         if self.is_full:
             raise OSError("no space left")
         super().commit(entries, state, **more)

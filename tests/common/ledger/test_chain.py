@@ -21,6 +21,7 @@ from fedward.common.ledger.chain import (
     Head,
     Verdict,
     before_genesis,
+    entry_hash,
     judge_chain,
     key_id_of,
     link,
@@ -262,3 +263,31 @@ def test_known_decimal_forms(number: float, text: str) -> None:
 def test_another_spelling_of_a_number_is_refused(text: object) -> None:
     with pytest.raises(LedgerError):
         parse_decimal(text)
+
+
+NEUTRAL = "01" + "00" * 31
+"""The neutral point of the curve as a key: under it one signature fits every entry."""
+FITS_ALL = bytes.fromhex(NEUTRAL) + bytes(32)
+
+
+def signed_by_anyone(entry: Entry) -> Entry:
+    """The entry with that key and that signature."""
+    key_id = key_id_of(bytes.fromhex(NEUTRAL))
+    body = hashlib.sha256(entry.body or b"").digest()
+    own = entry_hash(LEDGER_ID, entry.seq, entry.prev, entry.kind, entry.at_ms, key_id, body)
+    return replace(entry, key_id=key_id, hash=own, signature=FITS_ALL)
+
+
+@pytest.mark.parametrize("with_signatures", [True, False])
+def test_a_genesis_with_a_key_that_fits_every_signature_is_refused(with_signatures: bool) -> None:
+    genesis = chained([])[0]
+    fields = {name: value for name, value in genesis.fields.items() if name not in ("n", "v")}
+    draft = Draft(kind="genesis", fields={**fields, "identity": NEUTRAL})
+    nobody = link(before_genesis(LEDGER_ID), draft, identity=IDENTITY, at_ms=clock(), nonce=bytes(16))
+    verdict = judged([signed_by_anyone(nobody)], with_signatures=with_signatures)
+    assert (verdict.fault, verdict.bad_seq) == (Fault.GENESIS_DIFFERS, 0)
+
+
+def test_a_rotation_to_a_key_that_fits_every_signature_is_refused() -> None:
+    draft = Draft(kind="key.rotated", fields={"new": NEUTRAL, "proof": FITS_ALL.hex()})
+    assert judged(appended(draft, IDENTITY)).fault is Fault.SIGNATURE_BAD

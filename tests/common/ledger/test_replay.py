@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedward.common.config import PrivacyMode
 from fedward.common.errors import LedgerError, LedgerVersionError
 from fedward.common.ledger.chain import Draft, Fault
-from fedward.common.ledger.replay import BudgetReplay, event_fields, judge_budget, read_event
+from fedward.common.ledger.replay import MODES, BudgetReplay, event_fields, judge_budget, read_event
 from fedward.common.privacy import accounting
 from fedward.common.privacy.accounting import Gaussian, Laplace, PoissonGaussian, PrivacyEvent
-from tests.ledgers import EVENT, account, adjust, chained, charge, reserve, sent, void
+from tests.ledgers import EVENT, accepted, account, adjust, chained, charge, reserve, sent, void
 
 
 def replayed(*drafts: Draft) -> BudgetReplay:
@@ -87,6 +88,13 @@ FORBIDDEN: list[tuple[str, list[Draft], int]] = [
     ("something sent and not charged", [account(), reserve(), sent()], 3),
     ("something sent and charged afterwards", [account(), reserve(), sent(), charge(2)], 3),
     ("something sent for another attempt", [account(), reserve(), charge(2), sent(attempt=1)], 4),
+    ("something sent while a reservation for it is open", [account(), reserve(), reserve(), charge(2), sent()], 5),
+    ("something sent in a private run and not charged", [accepted(), sent()], 2),
+    ("a run that is accepted without privacy too", [accepted(), accepted("none")], 2),
+    ("a mode that is none of a plan's", [accepted("loud")], 1),
+    ("an accepted plan without its digest", [without(accepted(), "plan")], 1),
+    ("a policy that says more than its digest", [Draft(kind="policy.set", fields={**POLICY.fields, "text": "a"})], 1),
+    ("a policy by another name", [Draft(kind="policy.set", fields={"sha256": "AB" * 32})], 1),
     ("a number for the name of an account", [account(name="1"), reserve(name=1)], 2),  # type: ignore[arg-type]
     ("an account without a name", [account(name="")], 1),
     ("a delta below all that can be computed", [account(delta="1e-13")], 1),
@@ -122,6 +130,27 @@ def test_a_cap_is_raised_behind_a_policy() -> None:
 
 def test_what_was_charged_is_sent() -> None:
     replayed(account(), reserve(), charge(2), sent(), reserve(number=2), charge(5), sent(2))
+
+
+def test_what_a_run_without_privacy_sends_is_charged_to_nobody() -> None:
+    replay = replayed(accepted("none"), sent(), sent(2))
+    assert replay.accounts == {}
+
+
+def test_a_void_closes_a_position_for_what_is_sent() -> None:
+    replayed(account(), reserve(), reserve(), charge(2), void(3), sent())
+
+
+def test_the_history_of_a_run_is_what_of_the_account_bears_its_id() -> None:
+    other = Draft(kind="budget.reserve", fields={**reserve(MIDDLE).fields, "run": "33" * 16})
+    replay = replayed(account(), reserve(), other, charge(2), reserve(number=2), void(5))
+    assert replay.history_of(bytes.fromhex("22" * 16)) == (EVENT,)
+    assert replay.history_of(bytes.fromhex("33" * 16)) == (MIDDLE,)
+    assert replay.history_of(bytes(16)) == ()
+
+
+def test_the_modes_are_those_of_a_plan() -> None:
+    assert set(MODES) == {mode.value for mode in PrivacyMode}
 
 
 def test_many_mechanisms_end_in_a_verdict() -> None:
