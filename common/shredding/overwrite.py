@@ -117,8 +117,14 @@ class Overwriter:
         self._step = step
         self._owner = os.geteuid() if owner is None else owner
 
-    def shred_file(self, folder: Path, name: str) -> Overwritten:
+    def shred_file(self, folder: Path, name: str, *, rename_first: bool = False) -> Overwritten:
         """One file of ``folder``. Nothing there: nothing done.
+
+        Args:
+            folder: its own last part must not be a link.
+            name: of the file, not a path.
+            rename_first: it loses its name before its content: whoever looks for that name after a crash finds
+                nothing, and never half of a file.
 
         Raises:
             ShreddingError: ``folder`` cannot be opened or is a link, ``name`` is a path, or names no regular file.
@@ -129,6 +135,9 @@ class Overwriter:
                 return Overwritten()
             if not stat.S_ISREG(state.st_mode):
                 raise ShreddingError("only a regular file is overwritten: no link, folder, pipe or device")
+            if rename_first and state.st_uid == self._owner:
+                self._step("rename")
+                name = self._random_name(parent, name)
             return self._file(parent, name, state, name)
 
     def shred_entry(self, folder: Path, name: str) -> Overwritten:

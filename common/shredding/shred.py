@@ -224,8 +224,10 @@ class Shredder:
 
     def _erase(self, path: Path) -> None:
         """Overwrite keys and the index; an object without its key is noise already and is just unlinked."""
-        if path.name == _INDEX or path.suffix != _OBJECT:
-            self._overwriter.shred_file(path.parent, path.name).require_complete()
+        if path.name == _INDEX or path.suffix == _SLOT:
+            # Half a slot would keep the vault from opening after a crash; half an index that is gone does not.
+            is_slot = path.suffix == _SLOT
+            self._overwriter.shred_file(path.parent, path.name, rename_first=is_slot).require_complete()
 
     def _change_root(self) -> bool:
         if self._replace_root is None:
