@@ -2,8 +2,8 @@
 
 Order, and it is the argument: the intention is durable; slots are overwritten, the KEKs of their kinds replaced, every
 other slot wrapped anew, the old KEKs dropped and the keystore's old copies overwritten (``vault.destroy``); the root,
-if that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A crash
-anywhere is finished by ``settle`` at the next start, with one certificate.
+if that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A
+crash anywhere is finished by ``settle`` at the next start, with one certificate.
 
 The guarantee is crypto-erasure. What cannot be removed ends the shredding with an error and leaves its intention open:
 there is no certificate for half of it.
@@ -131,14 +131,19 @@ class Shredder:
         certificates = list(self.finish_open())
         shreddings = Shreddings(self._party.trail.entries())
         for run_id in sorted(self.known_runs()):
-            is_done = shreddings.last_of(run_id) is not None
-            if run_id not in live and (not is_done or self._scratches(run_id)):
+            is_over = shreddings.last_of(run_id) is not None and not self._is_back(run_id)
+            if run_id not in live and not is_over:
                 certificates.append(self.shred(run_id, reason=Reason.RUN_ABORTED, keep=KEPT))
             elif residue.of_run(self._folder(run_id)):
                 certificates.append(self._shred_strays(run_id))
         if residue.of_runs(self._runs):
             certificates.append(self._shred_strays(SITE_DATA))
         return tuple(certificates)
+
+    def _is_back(self, run_id: bytes) -> bool:
+        """Whether a run that is done has a scratch again, or a folder without an object: put back from a backup."""
+        is_empty = not self._party.vault.find(run_id=run_id) and self._folder(run_id).is_dir()
+        return is_empty or bool(self._scratches(run_id))
 
     def _shred_strays(self, run_id: bytes) -> SignedCertificate:
         """What lies in a run's folder, or beside all of them, and is nobody's; keys and objects stay."""

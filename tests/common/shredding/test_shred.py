@@ -295,3 +295,16 @@ def test_run_can_be_shredded_again_when_what_was_kept_shall_go(shredder: Shredde
 def test_inventory_comes_back_from_the_ledger_as_it_was(shredder: Shredder, party: PartyFolder) -> None:
     inventory = shredder._inventory(RUN, Reason.REQUESTED, frozenset(KEPT), 7)
     assert dataclasses.asdict(shredder._intend(inventory).inventory) == dataclasses.asdict(inventory)
+
+
+def test_slots_that_were_put_back_go_at_the_next_start(party: PartyFolder, machine: Machine, tmp_path: Path) -> None:
+    slots = party.path / "runs" / RUN.hex() / "slots"
+    backup = shreddable.copy_of(slots, tmp_path / "backup")
+    shredder = Shredder(party, machine=machine)
+    shredder.shred(RUN)
+    slots.parent.mkdir(mode=0o700)
+    shreddable.copy_of(backup, slots)
+    (signed,) = shredder.settle({OTHER})
+    assert signed.opened(party.identity.public_key).run_id == RUN.hex()
+    assert not slots.parent.exists()
+    assert party.vault.rotate()
