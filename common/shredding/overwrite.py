@@ -358,14 +358,14 @@ def _state(folder: int, name: str) -> os.stat_result | None:
         return None
 
 
-def _mount_id(descriptor: int) -> tuple[int, str]:
+def _mount_id(descriptor: int) -> tuple[int, bytes]:
     """Which mount an open file is of: the device alone would not tell a folder that is bound in from the same disk."""
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
-            lines = [line for line in file if line.startswith("mnt_id:")]
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+            lines = [line for line in file if line.startswith(b"mnt_id:")]
     except OSError:
         lines = []
-    return os.fstat(descriptor).st_dev, "".join(lines)
+    return os.fstat(descriptor).st_dev, b"".join(lines)
 
 
 def _whole_blocks(state: os.stat_result) -> int:

@@ -46,7 +46,7 @@ from fedward.common.shredding.certificate_rows import (
 from fedward.common.shredding.intentions import Intention, Inventory, Shreddings, done_draft, read_intention
 from fedward.common.shredding.media import Claim, Medium, medium_of
 from fedward.common.shredding.overwrite import Overwriter, Overwritten
-from fedward.common.shredding.scratch import Machine, disk_scratch, leftovers
+from fedward.common.shredding.scratch import Machine, disk_scratch, leave, leftovers
 from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.index import ObjectInfo
 from fedward.common.vault.kinds import KEPT, SITE_DATA, Kind
@@ -112,6 +112,10 @@ class Shredder:
             ShreddingError: nothing of this run is here; or something cannot be removed: the intention stays open.
             LedgerError, VaultError: the ledger or the vault refuses; the same.
         """
+        finished = [one for one in self._open() if one.inventory.run_id == run_id]
+        certificates = [self._carry_out(intention) for intention in finished]
+        if certificates and run_id not in self.known_runs():
+            return certificates[-1]  # a crash had left it half shredded; one certificate is enough
         if run_id == SITE_DATA or run_id not in self.known_runs():
             hint = "`fedward ledger show` lists what was shredded."
             raise ShreddingError("nothing of this run is here", hint=hint)
@@ -119,8 +123,10 @@ class Shredder:
 
     def finish_open(self) -> tuple[SignedCertificate, ...]:
         """Finish what a crash left open, in order."""
-        shreddings = Shreddings(self._party.trail.entries())
-        return tuple(self._carry_out(intention) for intention in shreddings.open.values())
+        return tuple(self._carry_out(intention) for intention in self._open())
+
+    def _open(self) -> tuple[Intention, ...]:
+        return tuple(Shreddings(self._party.trail.entries()).open.values())
 
     def settle(self, live: Collection[bytes]) -> tuple[SignedCertificate, ...]:
         """What a start does before it is ready: open intentions, runs that are neither live nor done, stray files.
@@ -249,6 +255,7 @@ class Shredder:
         for folder in self._scratches(run_id):
             medium = self._medium(folder)
             done = self._overwriter.shred_folder(folder).require_complete()
+            leave(folder)
             work.media.append(_media_row(PathClass.SCRATCH, medium, done))
             work.num_caches += done.num_files
 

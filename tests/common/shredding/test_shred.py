@@ -248,6 +248,18 @@ def test_what_cannot_be_removed_leaves_the_intention_open(party: PartyFolder, ma
     assert signed.opened(party.identity.public_key).run_id == RUN.hex()
 
 
+def test_shredding_again_finishes_what_is_open_and_makes_no_second_certificate(
+    party: PartyFolder, machine: Machine
+) -> None:
+    (party.path / "runs" / RUN.hex() / "own").mkdir(mode=0o700)
+    with pytest.raises(ShreddingError, match="could not be removed"):
+        Shredder(party, machine=machine, overwriter=Overwriter(owner=os.geteuid() + 1)).shred(RUN)
+    certificate = certified(Shredder(party, machine=machine), party)
+    assert {row.kind for row in certificate.objects} == {"adapter", "checkpoint", "report", "scores"}
+    assert Shreddings(party.trail.entries()).open == {}
+    assert kinds_in(party).count(DONE) == 1
+
+
 def test_start_shreds_what_is_neither_live_nor_done(shredder: Shredder, party: PartyFolder) -> None:
     (signed,) = shredder.settle({OTHER})
     certificate = signed.opened(party.identity.public_key)
