@@ -35,7 +35,8 @@ from typing import Any, Final, Literal, NoReturn
 
 from fedward.common.errors import ShreddingError
 from fedward.common.shredding.media import Medium, System, Verdict, medium_of
-from fedward.common.shredding.overwrite import Overwriter, Overwritten
+from fedward.common.shredding.overwrite import Overwriter
+from fedward.common.shredding.overwritten import Overwritten
 
 FOLDERS: Final[Mapping[str, str]] = {
     "CUDA_CACHE_PATH": "cuda",

@@ -45,7 +45,8 @@ from fedward.common.shredding.certificate_rows import (
 )
 from fedward.common.shredding.intentions import Intention, Inventory, Shreddings, done_draft, read_intention
 from fedward.common.shredding.media import Claim, Medium, medium_of
-from fedward.common.shredding.overwrite import Overwriter, Overwritten
+from fedward.common.shredding.overwrite import Overwriter
+from fedward.common.shredding.overwritten import Overwritten
 from fedward.common.shredding.scratch import Machine, disk_scratch, leave, leftovers
 from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.index import ObjectInfo

@@ -14,7 +14,8 @@ import pytest
 
 from fedward.common.errors import ShreddingError
 from fedward.common.shredding import overwrite
-from fedward.common.shredding.overwrite import MAX_DEPTH, Overwriter, Refusal
+from fedward.common.shredding.overwrite import MAX_DEPTH, Overwriter
+from fedward.common.shredding.overwritten import Overwritten, Refusal
 
 
 class Killed(BaseException):
@@ -126,7 +127,7 @@ def test_path_instead_of_a_name_is_refused(name: str, folder: Path) -> None:
 
 
 def test_nothing_there_is_nothing_done(folder: Path) -> None:
-    assert Overwriter().shred_file(folder, "a") == Overwriter().shred_folder(folder / "b") == overwrite.Overwritten()
+    assert Overwriter().shred_file(folder, "a") == Overwriter().shred_folder(folder / "b") == Overwritten()
 
 
 def test_link_instead_of_a_file_is_refused_and_its_target_untouched(folder: Path, tmp_path: Path) -> None:
