@@ -18,6 +18,7 @@ from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
 from fedward.client.printable import printable
 from fedward.client.scrub_cli import scrub
+from fedward.client.shred_cli import shred
 from fedward.client.site_cli import site_app
 from fedward.client.vault_cli import vault_app
 from fedward.common.errors import FedwardError, NotYetError
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(simulate)
 app.command()(scrub)
+app.command()(shred)
 app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")

@@ -42,6 +42,16 @@ def machine_in(folder: Path) -> Machine:
     return Machine(environment={}, shared_memory=shared, system=made.system)
 
 
+def machine_again(folder: Path) -> Machine:
+    """The machine of ``machine_in``, in another process."""
+    made = machines.Machine(folder / "machine")
+    shared = folder / "shm"
+    made.mount("8:1", "/", "ext4")
+    made.mount("0:25", str(shared), "tmpfs")
+    made.holds(shared, "0:25")
+    return Machine(environment={}, shared_memory=shared, system=made.system)
+
+
 def opened(path: Path) -> PartyFolder:
     """The site again, as after a start."""
     return PartyFolder.open(path, unlocks=[UNLOCK], clock=clock)

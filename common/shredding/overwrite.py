@@ -1,5 +1,7 @@
 """Overwriting files and folders: one random pass, fsync, truncation, a random name, unlink, fsync of the folder.
 
+One fsync for each file and one for each folder at its end: more would cost most of the time and give nothing.
+
 Invariants: nothing outside the folder that was given is opened, written or removed. Every step is relative to the
 descriptor of a folder that was opened without following a link; a link is removed and never followed; another file
 system that is mounted inside is left alone. A file of another owner, a device or what cannot be changed is refused,
@@ -20,12 +22,11 @@ import secrets
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from fedward.common.errors import ShreddingError
+from fedward.common.shredding.overwritten import Overwritten, Refusal, Refused
 
 PIECE_BYTES: Final = 1 << 20
 MAX_DEPTH: Final = 64
@@ -36,70 +37,6 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | _OPEN
 Step = Callable[[str], None]
 """Called before every change on disk with its name; tests end the process there."""
 RandomBytes = Callable[[int], bytes]
-
-
-class Refusal(StrEnum):
-    """Why something stays where it is."""
-
-    OWNER = "owner"
-    DEVICE = "device"
-    """A device node."""
-    MOUNT = "mount"
-    """Another file system is mounted there."""
-    CHANGED = "changed"
-    """Replaced by another thing while it was looked at."""
-    DEPTH = "depth"
-    DENIED = "denied"
-    """The system does not allow it: an immutable file, a medium that is read-only or broken."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Refused:
-    """Something that stays. Its name may tell something and is only for its owner's eyes."""
-
-    reason: Refusal
-    path: str = field(repr=False)
-    """Relative to the folder that was given."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Overwritten:
-    """What was done."""
-
-    num_files: int = 0
-    num_folders: int = 0
-    num_bytes: int = 0
-    """Of files, as long as they were."""
-    num_unnamed: int = 0
-    """Links, sockets and pipes: they hold nothing and were removed unopened."""
-    num_shared: int = 0
-    """Files that had a second name; it now holds nothing."""
-    num_unwritten: int = 0
-    """Files that could not be overwritten (the disk is full or broken) and were truncated and removed."""
-    refused: tuple[Refused, ...] = ()
-
-    def __add__(self, other: Overwritten) -> Overwritten:
-        """Both together."""
-        return Overwritten(
-            num_files=self.num_files + other.num_files,
-            num_folders=self.num_folders + other.num_folders,
-            num_bytes=self.num_bytes + other.num_bytes,
-            num_unnamed=self.num_unnamed + other.num_unnamed,
-            num_shared=self.num_shared + other.num_shared,
-            num_unwritten=self.num_unwritten + other.num_unwritten,
-            refused=self.refused + other.refused,
-        )
-
-    def require_complete(self) -> Overwritten:
-        """This, if nothing was refused.
-
-        Raises:
-            ShreddingError: something stays. Its name is not told: it may be the name of a source.
-        """
-        if self.refused:
-            reasons = ", ".join(sorted({refused.reason for refused in self.refused}))
-            raise ShreddingError(f"{len(self.refused)} thing(s) of the run could not be removed ({reasons})")
-        return self
 
 
 class Overwriter:
@@ -117,8 +54,14 @@ class Overwriter:
         self._step = step
         self._owner = os.geteuid() if owner is None else owner
 
-    def shred_file(self, folder: Path, name: str) -> Overwritten:
+    def shred_file(self, folder: Path, name: str, *, rename_first: bool = False) -> Overwritten:
         """One file of ``folder``. Nothing there: nothing done.
+
+        Args:
+            folder: its own last part must not be a link.
+            name: of the file, not a path.
+            rename_first: it loses its name before its content: whoever looks for that name after a crash finds
+                nothing, and never half of a file.
 
         Raises:
             ShreddingError: ``folder`` cannot be opened or is a link, ``name`` is a path, or names no regular file.
@@ -129,7 +72,13 @@ class Overwriter:
                 return Overwritten()
             if not stat.S_ISREG(state.st_mode):
                 raise ShreddingError("only a regular file is overwritten: no link, folder, pipe or device")
-            return self._file(parent, name, state, name)
+            if rename_first and state.st_uid == self._owner:
+                self._step("rename")
+                name = self._random_name(parent, name)
+                os.fsync(parent)  # on a crash of the machine, too
+            done = self._file(parent, name, state, name)
+            os.fsync(parent)
+            return done
 
     def shred_entry(self, folder: Path, name: str) -> Overwritten:
         """Whatever is under ``name`` in ``folder``: a file, a folder with all in it, a link that is not followed.
@@ -139,7 +88,11 @@ class Overwriter:
         """
         _require_name(name)
         with _opened(folder) as parent:
-            return Overwritten() if parent is None else self._entry(parent, name, name, MAX_DEPTH)
+            if parent is None:
+                return Overwritten()
+            done = self._entry(parent, name, name, MAX_DEPTH)
+            os.fsync(parent)
+            return done
 
     def overwrite_open(self, descriptor: int) -> None:
         """Overwrite and truncate a file that has lost its name already: another took its place.
@@ -180,6 +133,7 @@ class Overwriter:
         done = Overwritten()
         for name in sorted(os.listdir(folder)):
             done += self._entry(folder, name, f"{path}{name}", depth)
+        os.fsync(folder)
         return done
 
     def _entry(self, folder: int, name: str, path: str, depth: int) -> Overwritten:
@@ -228,7 +182,6 @@ class Overwriter:
             is_written = self._overwrite(descriptor, opened)
             self._step("truncate")
             os.ftruncate(descriptor, 0)
-            os.fsync(descriptor)
             self._unlink(folder, name)
         except OSError as error:
             return _stays(_reason(error), path)
@@ -271,7 +224,6 @@ class Overwriter:
         random_name = self._random_name(folder, name)
         self._step("unlink")
         os.unlink(random_name, dir_fd=folder)
-        os.fsync(folder)
 
     def _inner_folder(self, parent: int, name: str, path: str) -> Overwritten:
         """An emptied folder goes, its name first."""
@@ -297,7 +249,6 @@ class Overwriter:
         length = max(len(os.fsencode(name)), 2 * _NAME_BYTES)
         random_name = self._random_bytes((length + 1) // 2).hex()[:length]
         os.rename(name, random_name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
         return random_name
 
 
@@ -349,14 +300,14 @@ def _state(folder: int, name: str) -> os.stat_result | None:
         return None
 
 
-def _mount_id(descriptor: int) -> tuple[int, str]:
+def _mount_id(descriptor: int) -> tuple[int, bytes]:
     """Which mount an open file is of: the device alone would not tell a folder that is bound in from the same disk."""
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as file:
-            lines = [line for line in file if line.startswith("mnt_id:")]
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as file:
+            lines = [line for line in file if line.startswith(b"mnt_id:")]
     except OSError:
         lines = []
-    return os.fstat(descriptor).st_dev, "".join(lines)
+    return os.fstat(descriptor).st_dev, b"".join(lines)
 
 
 def _whole_blocks(state: os.stat_result) -> int:
@@ -389,4 +340,4 @@ def _stays(reason: Refusal, path: str) -> Overwritten:
     return Overwritten(refused=(Refused(reason=reason, path=path),))
 
 
-__all__ = ["MAX_DEPTH", "Overwriter", "Overwritten", "Refusal", "Refused", "Step"]
+__all__ = ["MAX_DEPTH", "Overwriter", "Step"]

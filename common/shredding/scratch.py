@@ -30,6 +30,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
@@ -37,7 +38,8 @@ from typing import Any, Final, Literal, NoReturn
 
 from fedward.common.errors import ShreddingError
 from fedward.common.shredding.media import Medium, System, Verdict, medium_of
-from fedward.common.shredding.overwrite import Overwriter, Overwritten
+from fedward.common.shredding.overwrite import Overwriter
+from fedward.common.shredding.overwritten import Overwritten
 
 FOLDERS: Final[Mapping[str, str]] = {
     "CUDA_CACHE_PATH": "cuda",
@@ -68,6 +70,7 @@ LIBRARIES: Final = ("datasets", "huggingface_hub", "matplotlib", "torch", "trans
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 _HELD_BACK = (*_ENDING, signal.SIGINT)
 _RUN_BYTES = 16
+_MARK = "fedward-"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,7 +106,7 @@ class Machine:
 def site_mark(site: Path) -> str:
     """A name for the site's scratch that another site on this machine does not have; tells nothing of the path."""
     where = f"{os.geteuid()}:{site.resolve()}".encode()
-    return f"fedward-{hashlib.sha256(where).hexdigest()[:24]}"
+    return f"{_MARK}{hashlib.sha256(where).hexdigest()[:24]}"
 
 
 def place_scratch(site: Path, run_id: bytes, *, machine: Machine | None = None) -> ScratchPlace:
@@ -146,6 +149,13 @@ def leftovers(site: Path, *, machine: Machine | None = None) -> tuple[tuple[byte
             if run_id is not None and _is_own(folder):
                 found.append((run_id, folder))
     return tuple(found)
+
+
+def leave(folder: Path) -> None:
+    """Remove the site's own folder in memory when the scratch that went was its last one."""
+    if folder.parent.name.startswith(_MARK):
+        with suppress(OSError):
+            folder.parent.rmdir()
 
 
 def _run_name(run_id: bytes) -> str:
@@ -264,6 +274,7 @@ class Scratch:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
         try:
             self.shredded = self._overwriter.shred_folder(self.place.folder)
+            leave(self.place.folder)
         finally:
             self._restore()
             self._active.release()
@@ -315,13 +326,16 @@ def shred_leftovers(
     overwriter = overwriter or Overwriter()
     for run_id, folder in leftovers(site, machine=machine):
         if run_id not in live:
-            yield run_id, overwriter.shred_folder(folder).require_complete()
+            done = overwriter.shred_folder(folder).require_complete()
+            leave(folder)
+            yield run_id, done
 
 
 __all__ = [
     "disk_scratch",
     "environment_of",
     "FOLDERS",
+    "leave",
     "leftovers",
     "LIBRARIES",
     "Machine",

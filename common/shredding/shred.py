@@ -2,8 +2,8 @@
 
 Order, and it is the argument: the intention is durable; slots are overwritten, the KEKs of their kinds replaced, every
 other slot wrapped anew, the old KEKs dropped and the keystore's old copies overwritten (``vault.destroy``); the root,
-if that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A crash
-anywhere is finished by ``settle`` at the next start, with one certificate.
+if that is wanted; scratch, caches, files in the clear, unfinished parts; the certificate, signed, in the ledger. A
+crash anywhere is finished by ``settle`` at the next start, with one certificate.
 
 The guarantee is crypto-erasure. What cannot be removed ends the shredding with an error and leaves its intention open:
 there is no certificate for half of it.
@@ -45,8 +45,9 @@ from fedward.common.shredding.certificate_rows import (
 )
 from fedward.common.shredding.intentions import Intention, Inventory, Shreddings, done_draft, read_intention
 from fedward.common.shredding.media import Claim, Medium, medium_of
-from fedward.common.shredding.overwrite import Overwriter, Overwritten
-from fedward.common.shredding.scratch import Machine, disk_scratch, leftovers
+from fedward.common.shredding.overwrite import Overwriter
+from fedward.common.shredding.overwritten import Overwritten
+from fedward.common.shredding.scratch import Machine, disk_scratch, leave, leftovers
 from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.index import ObjectInfo
 from fedward.common.vault.kinds import KEPT, SITE_DATA, Kind
@@ -112,6 +113,10 @@ class Shredder:
             ShreddingError: nothing of this run is here; or something cannot be removed: the intention stays open.
             LedgerError, VaultError: the ledger or the vault refuses; the same.
         """
+        finished = [one for one in self._open() if one.inventory.run_id == run_id]
+        certificates = [self._carry_out(intention) for intention in finished]
+        if certificates and run_id not in self.known_runs():
+            return certificates[-1]  # a crash had left it half shredded; one certificate is enough
         if run_id == SITE_DATA or run_id not in self.known_runs():
             hint = "`fedward ledger show` lists what was shredded."
             raise ShreddingError("nothing of this run is here", hint=hint)
@@ -119,8 +124,10 @@ class Shredder:
 
     def finish_open(self) -> tuple[SignedCertificate, ...]:
         """Finish what a crash left open, in order."""
-        shreddings = Shreddings(self._party.trail.entries())
-        return tuple(self._carry_out(intention) for intention in shreddings.open.values())
+        return tuple(self._carry_out(intention) for intention in self._open())
+
+    def _open(self) -> tuple[Intention, ...]:
+        return tuple(Shreddings(self._party.trail.entries()).open.values())
 
     def settle(self, live: Collection[bytes]) -> tuple[SignedCertificate, ...]:
         """What a start does before it is ready: open intentions, runs that are neither live nor done, stray files.
@@ -131,14 +138,19 @@ class Shredder:
         certificates = list(self.finish_open())
         shreddings = Shreddings(self._party.trail.entries())
         for run_id in sorted(self.known_runs()):
-            is_done = shreddings.last_of(run_id) is not None
-            if run_id not in live and (not is_done or self._scratches(run_id)):
+            is_over = shreddings.last_of(run_id) is not None and not self._is_back(run_id)
+            if run_id not in live and not is_over:
                 certificates.append(self.shred(run_id, reason=Reason.RUN_ABORTED, keep=KEPT))
             elif residue.of_run(self._folder(run_id)):
                 certificates.append(self._shred_strays(run_id))
         if residue.of_runs(self._runs):
             certificates.append(self._shred_strays(SITE_DATA))
         return tuple(certificates)
+
+    def _is_back(self, run_id: bytes) -> bool:
+        """Whether a run that is done has a scratch again, or a folder without an object: put back from a backup."""
+        is_empty = not self._party.vault.find(run_id=run_id) and self._folder(run_id).is_dir()
+        return is_empty or bool(self._scratches(run_id))
 
     def _shred_strays(self, run_id: bytes) -> SignedCertificate:
         """What lies in a run's folder, or beside all of them, and is nobody's; keys and objects stay."""
@@ -224,8 +236,10 @@ class Shredder:
 
     def _erase(self, path: Path) -> None:
         """Overwrite keys and the index; an object without its key is noise already and is just unlinked."""
-        if path.name == _INDEX or path.suffix != _OBJECT:
-            self._overwriter.shred_file(path.parent, path.name).require_complete()
+        if path.name == _INDEX or path.suffix == _SLOT:
+            # Half a slot would keep the vault from opening after a crash; half an index that is gone does not.
+            is_slot = path.suffix == _SLOT
+            self._overwriter.shred_file(path.parent, path.name, rename_first=is_slot).require_complete()
 
     def _change_root(self) -> bool:
         if self._replace_root is None:
@@ -242,6 +256,7 @@ class Shredder:
         for folder in self._scratches(run_id):
             medium = self._medium(folder)
             done = self._overwriter.shred_folder(folder).require_complete()
+            leave(folder)
             work.media.append(_media_row(PathClass.SCRATCH, medium, done))
             work.num_caches += done.num_files
 

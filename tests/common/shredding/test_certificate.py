@@ -78,7 +78,7 @@ def test_file_and_entry_hold_the_same() -> None:
 
 def test_bytes_are_known() -> None:
     digest = hashlib.sha256(CERTIFICATE.to_bytes()).hexdigest()
-    assert digest == "fb29e45951441881a22c248257188d9d0377ffefb4e63444e9f2455306a62d48"
+    assert digest == "9b2c0e2c1e95ed92d5d9c9b3e1f77af3425da970bbb86d917fa9e964b4061e6c"
 
 
 def test_fields_are_those_of_the_page_and_no_name_or_path() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +14,8 @@ import pytest
 
 from fedward.common.errors import ShreddingError
 from fedward.common.shredding import overwrite
-from fedward.common.shredding.overwrite import MAX_DEPTH, Overwriter, Refusal
+from fedward.common.shredding.overwrite import MAX_DEPTH, Overwriter
+from fedward.common.shredding.overwritten import Overwritten, Refusal
 
 
 class Killed(BaseException):
@@ -124,7 +127,7 @@ def test_path_instead_of_a_name_is_refused(name: str, folder: Path) -> None:
 
 
 def test_nothing_there_is_nothing_done(folder: Path) -> None:
-    assert Overwriter().shred_file(folder, "a") == Overwriter().shred_folder(folder / "b") == overwrite.Overwritten()
+    assert Overwriter().shred_file(folder, "a") == Overwriter().shred_folder(folder / "b") == Overwritten()
 
 
 def test_link_instead_of_a_file_is_refused_and_its_target_untouched(folder: Path, tmp_path: Path) -> None:
@@ -213,7 +216,7 @@ def test_what_is_mounted_inside_stays(folder: Path, monkeypatch: pytest.MonkeyPa
     (folder / "file").write_bytes(b"keep")
     real = overwrite._mount_id
     inode = {(folder / "bound").stat().st_ino, (folder / "file").stat().st_ino}
-    monkeypatch.setattr(overwrite, "_mount_id", lambda fd: (0, "other") if os.fstat(fd).st_ino in inode else real(fd))
+    monkeypatch.setattr(overwrite, "_mount_id", lambda fd: (0, b"other") if os.fstat(fd).st_ino in inode else real(fd))
     done = Overwriter().shred_folder(folder)
     assert [refused.reason for refused in done.refused] == [Refusal.MOUNT] * 2
     assert (folder / "bound/keep").read_bytes() == (folder / "file").read_bytes() == b"keep"
@@ -255,3 +258,27 @@ def test_crash_at_every_step_is_made_good_by_the_next_try(tmp_path: Path) -> Non
         break
     assert 15 < number < 199
     assert list(tmp_path.iterdir()) == []
+
+
+CHILD = """
+import os, sys, tempfile
+from pathlib import Path
+from fedward.common.shredding.overwrite import Overwriter
+if os.geteuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+root = Path(tempfile.mkdtemp(dir=sys.argv[1]))
+(root / "closed").mkdir()
+(root / "closed/file").write_bytes(b"record")
+(root / "closed/file").chmod(0)
+(root / "closed").chmod(0)
+done = Overwriter().shred_folder(root)
+print(done.num_files, done.num_folders, len(done.refused), root.exists())
+"""
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="no folder that every account may write")
+def test_own_files_go_whatever_their_mode_also_without_privileges() -> None:
+    words = [sys.executable, "-c", CHILD, "/dev/shm"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["1", "2", "0", "False"]

@@ -156,6 +156,15 @@ def test_everything_points_into_the_scratch_inside(place: ScratchPlace) -> None:
     assert not place.folder.exists()
 
 
+def test_last_scratch_takes_the_folder_of_its_site_with_it(place: ScratchPlace, site: Path, machine: Machine) -> None:
+    other = place_scratch(site, OTHER, machine=machine)
+    with Scratch(place):
+        pass
+    assert other.folder.exists()
+    assert list(shred_leftovers(site, frozenset(), machine=machine))
+    assert list(machine.shared_memory.iterdir()) == []
+
+
 def test_end_counts_what_went(place: ScratchPlace) -> None:
     with Scratch(place) as inside:
         (place.folder / "cache").joinpath("x").write_bytes(b"record" * 10)

@@ -248,6 +248,18 @@ def test_what_cannot_be_removed_leaves_the_intention_open(party: PartyFolder, ma
     assert signed.opened(party.identity.public_key).run_id == RUN.hex()
 
 
+def test_shredding_again_finishes_what_is_open_and_makes_no_second_certificate(
+    party: PartyFolder, machine: Machine
+) -> None:
+    (party.path / "runs" / RUN.hex() / "own").mkdir(mode=0o700)
+    with pytest.raises(ShreddingError, match="could not be removed"):
+        Shredder(party, machine=machine, overwriter=Overwriter(owner=os.geteuid() + 1)).shred(RUN)
+    certificate = certified(Shredder(party, machine=machine), party)
+    assert {row.kind for row in certificate.objects} == {"adapter", "checkpoint", "report", "scores"}
+    assert Shreddings(party.trail.entries()).open == {}
+    assert kinds_in(party).count(DONE) == 1
+
+
 def test_start_shreds_what_is_neither_live_nor_done(shredder: Shredder, party: PartyFolder) -> None:
     (signed,) = shredder.settle({OTHER})
     certificate = signed.opened(party.identity.public_key)
@@ -295,3 +307,16 @@ def test_run_can_be_shredded_again_when_what_was_kept_shall_go(shredder: Shredde
 def test_inventory_comes_back_from_the_ledger_as_it_was(shredder: Shredder, party: PartyFolder) -> None:
     inventory = shredder._inventory(RUN, Reason.REQUESTED, frozenset(KEPT), 7)
     assert dataclasses.asdict(shredder._intend(inventory).inventory) == dataclasses.asdict(inventory)
+
+
+def test_slots_that_were_put_back_go_at_the_next_start(party: PartyFolder, machine: Machine, tmp_path: Path) -> None:
+    slots = party.path / "runs" / RUN.hex() / "slots"
+    backup = shreddable.copy_of(slots, tmp_path / "backup")
+    shredder = Shredder(party, machine=machine)
+    shredder.shred(RUN)
+    slots.parent.mkdir(mode=0o700)
+    shreddable.copy_of(backup, slots)
+    (signed,) = shredder.settle({OTHER})
+    assert signed.opened(party.identity.public_key).run_id == RUN.hex()
+    assert not slots.parent.exists()
+    assert party.vault.rotate()
