@@ -34,6 +34,12 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── VaultError               an object, a key or a folder of the vault
+    │   ├── AccessRefusedError   a role that may not do this
+    │   ├── KeystoreLockedError  no unlock that was given opens the keystore
+    │   ├── ObjectNotFoundError  no such object, or its key was destroyed
+    │   ├── ObjectReplacedError  another file than the one that was sealed
+    │   └── VaultPermissionError a mode, an owner or a link that lets others in
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
     ├── DesensitizationError     a text or column that may not pass
@@ -231,6 +237,43 @@ class TrailingDataError(EnvelopeError):
     """Something follows the end."""
 
 
+class VaultError(FedwardError):
+    """Something of the vault cannot be used. Nothing was handed out."""
+
+    hint = "docs/vault.md says what lies where."
+    exit_code = 3
+
+
+class AccessRefusedError(VaultError):
+    """This role may not do this; the refusal is in the ledger."""
+
+    hint = "docs/vault.md has the table of roles; `fedward site grant` is the steward's."
+
+
+class KeystoreLockedError(VaultError):
+    """The keystore did not open. Which part failed is not told."""
+
+    hint = "Give the site's key file, passphrase or keyring; a damaged keystore looks the same."
+
+
+class ObjectNotFoundError(VaultError):
+    """No such object, or its key was destroyed."""
+
+    hint = "`fedward vault objects` lists what a role may see."
+
+
+class ObjectReplacedError(VaultError):
+    """The file is not the one that the ledger says was sealed last."""
+
+    hint = "Put the newest file back from a backup; find out who replaced it."
+
+
+class VaultPermissionError(VaultError):
+    """A mode, an owner or a link lets others in. Nothing was read or written."""
+
+    hint = "Folders are 0700, files 0600, all yours and no links; find out who changed that."
+
+
 class ProtocolError(FedwardError):
     """A message breaks the protocol.
 
@@ -276,6 +319,7 @@ class NotYetError(FedwardError):
 
 
 __all__ = [
+    "AccessRefusedError",
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
@@ -296,6 +340,7 @@ __all__ = [
     "HeaderTamperedError",
     "HeadMovedError",
     "IdentityError",
+    "KeystoreLockedError",
     "LedgerError",
     "LedgerInvalidError",
     "LedgerLockedError",
@@ -304,6 +349,8 @@ __all__ = [
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",
+    "ObjectNotFoundError",
+    "ObjectReplacedError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",
@@ -312,5 +359,7 @@ __all__ = [
     "TrainingError",
     "TruncatedError",
     "UnsupportedModelError",
+    "VaultError",
+    "VaultPermissionError",
     "WrongRecipientError",
 ]
