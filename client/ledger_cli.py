@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedward.client.ledger_care_cli import backup, recover, restore
 from fedward.client.printable import printable
 from fedward.common.errors import ConfigError, LedgerError
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from fedward.common.ledger.chain import Entry
     from fedward.common.ledger.witnessed import HeadsOfChain
 
-ledger_app = typer.Typer(help="Judge, show and export a site's ledger.", no_args_is_help=True)
+ledger_app = typer.Typer(help="Judge, show, export, back up and recover a site's ledger.", no_args_is_help=True)
+for _command in (backup, restore, recover):
+    ledger_app.command()(_command)
 
 _FOUND_BAD = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
@@ -166,7 +169,7 @@ def _public_key(text: str | None) -> bytes | None:
 
 def _print_verdict(judged: Judged, level: str, *, as_json: bool) -> None:
     verdict = judged.verdict
-    document = {
+    document: dict[str, object] = {
         "verdict": "ok" if verdict.is_good else "BAD",
         "level": level,
         "ledger_id": judged.ledger_id.hex(),

@@ -55,11 +55,17 @@ def sent(number: int = 1, *, attempt: int = 0) -> Draft:
     return Draft(kind="journal.sent", fields={"run": "22" * 16, "round": number, "attempt": attempt})
 
 
-def chained(drafts: Sequence[Draft], *, identity: Identity = IDENTITY, ledger_id: bytes = LEDGER_ID) -> list[Entry]:
+def chained(
+    drafts: Sequence[Draft],
+    *,
+    identity: Identity = IDENTITY,
+    ledger_id: bytes = LEDGER_ID,
+    site_id: str = "alpha",
+) -> list[Entry]:
     """A genesis and ``drafts``, linked and signed."""
     head = before_genesis(ledger_id)
     entries: list[Entry] = []
-    for number, draft in enumerate([genesis_draft(ledger_id, "alpha", identity.public_key), *drafts]):
+    for number, draft in enumerate([genesis_draft(ledger_id, site_id, identity.public_key), *drafts]):
         entry = link(head, draft, identity=identity, at_ms=clock(), nonce=bytes([number % 256]) * 16)
         entries.append(entry)
         head = Head(ledger_id=ledger_id, seq=entry.seq, hash=entry.hash)
