@@ -1,4 +1,4 @@
-"""The ledger of a simulated site: the same as a real one's, in a folder of its own.
+"""The ledger of a simulated site alone, without keystore and vault, for attacks that restart it.
 
 A real site takes the sealing key from its keystore and its identity too; a simulated one has both of the run's secret,
 for one machine plays all parties. Not handled here: what is in the ledger (``client/ledger_store``).
@@ -16,33 +16,9 @@ from fedward.common.envelope.recipients import SlotKey
 from fedward.common.identity import Identity
 from fedward.common.ledger.store import Ledger
 from fedward.common.secagg.transcript import transcript
-from fedward.simulations.job import SimulationJob
 
 LEDGER_FILE = "ledger.db"
 _MODELS = "model"
-
-
-def job_store(job: SimulationJob, place: int, *, root: Path | None = None) -> LedgerStore | None:
-    """The store of a job's site, in the folder that the job names for it.
-
-    Args:
-        job: of the run.
-        place: of the site in the plan, since an id need not be the name of a file.
-        root: where the job names none; None: there is no store then, and the site's ledger is in memory.
-
-    Raises:
-        LedgerError: as ``simulated_store``.
-    """
-    folder = Path(job.ledgers) if job.ledgers else root
-    if folder is None:
-        return None
-    site_id = job.plan.sites[place].id
-    return simulated_store(
-        folder / f"site-{place}",
-        identity=job.identity(site_id),
-        site_id=site_id,
-        secret=bytes.fromhex(job.secret_hex),
-    )
 
 
 def simulated_store(folder: Path, *, identity: Identity, site_id: str, secret: bytes) -> LedgerStore:
@@ -77,4 +53,4 @@ def _slot(secret: bytes, site_id: str) -> SlotKey:
     return SlotKey(slot_id=drawn[:16], key=drawn[16:])
 
 
-__all__ = ["job_store", "LEDGER_FILE", "simulated_store"]
+__all__ = ["LEDGER_FILE", "simulated_store"]

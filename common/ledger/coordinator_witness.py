@@ -54,8 +54,9 @@ class CoordinatorWitness:
     _set: HeadSet | None = field(default=None, repr=False)
     _signatures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Over the present set."""
-    _earlier: Confirmed | None = field(default=None, repr=False)
+    _confirmations: tuple[Confirmation, ...] = field(default=(), repr=False)
     """Over the one before; fixed when the present one was made, so that all sites are told the same."""
+    _confirmed_number: int = 0
     _asking: dict[str, _Asking] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------------------------------------ hearing
@@ -132,37 +133,35 @@ class CoordinatorWitness:
         Args:
             own: the coordinator's head of now.
         """
-        drafts: tuple[Draft, ...] = ()
-        number = 1
-        if self._set is not None:
-            number, pairs = self._set.number + 1, sorted(self._signatures.items(), key=lambda pair: pair[0].encode())
-            self._earlier = Confirmed(
-                run_id=self.run_id, number=self._set.number, headset=self._set.digest, signatures=tuple(pairs)
-            )
-            drafts = confirmed_drafts(self._earlier)
-        self._set = signed_set(self.identity, self.run_id, number, [*self._newest.values(), own])
+        drafts, number = self.last_drafts(), 0 if self._set is None else self._set.number
+        self._confirmations = tuple(Confirmation(site_id=name, signature=found) for name, found in self._pairs)
+        self._confirmed_number = number if self._confirmations else 0
+        self._set = signed_set(self.identity, self.run_id, number + 1, [*self._newest.values(), own])
         self._signatures, self._is_new = {}, False
         return (*drafts, *recorded_drafts(self._set))
 
+    @property
+    def _pairs(self) -> list[tuple[str, bytes]]:
+        """Signatures over the present set, in bytewise order of their sites."""
+        return sorted(self._signatures.items(), key=lambda pair: pair[0].encode())
+
     def last_drafts(self) -> tuple[Draft, ...]:
-        """At the run's end: the signatures over the last set, which no request carries any more."""
+        """The signatures over the present set; at the run's end no request carries them any more."""
         if self._set is None:
             return ()
-        pairs = tuple(sorted(self._signatures.items(), key=lambda pair: pair[0].encode()))
-        found = Confirmed(run_id=self.run_id, number=self._set.number, headset=self._set.digest, signatures=pairs)
-        return confirmed_drafts(found)
+        heads, pairs = self._set, tuple(self._pairs)
+        return confirmed_drafts(
+            Confirmed(run_id=self.run_id, number=heads.number, headset=heads.digest, signatures=pairs)
+        )
 
     def part_for(self, site_id: str) -> CoordinatorPart:
         """What goes beside the next request to a site; the same for all that are in step."""
-        confirmations: tuple[Confirmation, ...] = ()
-        if self._earlier is not None:
-            confirmations = tuple(Confirmation(site_id=n, signature=s) for n, s in self._earlier.signatures)
         own = self._asking.get(site_id)
         answers = () if own is None else tuple(own.answers.values())[:MAX_QUESTIONS]
         return CoordinatorPart(
             heads=self._set,
-            confirmations=confirmations,
-            confirmations_number=self._earlier.number if confirmations and self._earlier is not None else 0,
+            confirmations=self._confirmations,
+            confirmations_number=self._confirmed_number,
             questions=self._questions_for(site_id),
             answers=answers,
         )
