@@ -1,0 +1,102 @@
+"""Sinks, clocks and canaries for tests of the log."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, field
+
+from fedward.common.logs.logger import Event, Log
+from fedward.common.logs.shelves import SegmentName
+
+RUN = b"\x11" * 16
+AT_S = 1_700_000_000
+CANARY = "Patient 4711 Müller, 痛风 gout since 1998"
+"""What a record says."""
+FORMS = tuple(
+    form
+    for text in (CANARY, "4711", "gout", "痛风", "Müller")
+    for form in (
+        text.encode(),
+        text.encode("utf-16-le"),
+        text.encode("utf-16-be"),
+        base64.b64encode(text.encode()).rstrip(b"=")[:-1],
+        text.encode().hex().encode(),
+        text.encode("unicode_escape"),
+    )
+)
+
+
+def hits(*places: bytes | str) -> list[bytes]:
+    """Forms of the canary that are found."""
+    raw = b"\n".join(place.encode() if isinstance(place, str) else place for place in places)
+    return [form for form in FORMS if form in raw]
+
+
+def text_of(log: Log) -> str:
+    """All that waits in memory, as it would be stored."""
+    return b"".join(event.to_line() for event in log.waiting).decode()
+
+
+@dataclass
+class Kept:
+    """A sink that remembers."""
+
+    events: list[Event] = field(default_factory=list)
+    error: Exception | None = None
+    has_room: bool = True
+    closed: int = 0
+    ticks: int = 0
+
+    def take(self, event: Event) -> bool:
+        if self.error is not None:
+            raise self.error
+        if self.has_room:
+            self.events.append(event)
+        return self.has_room
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def names(self) -> list[str]:
+        return [event.schema.name for event in self.events]
+
+
+@dataclass
+class Clocks:
+    """Time that a test moves."""
+
+    now: float = 0.0
+
+    def now_s(self) -> float:
+        return self.now
+
+    def wall_s(self) -> int:
+        return AT_S + int(self.now)
+
+
+@dataclass
+class MemoryShelf:
+    """Segments in memory, in the clear."""
+
+    segments: dict[SegmentName, bytes] = field(default_factory=dict)
+    num_puts: int = 0
+    error: Exception | None = None
+
+    def put(self, name: SegmentName, data: bytes) -> None:
+        if self.error is not None:
+            raise self.error
+        self.num_puts += 1
+        self.segments[name] = data
+
+    def names(self) -> tuple[SegmentName, ...]:
+        return tuple(sorted(self.segments))
+
+    def read(self, name: SegmentName) -> bytes:
+        return self.segments[name]
+
+    def delete(self, name: SegmentName) -> None:
+        self.segments.pop(name, None)
