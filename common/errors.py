@@ -35,6 +35,12 @@
     │   └── TrailingDataError    something follows its end
     ├── LogError                 a sealed log that cannot be read
     │   └── LogEventError        an event that no schema allows
+    ├── VaultError               an object, a key or a folder of the vault
+    │   ├── AccessRefusedError   a role that may not do this
+    │   ├── KeystoreLockedError  no unlock that was given opens the keystore
+    │   ├── ObjectNotFoundError  no such object, or its key was destroyed
+    │   ├── ObjectReplacedError  another file than the one that was sealed
+    │   └── VaultPermissionError a mode, an owner or a link that lets others in
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
     ├── DesensitizationError     a text or column that may not pass
@@ -238,6 +244,41 @@ class LogEventError(LogError):
 
     hint = "docs/logs.md lists events and fields; common/logs/events.py is where new ones go."
     exit_code = 1
+class VaultError(FedwardError):
+    """Something of the vault cannot be used. Nothing was handed out."""
+
+    hint = "docs/vault.md says what lies where."
+    exit_code = 3
+
+
+class AccessRefusedError(VaultError):
+    """This role may not do this; the refusal is in the ledger."""
+
+    hint = "docs/vault.md has the table of roles; `fedward site grant` is the steward's."
+
+
+class KeystoreLockedError(VaultError):
+    """The keystore did not open. Which part failed is not told."""
+
+    hint = "Give the site's key file, passphrase or keyring; a damaged keystore looks the same."
+
+
+class ObjectNotFoundError(VaultError):
+    """No such object, or its key was destroyed."""
+
+    hint = "`fedward vault objects` lists what a role may see."
+
+
+class ObjectReplacedError(VaultError):
+    """The file is not the one that the ledger says was sealed last."""
+
+    hint = "Put the newest file back from a backup; find out who replaced it."
+
+
+class VaultPermissionError(VaultError):
+    """A mode, an owner or a link lets others in. Nothing was read or written."""
+
+    hint = "Folders are 0700, files 0600, all yours and no links; find out who changed that."
 
 
 class ProtocolError(FedwardError):
@@ -285,6 +326,7 @@ class NotYetError(FedwardError):
 
 
 __all__ = [
+    "AccessRefusedError",
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
@@ -305,6 +347,7 @@ __all__ = [
     "HeaderTamperedError",
     "HeadMovedError",
     "IdentityError",
+    "KeystoreLockedError",
     "LedgerError",
     "LedgerInvalidError",
     "LedgerLockedError",
@@ -314,6 +357,8 @@ __all__ = [
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",
+    "ObjectNotFoundError",
+    "ObjectReplacedError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",
@@ -322,5 +367,7 @@ __all__ = [
     "TrainingError",
     "TruncatedError",
     "UnsupportedModelError",
+    "VaultError",
+    "VaultPermissionError",
     "WrongRecipientError",
 ]
