@@ -244,6 +244,8 @@ class LogEventError(LogError):
 
     hint = "docs/logs.md lists events and fields; common/logs/events.py is where new ones go."
     exit_code = 1
+
+
 class VaultError(FedwardError):
     """Something of the vault cannot be used. Nothing was handed out."""
 

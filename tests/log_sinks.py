@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from fedward.common.logs.logger import Event, Log
@@ -43,22 +44,19 @@ class Kept:
 
     events: list[Event] = field(default_factory=list)
     error: Exception | None = None
-    has_room: bool = True
+    room: int = 1000
     closed: int = 0
-    ticks: int = 0
 
-    def take(self, event: Event) -> bool:
+    def write(self, events: Sequence[Event]) -> int:
+        self.events += events[: self.room]
         if self.error is not None:
             raise self.error
-        if self.has_room:
-            self.events.append(event)
-        return self.has_room
-
-    def tick(self) -> None:
-        self.ticks += 1
+        return max(0, len(events) - self.room)
 
     def close(self) -> None:
         self.closed += 1
+        if self.error is not None:
+            raise self.error
 
     @property
     def names(self) -> list[str]:
@@ -83,20 +81,15 @@ class MemoryShelf:
     """Segments in memory, in the clear."""
 
     segments: dict[SegmentName, bytes] = field(default_factory=dict)
+    full: list[SegmentName] = field(default_factory=list)
     num_puts: int = 0
     error: Exception | None = None
 
-    def put(self, name: SegmentName, data: bytes) -> None:
+    def put(self, name: SegmentName, data: bytes, *, is_last: bool) -> None:
         if self.error is not None:
             raise self.error
+        assert name not in self.full
         self.num_puts += 1
         self.segments[name] = data
-
-    def names(self) -> tuple[SegmentName, ...]:
-        return tuple(sorted(self.segments))
-
-    def read(self, name: SegmentName) -> bytes:
-        return self.segments[name]
-
-    def delete(self, name: SegmentName) -> None:
-        self.segments.pop(name, None)
+        if is_last:
+            self.full.append(name)

@@ -136,8 +136,6 @@ class Schema:
     """May be left out, or be None."""
     is_state: bool = False
     """A change of state: with warnings and errors, what the system's own journal is told, words alone."""
-    begins_run: bool = False
-    """From here on the run has segments of its own."""
 
     @property
     def all_fields(self) -> dict[str, FieldType]:
@@ -197,7 +195,6 @@ _SCHEMAS = (
         level=Level.INFO,
         means="the site takes part in a run",
         fields={**_RUN, "plan": HASH},
-        begins_run=True,
     ),
     *(Schema(name=f"round.{step}", level=Level.INFO, means=means, fields=_PLACE) for step, means in _STEPS.items()),
     Schema(name="run.ended", level=Level.INFO, means="the site closed a run", fields=_RUN),
@@ -227,7 +224,6 @@ _SCHEMAS = (
         level=Level.INFO,
         means="all sites have answered the offer",
         fields={**_RUN, "accepted": MOST_SITES, "refused": MOST_SITES},
-        begins_run=True,
     ),
     Schema(
         name="site.left_out",

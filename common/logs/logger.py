@@ -1,8 +1,9 @@
 """The one logger: events with a schema go to a sealed sink; what has none is dropped and counted, and never printed.
 
-Invariants: ``event`` raises nothing (but in ``strict`` mode, for tests); no value is stored that its field's type did
-not make; no message of an exception is read. Before a sink is there, the last 1000 events wait in memory. A sink that
-fails costs its events and nothing else. After a fork the child logs nothing: the sink is its parent's.
+Invariants: ``event`` raises nothing (but in ``strict`` mode, for tests) and does no I/O, so it may be called anywhere,
+inside the vault even; no value is stored that its field's type did not make; no message of an exception is read. Events
+wait in memory, 1000 at most, until ``tick`` hands them to the sink, or until there is one: before unlock there is none.
+A sink that fails stops nobody. After a fork the child logs nothing: the sink is its parent's.
 
 Not handled here: what the sink does (``segments``), and what does not come through here (``guard``).
 """
@@ -14,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,12 +40,6 @@ class Event:
     schema: Schema
     fields: Mapping[str, Plain]
 
-    @property
-    def run_id(self) -> bytes | None:
-        """The run that it belongs to."""
-        run = self.fields.get("run")
-        return bytes.fromhex(run) if isinstance(run, str) else None
-
     def to_line(self) -> bytes:
         """One line of JSON, its end included."""
         head = {"n": self.number, "at": self.at_s, "level": self.schema.level.value, "event": self.schema.name}
@@ -54,16 +49,12 @@ class Event:
 class EventSink(Protocol):
     """Where events are kept."""
 
-    def take(self, event: Event) -> bool:
-        """Keep ``event``; False: no room now."""
-        ...
-
-    def tick(self) -> None:
-        """Write what has waited long enough."""
+    def write(self, events: Sequence[Event]) -> int:
+        """Keep ``events``; returns how many of them there was no room for. What it raises costs none of them."""
         ...
 
     def close(self) -> None:
-        """Write everything."""
+        """Write everything that is not written yet."""
         ...
 
 
@@ -88,14 +79,14 @@ class Log:
 
     Args:
         clock_s: whole seconds since 1970.
-        ring_events: how many events wait for a sink; older ones are overrun.
+        ring_events: how many events may wait; older ones are overrun.
     """
 
     def __init__(self, *, clock_s: Callable[[], int] = wall_s, ring_events: int = RING_EVENTS) -> None:
         self._clock_s = clock_s
         self._pid = os.getpid()
         self._turn = threading.RLock()
-        self._busy = False
+        self._writing = threading.Lock()
         self._number = 0
         self._waiting: deque[Event] = deque(maxlen=ring_events)
         self._sink: EventSink | None = None
@@ -115,14 +106,7 @@ class Log:
         if os.getpid() != self._pid:  # before the lock, which another thread of the parent may have held
             return
         with self._turn:
-            if self._busy:  # a sink that logs, or warns, while it writes
-                self._dropped[Drop.OVERRUN] += 1
-                return
-            self._busy = True
-            try:
-                self._log(name, fields)
-            finally:
-                self._busy = False
+            self._log(name, fields)
 
     def failure(self, name: str, error: BaseException, /, **fields: object) -> None:
         """Log an event with the class of ``error`` and the module and line it came from. Its text is not looked at."""
@@ -130,12 +114,14 @@ class Log:
         self.event(name, **{"error": error, "module": origin.module, "line": origin.line, **fields})
 
     def tick(self) -> None:
-        """To be called every few seconds: tells what was dropped, and lets the sink write what has waited."""
-        if os.getpid() != self._pid:
+        """Hand what waits to the sink, which writes now and then.
+
+        To be called every few seconds, by whoever holds no lock that the sink needs: ``ticker`` has a thread for it.
+        """
+        if os.getpid() != self._pid or self._sink is None:
             return
-        with self._turn:
-            self._tell_dropped()
-            self._try(lambda sink: sink.tick())
+        with self._writing:
+            self._hand_over(self._sink)
 
     def _log(self, name: str, fields: Mapping[str, object]) -> None:
         schema = EVENTS.get(name) if type(name) is str else None
@@ -147,7 +133,9 @@ class Log:
         event = Event(number=self._number, at_s=self._clock_s(), schema=schema, fields=plain)
         if self._console is not None and schema.is_told:
             self._show(self._console(), event)
-        self._keep(event)
+        if len(self._waiting) == self._waiting.maxlen:
+            self._dropped[Drop.OVERRUN] += 1
+        self._waiting.append(event)
 
     def _plain(self, schema: Schema, fields: Mapping[str, object]) -> dict[str, Plain]:
         """What may be stored, in the schema's order."""
@@ -167,26 +155,23 @@ class Log:
             self._drop(Drop.UNKNOWN_FIELD, schema)
         return found
 
-    def _keep(self, event: Event) -> None:
-        if self._sink is None:
-            if len(self._waiting) == self._waiting.maxlen:
-                self._dropped[Drop.OVERRUN] += 1
-            self._waiting.append(event)
-        else:
-            self._try(lambda sink: self._take(sink, event))
-
-    def _take(self, sink: EventSink, event: Event) -> None:
-        if not sink.take(event):
-            self._dropped[Drop.OVERRUN] += 1
-
-    def _try(self, act: Callable[[EventSink], None]) -> None:
+    def _hand_over(self, sink: EventSink) -> None:
         """A full disk, or whatever a vault raises, must not stop a round."""
-        if self._sink is None:
-            return
+        with self._turn:
+            self._tell_dropped()
+            events = tuple(self._waiting)
+            self._waiting.clear()
         try:
-            act(self._sink)
+            lost = sink.write(events)
         except Exception:  # noqa: BLE001 - counted; its text is nobody's to read
-            self._dropped[Drop.SINK_FAILED] += 1
+            self._count(Drop.SINK_FAILED, 1)
+        else:
+            self._count(Drop.OVERRUN, lost)
+
+    def _count(self, reason: Drop, number: int) -> None:
+        with self._turn:
+            if number:
+                self._dropped[reason] += number
 
     def _show(self, console: TextIO, event: Event) -> None:
         kinds = event.schema.all_fields
@@ -219,7 +204,7 @@ class Log:
 
     @contextmanager
     def kept_in(self, sink: EventSink) -> Iterator[None]:
-        """Give ``sink`` what has waited, then all that comes; at the end it is closed, and events wait again.
+        """Let ``sink`` have what waits and what comes; at the end it gets the rest and is closed.
 
         Raises:
             LogEventError: a sink is there already.
@@ -228,17 +213,22 @@ class Log:
             if self._sink is not None:
                 raise LogEventError("the log has a sink")
             self._sink = sink
-            while self._waiting:
-                self._keep(self._waiting.popleft())
         self.event("log.opened")
+        self.tick()
         try:
             yield
         finally:
-            with self._turn:
-                self._tell_dropped()
-                self.event("log.closed")
-                self._try(lambda last: last.close())
+            self.event("log.closed")
+            self.tick()
+            with self._writing:
                 self._sink = None
+                self._close(sink)
+
+    def _close(self, sink: EventSink) -> None:
+        try:
+            sink.close()
+        except Exception:  # noqa: BLE001 - as above
+            self._count(Drop.SINK_FAILED, 1)
 
     @contextmanager
     def shown_on(self, console: Callable[[], TextIO]) -> Iterator[None]:
@@ -264,7 +254,7 @@ class Log:
 
     @property
     def waiting(self) -> tuple[Event, ...]:
-        """What has no sink yet, oldest first."""
+        """What no sink has yet, oldest first."""
         return tuple(self._waiting)
 
 

@@ -13,7 +13,7 @@ from fedward.common._validate import positive
 from fedward.common.ledger.chain import Draft
 from fedward.common.logs.logger import Log
 from fedward.common.logs.segments import MAX_SEGMENT_S
-from fedward.common.logs.shelves import LogShelf
+from fedward.common.logs.vault_shelf import VaultShelf
 
 LOG_DAYS = 90
 LOG_PURGED = "log.purged"
@@ -28,7 +28,7 @@ class Trail(Protocol):
         ...
 
 
-def purge(shelf: LogShelf, trail: Trail, *, now_s: Callable[[], int], log: Log, log_days: int = LOG_DAYS) -> int:
+def purge(shelf: VaultShelf, trail: Trail, *, now_s: Callable[[], int], log: Log, log_days: int = LOG_DAYS) -> int:
     """Delete the segments whose last event is older than ``log_days``; their number.
 
     Args:
@@ -44,12 +44,12 @@ def purge(shelf: LogShelf, trail: Trail, *, now_s: Callable[[], int], log: Log, 
     """
     positive(log_days=log_days)
     before_s = now_s() - log_days * _DAY_S
-    old = [name for name in shelf.names() if name.opened_at_s + MAX_SEGMENT_S < before_s]
+    old = [stored for stored in shelf.stored() if stored.name.opened_at_s + MAX_SEGMENT_S < before_s]
     if not old:
         return 0
     trail.append([Draft(kind=LOG_PURGED, fields={"segments": len(old), "log_days": log_days, "before_s": before_s})])
-    for name in old:
-        shelf.delete(name)
+    for stored in old:
+        shelf.delete(stored)
     log.event("log.expired", segments=len(old), days=log_days)
     return len(old)
 

@@ -1,11 +1,10 @@
-"""The sealed stream: events in segments of at most 1 MiB or 10 minutes, one envelope each, written anew as they grow.
+"""The sealed stream: events in segments of at most 1 MiB or 10 minutes, one envelope each, written anew as it grows.
 
-What is not written yet is in memory only; a segment is written at most every 5 seconds, so a crash loses 5 seconds of
-log. A run that began in this process has segments of its own, under its run id, so that they live and die with the
-run's keys; everything else goes to the site's. A stream takes at most 1000 events between two writes, and of at most 8
-runs at once: what a stranger makes a site log is bounded.
+What is not written yet is in memory only. A segment is written at most every 5 seconds, and then whole, so a crash
+loses 5 seconds of log if ``Log.tick`` is called that often (``ticker``). One stream for all runs: the page has a run's
+log in the run's folder, where its keys would die with the run's; logs are kept for ``log_days``, and name the run.
 
-Not handled here: time that passes without an event (``ticker``), envelopes (``shelves``), threads (the ``Log``'s lock).
+Not handled here: envelopes (``shelves``), threads (the ``Log``'s lock).
 """
 
 from __future__ import annotations
@@ -14,30 +13,31 @@ import json
 import math
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fedward.common.logs.logger import Event
-from fedward.common.logs.shelves import SITE, LogShelf, SegmentName
+from fedward.common.logs.shelves import LogShelf, SegmentName
 
 SCHEMA = "fedward.log/1"
 MAX_SEGMENT_BYTES = 1 << 20
-MAX_SEGMENT_S = 600.0
+MAX_SEGMENT_S = 600
 FLUSH_S = 5.0
-MAX_UNWRITTEN = 1000
-MAX_RUNS = 8
+MAX_UNWRITTEN_SEGMENTS = 4
+"""So much is kept in memory while the disk is full."""
 _BOOT_BYTES = 4
 
 
 @dataclass(kw_only=True, slots=True)
 class _Segment:
-    """One that is open."""
+    """One that is not on the shelf for good."""
 
     name: SegmentName
     opened_s: float
     lines: list[bytes] = field(repr=False)
     num_bytes: int
-    num_unwritten: int = 0
+    is_new: bool = True
+    """Something of it is not written yet."""
 
 
 class SealedStream:
@@ -60,81 +60,63 @@ class SealedStream:
         self._now_s = now_s
         self._boot = random_bytes(_BOOT_BYTES).hex()
         self._number = 0
-        self._open: dict[bytes, _Segment] = {}
-        self._runs: list[bytes] = []
-        self._tried_s = now_s() - FLUSH_S
-        self._failed_s = -math.inf
+        self._segments: list[_Segment] = []
+        """In order; all but the last are full, and wait to be written for good."""
+        self._written_s = -math.inf
 
-    def take(self, event: Event) -> bool:
-        """See ``EventSink.take``.
+    def write(self, events: Sequence[Event]) -> int:
+        """See ``EventSink.write``.
 
         Raises:
-            Exception: what the shelf raises. ``event`` is in memory then and written with the next try, unless its
-                segment was full: while that cannot be written, it is lost.
+            Exception: what the shelf raises. ``events`` are in memory then, and written with the next try.
         """
-        if sum(segment.num_unwritten for segment in self._open.values()) >= MAX_UNWRITTEN:
-            return False
-        run_id, line = self._home(event), event.to_line()
-        segment = self._open.get(run_id)
-        if segment is not None and self._is_full(segment, len(line)):
-            if self._now_s() - self._failed_s < FLUSH_S:
-                return False
-            self._write(run_id, segment, is_last=True)
-            segment = None
-        if segment is None:
-            segment = self._open[run_id] = self._new(run_id, event.at_s)
-        segment.lines.append(line)
-        segment.num_bytes += len(line)
-        segment.num_unwritten += 1
-        self.tick()
-        return True
-
-    def tick(self) -> None:
-        """Write what is new, if the last time was 5 seconds ago, and close what is old."""
+        lost = sum(not self._add(event) for event in events)
         now_s = self._now_s()
-        if now_s - self._tried_s < FLUSH_S:
-            return
-        self._tried_s = now_s
-        for run_id, segment in list(self._open.items()):
-            is_old = now_s - segment.opened_s >= MAX_SEGMENT_S
-            if segment.num_unwritten or is_old:
-                self._write(run_id, segment, is_last=is_old)
+        if now_s - self._written_s >= FLUSH_S:
+            self._written_s = now_s
+            self._write_out(is_end=False)
+        return lost
 
     def close(self) -> None:
-        """Write all and begin no more of them."""
-        for run_id, segment in list(self._open.items()):
-            self._write(run_id, segment, is_last=True)
+        """Write all, and for good.
 
-    def _home(self, event: Event) -> bytes:
-        """Whose segment it goes to."""
-        run_id = event.run_id
-        if run_id is None:
-            return SITE
-        if event.schema.begins_run and run_id not in self._runs:
-            self._runs = [*self._runs, run_id][-MAX_RUNS:]
-        return run_id if run_id in self._runs else SITE
+        Raises:
+            Exception: what the shelf raises.
+        """
+        self._write_out(is_end=True)
 
-    def _is_full(self, segment: _Segment, more: int) -> bool:
-        is_old = self._now_s() - segment.opened_s >= MAX_SEGMENT_S
-        return is_old or segment.num_bytes + more > MAX_SEGMENT_BYTES
+    def _add(self, event: Event) -> bool:
+        line = event.to_line()
+        if not self._segments or self._is_over(self._segments[-1], len(line)):
+            if len(self._segments) == MAX_UNWRITTEN_SEGMENTS:
+                return False
+            self._segments.append(self._opened(event.at_s))
+        segment = self._segments[-1]
+        segment.lines.append(line)
+        segment.num_bytes += len(line)
+        segment.is_new = True
+        return True
 
-    def _new(self, run_id: bytes, at_s: int) -> _Segment:
+    def _is_over(self, segment: _Segment, more: int = 0) -> bool:
+        return segment.num_bytes + more > MAX_SEGMENT_BYTES or self._now_s() - segment.opened_s >= MAX_SEGMENT_S
+
+    def _opened(self, at_s: int) -> _Segment:
         self._number += 1
-        name = SegmentName(opened_at_s=at_s, boot=self._boot, number=self._number, run_id=run_id)
+        name = SegmentName(opened_at_s=at_s, boot=self._boot, number=self._number)
         head = {"schema": SCHEMA, "boot": self._boot, "segment": self._number}
         line = json.dumps(head, separators=(",", ":")).encode() + b"\n"
         return _Segment(name=name, opened_s=self._now_s(), lines=[line], num_bytes=len(line))
 
-    def _write(self, run_id: bytes, segment: _Segment, *, is_last: bool) -> None:
-        if segment.num_unwritten:
-            try:
-                self._shelf.put(segment.name, b"".join(segment.lines))
-            except BaseException:
-                self._failed_s = self._now_s()
-                raise
-            segment.num_unwritten = 0
-        if is_last:
-            del self._open[run_id]
+    def _write_out(self, *, is_end: bool) -> None:
+        while self._segments:
+            segment = self._segments[0]
+            is_last = is_end or len(self._segments) > 1 or self._is_over(segment)
+            if segment.is_new or is_last:
+                self._shelf.put(segment.name, b"".join(segment.lines), is_last=is_last)
+                segment.is_new = False
+            if not is_last:
+                return
+            del self._segments[0]
 
 
-__all__ = ["FLUSH_S", "MAX_RUNS", "MAX_SEGMENT_BYTES", "MAX_SEGMENT_S", "MAX_UNWRITTEN", "SCHEMA", "SealedStream"]
+__all__ = ["FLUSH_S", "MAX_SEGMENT_BYTES", "MAX_SEGMENT_S", "MAX_UNWRITTEN_SEGMENTS", "SCHEMA", "SealedStream"]

@@ -1,6 +1,7 @@
-"""Where sealed segments lie: a small interface, and a folder of envelopes for parties without a vault.
+"""Where sealed segments lie: a small interface, and a folder of envelopes.
 
-A segment's name says when it was opened, so its age is known without a key. Not handled here: what is in a segment.
+A segment's name says when it was opened, so its age is known without a key. Not handled here: what is in a segment, and
+the vault (``vault_shelf``).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -22,10 +23,8 @@ from fedward.common.envelope.stream import open_bytes, seal
 from fedward.common.errors import ConfigError, LogError
 
 KIND = "log"
-SITE = bytes(16)
-"""In place of a run id: what belongs to no run."""
 MAX_SEALED_PLAINTEXT = 2 << 20
-_NAME = re.compile(r"(\d{12})-([0-9a-f]{8})-(\d{6})", re.ASCII)
+_NAME = re.compile(r"(\d{12})-([0-9a-f]{8})-(\d{6,10})", re.ASCII)
 _SUFFIX = ".fwe"
 
 
@@ -36,15 +35,15 @@ class SegmentName:
     opened_at_s: int
     """Whole seconds since 1970."""
     boot: str
+    """Eight hex digits: of the process that wrote it."""
     number: int
     """Of all segments of its process, from 1."""
-    run_id: bytes
 
     def __str__(self) -> str:
         return f"{self.opened_at_s:012d}-{self.boot}-{self.number:06d}"
 
     @classmethod
-    def parse(cls, text: str, run_id: bytes) -> SegmentName:
+    def parse(cls, text: str) -> SegmentName:
         """The inverse of ``str``.
 
         Raises:
@@ -53,73 +52,59 @@ class SegmentName:
         found = _NAME.fullmatch(text)
         if found is None:
             raise LogError("this is no name of a log's segment")
-        return cls(opened_at_s=int(found[1]), boot=found[2], number=int(found[3]), run_id=run_id)
+        return cls(opened_at_s=int(found[1]), boot=found[2], number=int(found[3]))
 
     @property
     def context(self) -> Context:
         """What its envelope is bound to."""
-        return Context(kind=KIND, name=str(self), run_id=self.run_id)
+        return Context(kind=KIND, name=str(self))
 
 
 class LogShelf(Protocol):
     """Keeps whole segments, sealed."""
 
-    def put(self, name: SegmentName, data: bytes) -> None:
-        """Keep ``data``, durable on return, in place of what was there under this name."""
-        ...
+    def put(self, name: SegmentName, data: bytes, *, is_last: bool) -> None:
+        """Keep ``data``, durable on return, in place of what was there under this name.
 
-    def names(self) -> tuple[SegmentName, ...]:
-        """All segments, the oldest first."""
-        ...
-
-    def read(self, name: SegmentName) -> bytes:
-        """One segment's plaintext, in memory.
-
-        Raises:
-            FedwardError: it does not open, or may not be read.
+        Args:
+            name: of the segment.
+            data: all of it.
+            is_last: the segment is full.
         """
-        ...
-
-    def delete(self, name: SegmentName) -> None:
-        """Remove one segment; removing it twice is no error."""
         ...
 
 
 class EnvelopeShelf:
-    """Envelopes in a private folder, ``site`` or the run's id in hex above them.
+    """Envelopes in a private folder.
 
     Args:
         folder: made with mode 0700 if it is not there.
-        recipients: who can read; their public keys are enough to write.
-        identities: what this reader opens with; none for a writer.
+        recipients: gives who can read; asked with every segment. Public keys are enough to write.
     """
 
-    def __init__(self, folder: Path, recipients: Sequence[Recipient], *, identities: Sequence[Identity] = ()) -> None:
+    def __init__(self, folder: Path, recipients: Callable[[], Sequence[Recipient]]) -> None:
         self._folder = folder
-        self._recipients = tuple(recipients)
-        self._identities = tuple(identities)
+        self._recipients = recipients
         _require_private(folder)
 
-    def put(self, name: SegmentName, data: bytes) -> None:
+    def put(self, name: SegmentName, data: bytes, *, is_last: bool = True) -> None:
         """See ``LogShelf.put``."""
         sealed = io.BytesIO()
-        seal(io.BytesIO(data), sealed, self._recipients, context=name.context)
-        path = self._path(name)
-        _require_private(path.parent)
-        _replace(path, sealed.getvalue())
+        seal(io.BytesIO(data), sealed, self._recipients(), context=name.context)
+        _replace(self._path(name), sealed.getvalue())
 
     def names(self) -> tuple[SegmentName, ...]:
-        """See ``LogShelf.names``. Other files are passed over."""
+        """All segments, the oldest first; other files are passed over."""
         found: list[SegmentName] = []
-        for path in self._folder.glob(f"*/*{_SUFFIX}"):
+        for path in self._folder.glob(f"*{_SUFFIX}"):
             try:
-                found.append(SegmentName.parse(path.name.removesuffix(_SUFFIX), _run_id(path.parent.name)))
+                found.append(SegmentName.parse(path.name.removesuffix(_SUFFIX)))
             except LogError:
                 continue
         return tuple(sorted(found))
 
-    def read(self, name: SegmentName) -> bytes:
-        """See ``LogShelf.read``.
+    def read(self, name: SegmentName, identities: Sequence[Identity]) -> bytes:
+        """One segment, in memory.
 
         Raises:
             LogError: it is not there.
@@ -129,26 +114,16 @@ class EnvelopeShelf:
             raw = self._path(name).read_bytes()
         except OSError as error:
             raise LogError(f"a segment of the log cannot be read: {error.strerror}") from error
-        source, limit = io.BytesIO(raw), MAX_SEALED_PLAINTEXT
-        return bytes(open_bytes(source, self._identities, expect=name.context, max_plaintext_bytes=limit))
+        limit = MAX_SEALED_PLAINTEXT
+        return bytes(open_bytes(io.BytesIO(raw), identities, expect=name.context, max_plaintext_bytes=limit))
 
     def delete(self, name: SegmentName) -> None:
-        """See ``LogShelf.delete``."""
-        path = self._path(name)
-        path.unlink(missing_ok=True)
-        if path.parent.is_dir():
-            sync_folder(path.parent)
+        """Remove one segment; one that is not there is no error."""
+        self._path(name).unlink(missing_ok=True)
+        sync_folder(self._folder)
 
     def _path(self, name: SegmentName) -> Path:
-        return self._folder / ("site" if name.run_id == SITE else name.run_id.hex()) / f"{name}{_SUFFIX}"
-
-
-def _run_id(folder: str) -> bytes:
-    if folder == "site":
-        return SITE
-    if re.fullmatch(r"[0-9a-f]{32}", folder, re.ASCII) is None:
-        raise LogError("this is no folder of a log")
-    return bytes.fromhex(folder)
+        return self._folder / f"{name}{_SUFFIX}"
 
 
 def _require_private(folder: Path) -> None:
@@ -178,4 +153,4 @@ def _replace(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-__all__ = ["EnvelopeShelf", "KIND", "LogShelf", "MAX_SEALED_PLAINTEXT", "SegmentName", "SITE"]
+__all__ = ["EnvelopeShelf", "KIND", "LogShelf", "MAX_SEALED_PLAINTEXT", "SegmentName"]

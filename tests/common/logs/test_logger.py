@@ -6,6 +6,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from fedward.common.errors import LogEventError, TrainingError
 from fedward.common.logs import logger
 from fedward.common.logs.events import EVENTS
-from fedward.common.logs.logger import Drop, Log
+from fedward.common.logs.logger import Drop, Event, Log
 from tests.log_sinks import AT_S, CANARY, RUN, Kept, hits, text_of
 
 SENT: dict[str, Any] = {"run": RUN, "round": 3, "attempt": 0}
@@ -154,12 +155,16 @@ def test_sink_gets_what_waited_and_then_what_comes() -> None:
     log, sink = new(), Kept()
     log.event("round.sent", **SENT)
     with log.kept_in(sink):
+        assert sink.names == ["round.sent", "log.opened"]
         log.event("run.ended", run=RUN)
+        assert sink.names == ["round.sent", "log.opened"]
+        log.tick()
         assert sink.names == ["round.sent", "log.opened", "run.ended"]
         assert log.waiting == ()
     assert sink.names[-1] == "log.closed"
     assert sink.closed == 1
     log.event("round.sent", **SENT)
+    log.tick()
     assert len(log.waiting) == 1
 
 
@@ -175,19 +180,24 @@ def test_sink_that_fails_stops_nobody(error: Exception) -> None:
     with log.kept_in(sink):
         sink.error = error
         log.event("round.sent", **SENT)
-        assert log.dropped[Drop.SINK_FAILED] == 1
+        log.tick()
+        assert log.dropped == {Drop.SINK_FAILED: 1}
         sink.error = None
         log.tick()
-    assert "log.dropped" in sink.names
+        assert sink.names == ["log.opened", "round.sent", "log.dropped"]
+        sink.error = error
+    assert log.dropped[Drop.SINK_FAILED] == 3
     assert hits(*(event.to_line() for event in sink.events)) == []
 
 
 def test_sink_without_room_is_counted() -> None:
     log, sink = new(), Kept()
     with log.kept_in(sink):
-        sink.has_room = False
-        log.event("round.sent", **SENT)
-        assert log.dropped[Drop.OVERRUN] == 1
+        sink.room = 2
+        for _ in range(5):
+            log.event("round.sent", **SENT)
+        log.tick()
+        assert log.dropped == {Drop.OVERRUN: 3}
 
 
 def test_what_was_dropped_is_told_once() -> None:
@@ -208,19 +218,18 @@ def test_what_was_dropped_is_told_once() -> None:
     }
 
 
-def test_sink_that_logs_does_not_run_in_circles() -> None:
+def test_sink_that_logs_is_heard_with_the_next_tick() -> None:
     log = new()
 
     class Echo(Kept):
-        def take(self, event: Any) -> bool:  # noqa: ANN401 - as its base
-            log.event("round.sent", **SENT)
-            return super().take(event)
+        def write(self, events: Sequence[Event]) -> int:
+            log.event("site.state", state="ready")
+            return super().write(events)
 
     sink = Echo()
     with log.kept_in(sink):
-        log.event("run.ended", run=RUN)
-    assert sink.names == ["log.opened", "run.ended", "log.dropped", "log.closed"]
-    assert log.dropped == {Drop.OVERRUN: 4}
+        log.tick()
+    assert sink.names == ["log.opened", "site.state", "site.state", "log.closed"]
 
 
 def test_console_is_told_states_and_refusals_by_their_words_alone() -> None:
