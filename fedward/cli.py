@@ -13,6 +13,7 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.audit_cli import audit_app
 from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
 from fedward.client.printable import printable
@@ -41,6 +42,7 @@ app.add_typer(attack_app, name="attack")
 app.add_typer(vault_app, name="vault")
 app.add_typer(site_app, name="site")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(audit_app, name="audit")
 
 _LINE_END = "\n"
 _INTERRUPTED = 130
@@ -49,7 +51,6 @@ _INTERRUPTED = 130
 _LATER = {
     "server": ("0.3", "the coordinator of a real consortium"),
     "evaluate": ("0.4", "utility and privacy attacks on a finished run"),
-    "audit": ("0.4", "audits of plans, optimisers and ledgers"),
     "release": ("0.4", "the release gate"),
     "serve": ("0.5", "hardened serving of the tuned model"),
     "monitor": ("0.5", "live page and metrics"),

@@ -9,7 +9,7 @@ from fedward.common.errors import FedwardError
 
 LEARNING = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
 HEAVY = (*LEARNING, "re2", "spacy", "onnxruntime")
-LATER = ("server", "evaluate", "audit", "release", "serve", "monitor")
+LATER = ("server", "evaluate", "release", "serve", "monitor")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
