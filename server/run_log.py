@@ -64,12 +64,12 @@ class RunLog:
             took=record.seconds,
         )
         for metric in record.figures.metrics:
-            if metric.noise_deviation > 0:  # without noise nobody has paid for it
+            if metric.noise_deviation > 0 and math.isfinite(metric.value):  # without noise nobody has paid for it
                 self._trend(record.round_number, metric)
         self._then.round_finished(record)
 
     def _trend(self, round_number: int, metric: OpenedMetric) -> None:
-        thousandths = round(metric.value * _PER_UNIT) if math.isfinite(metric.value) else None
+        thousandths = round(metric.value * _PER_UNIT)
         self._log.event(
             "trend.opened", run=self._run_id, round=round_number, metric=metric.name, thousandths=thousandths
         )

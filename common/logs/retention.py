@@ -1,7 +1,7 @@
 """Old segments deleted, and the ledger told.
 
-A segment holds 10 minutes at most, so its age follows from its name. The entry comes first: a crash between the two
-leaves segments that the next purge deletes, with an entry of its own, and never a deletion that nobody wrote down.
+A segment holds about 10 minutes at most, so its age follows from its name. The entry comes first: a crash between the
+two leaves segments that the next purge deletes, with an entry of its own, and never a deletion that nobody wrote down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 from fedward.common._validate import positive
 from fedward.common.ledger.chain import Draft
 from fedward.common.logs.logger import Log
-from fedward.common.logs.segments import MAX_SEGMENT_S
+from fedward.common.logs.segments import SPAN_S
 from fedward.common.logs.vault_shelf import VaultShelf
 
 LOG_DAYS = 90
@@ -44,7 +44,7 @@ def purge(shelf: VaultShelf, trail: Trail, *, now_s: Callable[[], int], log: Log
     """
     positive(log_days=log_days)
     before_s = now_s() - log_days * _DAY_S
-    old = [stored for stored in shelf.stored() if stored.name.opened_at_s + MAX_SEGMENT_S < before_s]
+    old = [stored for stored in shelf.stored() if stored.name.opened_at_s + SPAN_S < before_s]
     if not old:
         return 0
     trail.append([Draft(kind=LOG_PURGED, fields={"segments": len(old), "log_days": log_days, "before_s": before_s})])

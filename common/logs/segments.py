@@ -22,6 +22,8 @@ from fedward.common.logs.shelves import LogShelf, SegmentName
 SCHEMA = "fedward.log/1"
 MAX_SEGMENT_BYTES = 1 << 20
 MAX_SEGMENT_S = 600
+SPAN_S = 2 * MAX_SEGMENT_S
+"""A segment's last event is at most so much later than its name's time; that is written with its first ones."""
 FLUSH_S = 5.0
 MAX_UNWRITTEN_SEGMENTS = 4
 """So much is kept in memory while the disk is full."""
@@ -62,6 +64,7 @@ class SealedStream:
         self._number = 0
         self._segments: list[_Segment] = []
         """In order; all but the last are full, and wait to be written for good."""
+        self._lost = 0
         self._written_s = -math.inf
 
     def write(self, events: Sequence[Event]) -> int:
@@ -70,11 +73,14 @@ class SealedStream:
         Raises:
             Exception: what the shelf raises. ``events`` are in memory then, and written with the next try.
         """
-        lost = sum(not self._add(event) for event in events)
+        # The newest: before there was a sink, some may have waited for hours, and a segment's age is that of its end.
+        at_s = max((event.at_s for event in events), default=0)
+        self._lost += sum(not self._add(event, at_s) for event in events)
         now_s = self._now_s()
         if now_s - self._written_s >= FLUSH_S:
             self._written_s = now_s
             self._write_out(is_end=False)
+        lost, self._lost = self._lost, 0
         return lost
 
     def close(self) -> None:
@@ -85,12 +91,12 @@ class SealedStream:
         """
         self._write_out(is_end=True)
 
-    def _add(self, event: Event) -> bool:
+    def _add(self, event: Event, at_s: int) -> bool:
         line = event.to_line()
         if not self._segments or self._is_over(self._segments[-1], len(line)):
             if len(self._segments) == MAX_UNWRITTEN_SEGMENTS:
                 return False
-            self._segments.append(self._opened(event.at_s))
+            self._segments.append(self._opened(at_s))
         segment = self._segments[-1]
         segment.lines.append(line)
         segment.num_bytes += len(line)
@@ -119,4 +125,12 @@ class SealedStream:
             del self._segments[0]
 
 
-__all__ = ["FLUSH_S", "MAX_SEGMENT_BYTES", "MAX_SEGMENT_S", "MAX_UNWRITTEN_SEGMENTS", "SCHEMA", "SealedStream"]
+__all__ = [
+    "FLUSH_S",
+    "MAX_SEGMENT_BYTES",
+    "MAX_SEGMENT_S",
+    "MAX_UNWRITTEN_SEGMENTS",
+    "SCHEMA",
+    "SealedStream",
+    "SPAN_S",
+]

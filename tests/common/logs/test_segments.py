@@ -82,8 +82,9 @@ def test_nothing_is_written_where_nothing_happens(scene: Scene) -> None:
 
 def test_segment_ends_after_ten_minutes_whether_something_happens_or_not(scene: Scene) -> None:
     with scene.kept():
-        scene.after(595)
+        scene.after(590)
         scene.sent()
+        scene.after(5)
         assert scene.shelf.full == []
         scene.after(5)
         (first,) = scene.shelf.full
@@ -106,6 +107,16 @@ def test_segment_is_at_most_a_mebibyte(scene: Scene) -> None:
     assert min(sizes[:-1]) > MAX_SEGMENT_BYTES - 4096
     assert scene.written().count("round.sent") == 12_000
     assert scene.shelf.full == list(scene.shelf.segments)
+
+
+def test_segment_is_named_after_its_newest_first_event(scene: Scene) -> None:
+    scene.sent()
+    scene.clocks.now = 86_400.0  # locked for a day
+    with scene.kept():
+        scene.after(5)
+    (name,) = scene.shelf.segments
+    assert name.opened_at_s == AT_S + 86_400
+    assert [line.at_s for line in lines_of(scene)] == [AT_S, AT_S + 86_400, AT_S + 86_405]
 
 
 def test_flood_between_two_ticks_is_cut_and_counted(scene: Scene) -> None:
@@ -136,10 +147,14 @@ def test_shelf_that_fails_for_long_loses_what_comes_and_not_what_came(scene: Sce
         for step in range(MAX_UNWRITTEN_SEGMENTS + 2):
             scene.sent(step)
             scene.after(600)
-        assert scene.log.dropped[Drop.OVERRUN] > 0
         scene.shelf.error = None
         scene.after(600)
-    assert [line.fields["round"] for line in lines_of(scene) if line.event == "round.sent"] == [0, 1, 2, 3]
+        assert scene.log.dropped[Drop.OVERRUN] > 0
+    assert [line.fields["round"] for line in lines_of(scene) if line.event == "round.sent"] == [
+        0,
+        1,
+        2,
+    ]  # the first has its opening's segment
 
 
 def lines_of(scene: Scene) -> list[Line]:
