@@ -109,7 +109,7 @@ RULES = Choice(
     label="enum: a rule of the site's policy",
 )
 ROUND = COUNT
-ATTEMPT = Whole(0, 65_535)
+ATTEMPT = COUNT
 TALLY = Whole(0, (1 << 53) - 1)
 MOST_SITES = Whole(0, 65_535)
 _LOGGED = Choice(("WARNING", "ERROR", "CRITICAL"))
