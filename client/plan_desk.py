@@ -12,7 +12,6 @@ Not handled here: the rules (``policy``), and messages.
 from __future__ import annotations
 
 import hashlib
-import logging
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,11 +23,11 @@ from fedward.common.ledger.body import Value
 from fedward.common.ledger.chain import Draft
 from fedward.common.ledger.plans import APPROVAL_MISSING, DAY_MS, PLAN_LIMIT, PLAN_REFUSED, REQUEST_REFUSED, PlanKey
 from fedward.common.ledger.replay import PLAN_ACCEPTED
+from fedward.common.logs.logger import log
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 
 MAX_REFUSALS_A_DAY: Final = 1000
-_LOG = logging.getLogger("fedward.site")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +104,7 @@ class PlanDesk:
             if not is_too_much and not plans.has_refusal(draft):
                 self.store.note(draft)
         except Exception as error:  # noqa: BLE001 - at the edge: whatever a disk does, the refusal is answered
-            _LOG.warning("a refusal is not in the ledger: %s", type(error).__name__)
+            log.failure("refusal.unwritten", error, run=opened.position.run_id)
 
     def _plan_fields(self, position: codec.Position) -> dict[str, Value]:
         run, plan = _key(position)

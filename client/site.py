@@ -11,13 +11,13 @@ Not handled here: what is done with the records (``duties``), masks (``masked_ru
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from fedward.client import site_log
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
 from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
@@ -37,6 +37,7 @@ from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, FedwardError, ProtocolError
 from fedward.common.identity import Identity, Roster
+from fedward.common.logs.logger import log
 from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -62,7 +63,6 @@ WEIGHT_STEPS = ("reserve", "draw_weight", "charge", *STEPS[1:])
 DISTRIBUTED_STEPS = ("reserve", "sum_clipped", "charge", "quantise", "add_ring_noise", "mask", "sign")
 """The same in mode ``distributed``: what is quantised is no release before the noise and the masks are on."""
 
-_LOG = logging.getLogger("fedward.site")
 _USES = (EntryKind.ACCEPTED, EntryKind.SENT)
 """Lines of the journal that say that a position was used up by a ``Train``."""
 _OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
@@ -145,11 +145,10 @@ class SiteAgent:
         except BudgetExhaustedError as error:
             refusal = ProtocolError("BUDGET_REFUSED", error.message)
         except FedwardError as error:
-            _LOG.warning("abstains: %s", type(error).__name__)
+            site_log.abstains(self._nowhere if opened is None else opened.position, error)
             refusal = ProtocolError("ABSTAIN", error.message)
         except Exception as error:  # noqa: BLE001 - at the edge, where what is unforeseen must be a refusal
-            # The type alone: the text of a foreign exception may quote a record.
-            _LOG.warning("abstains: unforeseen %s", type(error).__name__)
+            site_log.abstains(self._nowhere if opened is None else opened.position, error)
             refusal = ProtocolError("ABSTAIN", "unforeseen")
         if opened is None:  # anyone's words: they are not worth an entry
             return self._refuse(self._nowhere, codec.vector_hash(request), refusal)
@@ -221,6 +220,7 @@ class SiteAgent:
         self._replica = self._replica_of(self._run)
         self._commit()
         self._store.scrub()
+        log.event("plan.accepted", run=position.run_id, plan=position.plan_digest)
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
@@ -311,6 +311,7 @@ class SiteAgent:
             self._masked = self._masked_run(self._run, None)
         self._commit()
         self._store.scrub()
+        log.event("run.ended", run=run.run_id)
         reply.events = history_to_json(self.history)
         return codec.seal(self._identity, reply)
 
@@ -319,7 +320,7 @@ class SiteAgent:
         try:
             self._coming = replica.follow(body.previous.round if body.HasField("previous") else 0, body, vector)
         except ProtocolError as error:
-            _LOG.warning("holds another final model: %s", error.code)
+            log.event("model.differs", run=replica.run_id, code=error.code)
             return error.code, replica.copy.digest
         return "", self._coming.digest
 
@@ -388,6 +389,7 @@ class SiteAgent:
             self._store.commit(entries, self.export_state, drafts=self.accounts.drafts, model=model)
             replica.keep(coming)
         self.accounts.settle()
+        site_log.written_down(entries)
 
     def _replica_of(self, run: AcceptedRun) -> Replica | None:
         """The site's own model; None without masks, where the coordinator sends it."""
@@ -442,7 +444,7 @@ class SiteAgent:
         )
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
-        _LOG.warning("refused: %s %s", error.code, error.rule)
+        site_log.refused(position, error)
         refusal = pb.Refusal(
             header=position.header(self.site_id), request_hash=request_hash, code=error.code, rule=error.rule
         )

@@ -16,6 +16,7 @@ from fedward import __version__
 from fedward.client.audit_cli import audit_app
 from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.log_cli import logs
 from fedward.client.printable import printable
 from fedward.client.scrub_cli import scrub
 from fedward.client.shred_cli import shred
@@ -38,6 +39,7 @@ app.command()(demo)
 app.command()(simulate)
 app.command()(scrub)
 app.command()(shred)
+app.command()(logs)
 app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")

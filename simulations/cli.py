@@ -144,14 +144,18 @@ def _run(
     as_json: bool,
     watch: Stopwatch,
 ) -> Outcome:
+    import sys
+
     from rich.console import Console
 
+    from fedward.common.logs.logger import log
     from fedward.simulations.console import RichInterface
     from fedward.simulations.driver import Options, simulate
     from fedward.simulations.summary import show
 
     options = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise)
-    outcome = simulate(recipe, options, RichInterface(), watch)
+    with log.shown_on(lambda: sys.stderr):  # another one while a progress bar is drawn
+        outcome = simulate(recipe, options, RichInterface(), watch)
     show(outcome, out, Console(stderr=as_json, highlight=False))
     return outcome
 

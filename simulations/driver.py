@@ -20,6 +20,7 @@ from fedward.common.atomic import write_atomically
 from fedward.common.config import COORDINATOR, PrivacyMode
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.errors import ConfigError
+from fedward.common.logs.logger import log
 from fedward.common.lora import adapters
 from fedward.common.secagg.transcript import digest
 from fedward.simulations import report as reports
@@ -99,7 +100,7 @@ def simulate(recipe: Recipe, options: Options, ui: Interface, watch: Stopwatch |
     with Keeper.open(recipe, options.out, in_process=options.runtime == "inprocess") as keeper:
         if num_settled := keeper.settle():
             ui.say(f"Shredded what an earlier run had left ({num_settled} certificates)")
-        with keeper.scratch():
+        with keeper.scratch(), keeper.logging(in_process=options.runtime == "inprocess"):
             outcome, session = _simulate(recipe, options, base, keeper, ui, watch)
         return _conclude(outcome, options.out, session, keeper)
 
@@ -277,6 +278,7 @@ def run_in_process(
     """All sites in this process, on one frozen base; only adapters are swapped."""
     from fedward.server.app import SystemClock
     from fedward.server.rounds import RoundLoop
+    from fedward.server.run_log import RunLog
     from fedward.simulations.memory_grid import MemoryGrid
 
     agents = {}
@@ -292,7 +294,7 @@ def run_in_process(
         grid=MemoryGrid({site_id: agent.handle for site_id, agent in agents.items()}, seed=job.plan.seed),
         clock=SystemClock(),
         aggregator=aggregator(),
-        observer=progress,
+        observer=RunLog(log, job.run_id, [site.id for site in job.plan.sites], progress),
         ledger=None if keeper is None else keeper.trail,
     )
     return loop.run()

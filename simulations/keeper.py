@@ -24,6 +24,8 @@ from fedward.common.config import COORDINATOR
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.identity import Identity
 from fedward.common.ledger.trail import HeadTrail, LedgerTrail
+from fedward.common.logs.logger import log
+from fedward.common.logs.party_log import kept_by
 from fedward.common.shredding.certificate import Certificate
 from fedward.common.shredding.overwrite import Overwriter
 from fedward.common.shredding.scratch import Scratch, place_scratch
@@ -115,6 +117,19 @@ class Keeper:
     def rounds_begin(self) -> None:
         """From now on budgets are spent: whatever happens, the folders stay."""
         self._is_kept = True
+
+    @contextmanager
+    def logging(self, *, in_process: bool) -> Iterator[None]:
+        """Within, the log is kept, sealed, in the coordinator's folder: one process plays all parties and has one log.
+
+        Args:
+            in_process: whether it is so; the processes of Flower and Ray have the folders among them in turn.
+        """
+        if self.parties is None or not in_process:
+            yield
+            return
+        with kept_by(self.parties.coordinator, log):
+            yield
 
     @contextmanager
     def scratch(self) -> Iterator[None]:
