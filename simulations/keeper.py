@@ -32,7 +32,7 @@ from fedward.common.shredding.scratch import Scratch, place_scratch
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob
-from fedward.simulations.parties import SECRET_FILE, SERVER, SITES, Parties, simulation_secret, site_store
+from fedward.simulations.parties import KEY_FILE, SERVER, SITES, Parties, simulation_secret, site_store
 from fedward.simulations.recipe import Recipe
 
 MAX_FOLDERS = 64
@@ -91,7 +91,7 @@ class Keeper:
         """
         site_ids = tuple(site.id for site in recipe.sites)
         with_folders = not in_process or len(site_ids) <= MAX_FOLDERS
-        was_there = (out / SECRET_FILE).exists()
+        was_there = (out / KEY_FILE).exists()
         secret = simulation_secret(out) if with_folders else secrets.token_bytes(32)
         return cls(out, site_ids, secret, with_folders=with_folders, was_there=was_there)
 
@@ -232,7 +232,7 @@ class Keeper:
         for name in (SITES, SERVER):
             if (self.out / name).is_dir():
                 Overwriter().shred_folder(self.out / name)
-        for name in (SECRET_FILE, f"{SERVER}.key"):
+        for name in (KEY_FILE, f"{SERVER}.key"):
             (self.out / name).unlink(missing_ok=True)
         with suppress(OSError):  # what else is there is not ours
             self.out.rmdir()

@@ -15,9 +15,7 @@ At the start of a run everything is finished that an earlier one left: open shre
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,7 +34,7 @@ from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.kinds import KEPT
 from fedward.common.vault.unlocks import create_key_file, read_key_file
 
-SECRET_FILE: Final = "simulation.key"
+KEY_FILE: Final = "simulation.key"
 SITES: Final = "sites"
 SERVER: Final = "server"
 _SECRET_BYTES = 32
@@ -50,7 +48,7 @@ def simulation_secret(out: Path) -> bytes:
     Raises:
         ConfigError: the file is there and is no such secret.
     """
-    path = out / SECRET_FILE
+    path = out / KEY_FILE
     if not path.exists():
         out.mkdir(parents=True, exist_ok=True)
         create_key_file(path)
@@ -163,7 +161,7 @@ __all__ = [
     "open_coordinator",
     "open_site",
     "Parties",
-    "SECRET_FILE",
+    "KEY_FILE",
     "SERVER",
     "simulation_secret",
     "site_store",
