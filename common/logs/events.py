@@ -160,8 +160,8 @@ _STEPS = {
 }
 _SCHEMAS = (
     # ------------------------------------------------------------------------------------------------ the log itself
-    Schema(name="log.opened", level=Level.INFO, means="the sealed log takes events from here on", is_state=True),
-    Schema(name="log.closed", level=Level.INFO, means="the sealed log was closed in good order", is_state=True),
+    Schema(name="log.opened", level=Level.INFO, means="the sealed log takes events from here on"),
+    Schema(name="log.closed", level=Level.INFO, means="the sealed log was closed in good order"),
     Schema(
         name="log.dropped",
         level=Level.WARNING,

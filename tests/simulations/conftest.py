@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 Writer = Callable[..., Path]
+PARTIES = {"simulation.key", "sites", "server", "server.key"}
+"""What the parties of a simulation keep in its output folder."""
 
 _SYMPTOMS = ("cough", "fever", "chest pain", "palpitations", "乏力", "咳嗽三天")
 

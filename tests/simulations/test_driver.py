@@ -15,7 +15,7 @@ from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome
-from tests.simulations.conftest import Writer
+from tests.simulations.conftest import PARTIES, Writer
 
 
 def run(
@@ -34,7 +34,7 @@ def test_a_private_run_reports_epsilon_per_site_and_writes_a_peft_adapter(recipe
     assert report["privacy"]["unit"] == "patient"
     assert report["seeds"]["noise"] == "operating system"
     assert len(report["rounds"]) == 2
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "report.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"adapter", "report.json", *PARTIES}
     _assert_loads(tmp_path / "out" / "adapter", outcome)
 
 
@@ -95,10 +95,10 @@ def test_an_existing_result_is_replaced_whole(recipe_file: Writer, tmp_path: Pat
     _, second = run(recipe, out)
     assert first["run_id"] != second["run_id"]
     assert json.loads((out / "report.json").read_text("utf-8"))["run_id"] == second["run_id"]
-    assert {path.name for path in out.iterdir()} == {"adapter", "report.json"}
+    assert {path.name for path in out.iterdir()} == {"adapter", "report.json", *PARTIES}
 
 
-def test_a_run_that_cannot_go_on_leaves_the_output_as_it_was(
+def test_a_run_that_cannot_go_on_leaves_its_budgets_and_nothing_else(
     recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from fedward.client.training.local import LocalTrainer
@@ -110,7 +110,8 @@ def test_a_run_that_cannot_go_on_leaves_the_output_as_it_was(
     with pytest.raises(RunError, match="ABSTAIN") as caught:
         run(recipe_file(), tmp_path / "out")
     assert "Jane" not in str(caught.value)
-    assert not (tmp_path / "out").exists()
+    # What was reserved stays counted: the ledgers say so.
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PARTIES
 
 
 def test_a_missing_site_costs_its_share_only(recipe_file: Writer, tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from fedward.cli import main
+from fedward.common.shredding.scratch import site_mark
 from fedward.simulations import driver
-from tests.simulations.conftest import Writer
+from fedward.simulations.parties import SERVER
+from tests.simulations.conftest import PARTIES, Writer
 
 
 def simulate(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
@@ -50,7 +52,7 @@ def test_something_else_in_place_of_the_adapter_is_left_alone(
     out.mkdir()
     make(out / "adapter")
     assert simulate(monkeypatch, str(recipe_file()), "--out", str(out)) == 2
-    assert [path.name for path in out.iterdir()] == ["adapter"]
+    assert {path.name for path in out.iterdir()} == {"adapter", *PARTIES}
 
 
 @pytest.mark.parametrize("make", [a_foreign_folder, a_broken_link])
@@ -85,7 +87,7 @@ def test_no_adapter_lies_beside_the_report_of_another_run(
 
     monkeypatch.setattr(driver, "write_atomically", crash)
     assert simulate(monkeypatch, recipe, "--out", str(out), "--no-dp") == 1
-    assert [path.name for path in out.iterdir()] == ["adapter"]
+    assert {path.name for path in out.iterdir()} == {"adapter", *PARTIES}
 
 
 def test_an_unforeseen_fault_is_a_sentence_and_a_json_line(
@@ -114,7 +116,7 @@ def test_the_last_line_of_json_has_the_headline_and_the_files(
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_a_run_with_nothing_written(
+def test_a_signal_ends_a_run_with_no_result_and_no_trace_but_the_budgets(
     number: signal.Signals, code: int, recipe_file: Writer, tmp_path: Path
 ) -> None:
     recipe = recipe_file(lambda document: document.update(rounds=500))
@@ -142,4 +144,6 @@ def test_a_signal_ends_a_run_with_nothing_written(
         finally:
             process.kill()
     assert process.returncode == code
-    assert {path.name for path in tmp_path.iterdir()} == before
+    assert {path.name for path in tmp_path.iterdir()} - before <= {"out"}
+    assert not out.exists() or {path.name for path in out.iterdir()} == PARTIES
+    assert not list(Path("/dev/shm").glob(f"{site_mark(out / SERVER)}/*"))  # the scratch went with the run
