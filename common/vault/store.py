@@ -225,10 +225,10 @@ class Vault:
         """The data key of an object, by the role's key and no other."""
         if info.kind.is_ephemeral:
             return area.keys[info.kind].key
-        role_key = self._storage.keystore.role_key(principal.role, info.kind)
+        role_keys = self._storage.keystore.role_keys(principal.role, info.kind)
         name = SlotName(run_id=info.run_id, kind=info.kind, epoch=info.epoch)
         try:
-            return area.slot(name, [role_key]).key
+            return area.slot(name, role_keys).key
         except WrongRecipientError:
             self.gate.refuse(principal, info.kind, action, "key", info=info)
             raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}") from None
