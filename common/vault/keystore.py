@@ -106,7 +106,7 @@ class Keystore:
             root = open_header(raw, _root_context(ledger_id), [unlock.key for unlock in unlocks])
             with folder.reading(_STORE) as file:
                 plain = open_bytes(
-                    file, [_root_key(root)], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES
+                    file, [_key_of(root)], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES
                 )
         except ContextMismatchError:
             raise
@@ -241,7 +241,7 @@ class Keystore:
         """
         fresh = _fresh_root(self.ledger_id, unlocks)
         kinds = tuple(unlock.kind for unlock in unlocks)
-        self._save(self._keys, unlock_kinds=kinds, also=_root_key(fresh))
+        self._save(self._keys, unlock_kinds=kinds, also=_key_of(fresh))
         self._write_root(fresh)
         self._save(self._keys)
 
@@ -249,12 +249,16 @@ class Keystore:
         name = (record.purpose, record.name)
         return name in names and record.epoch < self.records(*name)[0].epoch
 
+    @property
+    def _root_key(self) -> SlotKey:
+        return _key_of(self._root)
+
     def _save(
         self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None, also: SlotKey | None = None
     ) -> None:
         """Write ``keys``, then hold them: what is not on disk is not used."""
         kinds = self.unlock_kinds if unlock_kinds is None else unlock_kinds
-        roots = [_root_key(self._root), *([] if also is None else [also])]
+        roots = [self._root_key, *([] if also is None else [also])]
         plain = bytearray(encoded(kinds, keys))
         sealed = io.BytesIO()
         try:
@@ -290,7 +294,7 @@ def _store_context(ledger_id: bytes) -> Context:
     return Context(kind="keystore", name=ledger_id.hex())
 
 
-def _root_key(root: OpenedHeader) -> SlotKey:
+def _key_of(root: OpenedHeader) -> SlotKey:
     return SlotKey(slot_id=root.header.file_id, key=root.file_key)
 
 

@@ -43,7 +43,7 @@ ACTS: dict[str, Act] = {
     "destroy": lambda site: site.vault.destroy(RUN),
     "identity": lambda site: site.rotate_identity(),
 }
-SLOW = ("put of a new run", "rotate", "rotate roles", "reseal")
+SLOW = ("put of a new run", "put of an ephemeral kind", "release", "rotate", "rotate roles", "reseal")
 MAY_BE_GONE = {"delete": {"records"}, "destroy": {"weights"}}
 
 
