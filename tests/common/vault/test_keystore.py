@@ -218,6 +218,25 @@ def test_key_of_a_role_changes_with_the_kek_and_with_the_role(folder: PrivateFol
     assert len(set(keys)) == 4
 
 
+def test_key_that_could_not_be_saved_is_not_used(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create(folder, KEY)
+    before = secrets_of(made)
+
+    def full(*_: object) -> None:
+        raise VaultError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PrivateFolder, "write", full)
+        with pytest.raises(VaultError):
+            made.begin([(Purpose.KEK, Kind.LOG)], at_ms=8)
+        with pytest.raises(VaultError):
+            made.add_unlock(OTHER_KEY)
+        with pytest.raises(VaultError):
+            made.replace_root([OTHER_KEY])
+    assert secrets_of(made) == before == secrets_of(reopened(folder, KEY))
+    assert made.unlock_kinds == ("key-file",)
+
+
 def test_ephemeral_kind_has_no_kek(folder: PrivateFolder) -> None:
     with pytest.raises(VaultError):
         create(folder, KEY).keks(Kind.SHARD)

@@ -13,10 +13,13 @@ from fedward.client.site_folder import SiteFolder
 from fedward.common.errors import (
     ChunkCorruptError,
     ConfigError,
+    ContextMismatchError,
+    EnvelopeError,
     EnvelopeTooLargeError,
     ObjectNotFoundError,
     ObjectReplacedError,
     VaultError,
+    WrongRecipientError,
 )
 from fedward.common.vault.kinds import EPHEMERAL, SITE_DATA, Kind
 from fedward.common.vault.roles import Action, Role
@@ -91,6 +94,22 @@ def test_object_copied_to_another_place_is_refused(site: SiteFolder, other: str)
     object_file(site, theirs).write_bytes(object_file(site, mine).read_bytes())
     with pytest.raises(ObjectReplacedError):
         site.vault.read(theirs, principal=DAEMON)
+
+
+@pytest.mark.parametrize(
+    ("other", "error"), [("name", ContextMismatchError), ("kind", WrongRecipientError), ("run", WrongRecipientError)]
+)
+def test_copied_object_would_not_open_either_if_the_index_named_it(
+    site: SiteFolder, other: str, error: type[EnvelopeError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = put(site, Kind.CHECKPOINT, b"mine")
+    kind = Kind.SCORES if other == "kind" else Kind.CHECKPOINT
+    theirs = put(site, kind, b"their", run_id=OTHER_RUN if other == "run" else RUN)
+    object_file(site, theirs).write_bytes(object_file(site, mine).read_bytes())
+    monkeypatch.setattr("fedward.common.vault.store.file_digest", lambda _: site.vault.info(theirs).digest)
+    with pytest.raises(error):
+        site.vault.read(theirs, principal=DAEMON)
+    assert entries(site, "access")[-1]["reason"] == "damaged"
 
 
 def test_changed_chunk_is_refused(site: SiteFolder) -> None:
