@@ -1,8 +1,8 @@
 """Looking whether a run is gone: folders re-read, every surviving ciphertext tried with every key that remains.
 
 What the certificate says is not believed but compared. A ciphertext that somebody kept (a backup, given as a folder)
-has to refuse every key: the KEKs and the roles' keys of now, the data keys of every slot that is left, and also the keys
-in old copies of the keystore that lie in the same folder, if the root of now still opens them. That last case is the one
+has to refuse every key: the KEKs and the roles' keys of now, the data keys of every slot that is left, and the keys in
+old copies of the keystore that lie in the same folder, if the root of now still opens them. That last case is the one
 that the assurance ``erased-logical`` speaks of, and it is found here where it is given to be found.
 
 Changes nothing. Not handled here: blocks below the file system, and copies that nobody shows.
