@@ -19,8 +19,8 @@ from fedward.common.shredding.certificate_rows import KeyClass, KeyRow, ObjectsR
 from fedward.common.shredding.scratch import PlaintextMedium
 from fedward.common.vault.kinds import DURABLE, Kind
 
-INTENDED: Final = "shred.intended"
-DONE: Final = "shred.done"
+SHRED_INTENDED: Final = "shred.intended"
+SHRED_DONE: Final = "shred.done"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class Inventory:
             "plain": self.num_plain,
             "plaintext_medium": self.plaintext_medium,
         }
-        return Draft(kind=INTENDED, fields=fields)
+        return Draft(kind=SHRED_INTENDED, fields=fields)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,14 +100,14 @@ def read_intention(entry: Entry) -> Intention:
             plaintext_medium="disk" if fields["plaintext_medium"] != "memory" else "memory",
         )
     except (KeyError, ValueError, TypeError, ShreddingError):
-        raise LedgerError(f"entry {entry.seq}: {INTENDED} without its fields") from None
+        raise LedgerError(f"entry {entry.seq}: {SHRED_INTENDED} without its fields") from None
     return Intention(seq=entry.seq, at_ms=entry.at_ms, inventory=inventory)
 
 
 def done_draft(intention: Intention, signed: SignedCertificate) -> Draft:
     """The entry that closes an intention."""
     run = intention.inventory.run_id.hex()
-    return Draft(kind=DONE, fields={**signed.to_fields(), "run": run, "intended": intention.seq})
+    return Draft(kind=SHRED_DONE, fields={**signed.to_fields(), "run": run, "intended": intention.seq})
 
 
 def read_done(entry: Entry) -> Done:
@@ -125,7 +125,7 @@ def read_done(entry: Entry) -> Done:
             signed=SignedCertificate.from_fields(fields),
         )
     except (KeyError, ValueError, CertificateError):
-        raise LedgerError(f"entry {entry.seq}: {DONE} without its fields") from None
+        raise LedgerError(f"entry {entry.seq}: {SHRED_DONE} without its fields") from None
 
 
 class Shreddings:
@@ -136,14 +136,14 @@ class Shreddings:
         """By seq, in order."""
         self.done: list[Done] = []
         for entry in entries:
-            if entry.kind == INTENDED:
+            if entry.kind == SHRED_INTENDED:
                 self.open[entry.seq] = read_intention(entry)
-            elif entry.kind == DONE:
+            elif entry.kind == SHRED_DONE:
                 self._close(read_done(entry))
 
     def _close(self, done: Done) -> None:
         if self.open.pop(done.intended, None) is None:
-            raise LedgerError(f"entry {done.entry.seq}: {DONE} of what was not intended, or closed already")
+            raise LedgerError(f"entry {done.entry.seq}: {SHRED_DONE} of what was not intended, or closed already")
         self.done.append(done)
 
     def last_of(self, run_id: bytes) -> Done | None:
@@ -181,12 +181,12 @@ def _count(value: Value) -> int:
 
 __all__ = [
     "Done",
-    "DONE",
     "done_draft",
-    "INTENDED",
     "Intention",
     "Inventory",
     "read_done",
     "read_intention",
+    "SHRED_DONE",
+    "SHRED_INTENDED",
     "Shreddings",
 ]

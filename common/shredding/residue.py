@@ -18,8 +18,6 @@ from fedward.common.envelope.header import MAGIC
 from fedward.common.shredding.overwrite import MAX_DEPTH
 
 SCRATCH: Final = "scratch"
-PART: Final = ".fedward."
-"""How the names of unfinished outputs begin (`client.sealed_files`)."""
 _RUN = re.compile(r"[0-9a-f]{32}")
 _OURS = (
     re.compile(r"index\.fwe(\.next)?"),
@@ -117,4 +115,4 @@ def begins(path: Path) -> bytes:
         os.close(descriptor)
 
 
-__all__ = ["begins", "num_files", "num_plain", "of_run", "of_runs", "PART", "Residue", "runs_in", "SCRATCH"]
+__all__ = ["begins", "num_files", "num_plain", "of_run", "of_runs", "Residue", "runs_in", "SCRATCH"]

@@ -1,8 +1,8 @@
 """Looking whether a run is gone: folders re-read, every surviving ciphertext tried with every key that remains.
 
 What the certificate says is not believed but compared. A ciphertext that somebody kept (a backup, given as a folder)
-has to refuse every key: the KEKs and the roles' keys of now, the data keys of every slot that is left, and also the keys
-in old copies of the keystore that lie in the same folder, if the root of now still opens them. That last case is the one
+has to refuse every key: the KEKs and the roles' keys of now, the data keys of every slot that is left, and the keys in
+old copies of the keystore that lie in the same folder, if the root of now still opens them. That last case is the one
 that the assurance ``erased-logical`` speaks of, and it is found here where it is given to be found.
 
 Changes nothing. Not handled here: blocks below the file system, and copies that nobody shows.
@@ -22,7 +22,7 @@ from fedward.common.errors import CertificateError, EnvelopeError
 from fedward.common.ledger.chain import GENESIS, KEY_ROTATED, Entry, key_id_of
 from fedward.common.shredding import residue
 from fedward.common.shredding.certificate import Certificate, SignedCertificate
-from fedward.common.shredding.intentions import DONE, Done, Shreddings, read_done
+from fedward.common.shredding.intentions import SHRED_DONE, Done, Shreddings, read_done
 from fedward.common.shredding.scratch import Machine, disk_scratch, leftovers
 from fedward.common.shredding.trial import Trial, try_folder, wrapping_keys
 from fedward.common.vault.folder import PartyFolder
@@ -136,7 +136,7 @@ def find_in_chain(
     """
     certificate = signed.opened(public_key, run_id=run_id)
     for entry in entries:
-        if entry.kind == DONE and entry.prev.hex() == certificate.head_before:
+        if entry.kind == SHRED_DONE and entry.prev.hex() == certificate.head_before:
             is_same = entry.body is None or read_done(entry).signed == signed
             return certificate, is_same and entry.key_id == key_id_of(public_key)
     return certificate, False

@@ -6,7 +6,6 @@ import datetime
 import hashlib
 import json
 from dataclasses import fields, replace
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from fedward.common.errors import CertificateError
 from fedward.common.identity import Identity
 from fedward.common.ledger.body import encode_body
 from fedward.common.shredding import certificate as certificates
-from fedward.common.shredding import certificate_rows as rows
 from fedward.common.shredding.certificate import MAX_ROWS, Certificate, SignedCertificate, sorted_rows
 from fedward.common.shredding.certificate_rows import (
     Assurance,
@@ -251,8 +249,3 @@ def test_what_was_in_the_clear_on_a_disk_is_never_certified_as_erased(medium: st
 def test_instant_is_utc_whatever_the_zone() -> None:
     zone = datetime.timezone(datetime.timedelta(hours=8))
     assert instant(datetime.datetime(2026, 11, 30, 18, 0, tzinfo=zone)) == "2026-11-30T10:00:00Z"
-
-
-@pytest.mark.parametrize("module", [certificates, rows])
-def test_exported_names_are_sorted(module: ModuleType) -> None:
-    assert module.__all__ == sorted(set(module.__all__) & set(dir(module)), key=str.casefold)

@@ -14,7 +14,7 @@ from fedward.common.envelope.header import HEADER_BYTES, open_copies
 from fedward.common.errors import ShreddingError, WrongRecipientError
 from fedward.common.shredding.certificate import Certificate
 from fedward.common.shredding.certificate_rows import Assurance, KeyClass, PathClass, Reason, RootKind
-from fedward.common.shredding.intentions import DONE, INTENDED, Shreddings
+from fedward.common.shredding.intentions import SHRED_DONE, SHRED_INTENDED, Shreddings
 from fedward.common.shredding.media import Claim, Verdict
 from fedward.common.shredding.overwrite import Overwriter
 from fedward.common.shredding.scratch import Machine, disk_scratch, place_scratch
@@ -83,8 +83,8 @@ def test_intention_is_durable_before_the_first_byte_dies(party: PartyFolder, mac
     seen: list[list[str]] = []
     overwriter = Overwriter(step=lambda _: seen.append(kinds_in(party)))
     Shredder(party, machine=machine, overwriter=overwriter).shred(RUN)
-    assert INTENDED in seen[0]
-    assert kinds_in(party)[-1] == DONE
+    assert SHRED_INTENDED in seen[0]
+    assert kinds_in(party)[-1] == SHRED_DONE
 
 
 def test_certificate_tells_what_died(shredder: Shredder, party: PartyFolder) -> None:
@@ -113,7 +113,7 @@ def test_every_kek_concerned_is_another_afterwards(shredder: Shredder, party: Pa
 def test_certificate_stands_behind_the_head_that_it_names(shredder: Shredder, party: PartyFolder) -> None:
     certificate = certified(shredder, party)
     *_, entry = party.trail.entries()
-    assert (entry.kind, entry.prev.hex()) == (DONE, certificate.head_before)
+    assert (entry.kind, entry.prev.hex()) == (SHRED_DONE, certificate.head_before)
 
 
 def test_certificate_names_no_object_and_no_path(shredder: Shredder, party: PartyFolder, site: Path) -> None:
@@ -257,7 +257,7 @@ def test_shredding_again_finishes_what_is_open_and_makes_no_second_certificate(
     certificate = certified(Shredder(party, machine=machine), party)
     assert {row.kind for row in certificate.objects} == {"adapter", "checkpoint", "report", "scores"}
     assert Shreddings(party.trail.entries()).open == {}
-    assert kinds_in(party).count(DONE) == 1
+    assert kinds_in(party).count(SHRED_DONE) == 1
 
 
 def test_start_shreds_what_is_neither_live_nor_done(shredder: Shredder, party: PartyFolder) -> None:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -15,7 +14,6 @@ from fedward.common.errors import CertificateError, LedgerError, ShreddingError
 from fedward.common.identity import Identity
 from fedward.common.ledger.chain import Draft
 from fedward.common.ledger.export import from_line, to_line
-from fedward.common.shredding import trial, verify
 from fedward.common.shredding.certificate import Certificate, SignedCertificate
 from fedward.common.shredding.certificate_rows import Reason
 from fedward.common.shredding.intentions import Shreddings, done_draft
@@ -308,8 +306,3 @@ def test_other_run_is_not_shown_to_be_gone(party: PartyFolder, machine: Machine)
     daemon = party.principal(Role.DAEMON)
     for info in party.vault.find(kind=Kind.CHECKPOINT, run_id=OTHER):
         assert party.vault.read(info.object_id, principal=daemon) == RECORD * 10
-
-
-@pytest.mark.parametrize("module", [trial, verify])
-def test_exported_names_are_sorted(module: ModuleType) -> None:
-    assert module.__all__ == sorted(set(module.__all__) & set(dir(module)), key=str.casefold)
