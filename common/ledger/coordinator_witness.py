@@ -50,6 +50,8 @@ class CoordinatorWitness:
     keys: Mapping[str, bytes] = field(repr=False)
     run_id: bytes
     _newest: dict[str, HeadStatement] = field(default_factory=dict, repr=False)
+    _past: dict[str, set[bytes]] = field(default_factory=dict, repr=False)
+    """By site: heads that a later one has replaced."""
     _is_new: bool = False
     _set: HeadSet | None = field(default=None, repr=False)
     _signatures: dict[str, bytes] = field(default_factory=dict, repr=False)
@@ -72,14 +74,22 @@ class CoordinatorWitness:
         key = self.keys[site_id]
         head = part.head
         if head is not None and self._is_acceptable(site_id, key, head, position):
+            if site_id in self._newest:
+                self._past.setdefault(site_id, set()).add(self._newest[site_id].head)
             self._newest[site_id], self._is_new = head, True
         self._hear_confirmation(site_id, key, part)
         self._hear_answers(site_id, key, part.answers)
         self._hear_nonce(site_id, part.nonce)
 
     def _is_acceptable(self, site_id: str, key: bytes, head: HeadStatement, position: tuple[int, int]) -> bool:
+        """A site that goes back would make all others refuse the set, and the coordinator look like a liar."""
         is_here = (head.site_id, head.run_id, head.position) == (site_id, self.run_id, position)
-        return is_here and head != self._newest.get(site_id) and head.is_signed_by(key)
+        before = self._newest.get(site_id)
+        if before is not None:
+            goes_on = head.ledger_id == before.ledger_id and head.position >= before.position
+            is_new = head.head != before.head and head.head not in self._past.get(site_id, ())
+            is_here = is_here and goes_on and is_new
+        return is_here and head.is_signed_by(key)
 
     def _hear_confirmation(self, site_id: str, key: bytes, part: SitePart) -> None:
         """Of the present set alone: a signature over an older one comes too late to go round."""

@@ -1,8 +1,9 @@
 """A site's ledger backed up, put back, and recovered after it was lost."""
 
+import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,27 @@ from typer.testing import CliRunner
 
 from fedward.cli import app
 from fedward.client.site_folder import SiteFolder
-from fedward.client.vault_keys import public_text, write_key_file
+from fedward.client.vault_keys import public_text, read_key_file, write_key_file
 from fedward.common.config import RunPlan
+from fedward.common.envelope.header import Context
 from fedward.common.envelope.recipients import X25519Identity
-from fedward.common.errors import ConfigError, EnvelopeError, LedgerError, LedgerRolledBackError
+from fedward.common.envelope.stream import seal
+from fedward.common.errors import (
+    ConfigError,
+    EnvelopeError,
+    LedgerError,
+    LedgerInvalidError,
+    LedgerRolledBackError,
+)
+from fedward.common.ledger.backup import image_of
 from fedward.common.ledger.recovery import run_cost
+from fedward.common.ledger.store import Ledger
+from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import epsilon
+from fedward.common.vault import unlocks
 from fedward.common.vault.folder import ANCHOR, LEDGER
-from fedward.common.vault.unlocks import create_key_file
-from tests.federation_simulator import RUN_ID, identity_of, make_plan
+from fedward.simulations.memory_grid import Handler
+from tests.federation_simulator import RUN_ID, identity_of, make_plan, type_of
 from tests.ledgers import account, clock, reserve
 from tests.witnessed_federation import Witnessed, witnessed
 
@@ -36,7 +49,7 @@ def run(*words: object) -> dict[str, Any]:
 def site(tmp_path: Path) -> Path:
     """Alpha's folder, its key file beside it, with an account."""
     path = tmp_path / "alpha"
-    unlock = create_key_file(tmp_path / "alpha.key")
+    unlock = unlocks.create_key_file(tmp_path / "alpha.key")
     with SiteFolder.create(path, "alpha", unlocks=[unlock], clock=clock, identity=identity_of("alpha")) as folder:
         folder.trail.append([account()])
     return path
@@ -101,6 +114,18 @@ def test_a_backup_is_not_put_beside_the_log_of_another_ledger(
         run("restore", out, "--site", site, "-i", backup_key[0])
 
 
+def test_a_backup_that_does_not_hold_leaves_nothing(site: Path, tmp_path: Path, backup_key: tuple[Path, str]) -> None:
+    sealed, image = tmp_path / "backup.fwe", image_of(site.joinpath(*LEDGER))
+    context = Context(kind="ledger", name="backup", run_id=bytes(16))
+    with sealed.open("wb") as file:
+        changed = io.BytesIO(image.replace(b'"epsilon":"5"', b'"epsilon":"9"'))
+        seal(changed, file, [read_key_file(backup_key[0]).recipient], context=context)
+    lose(site)
+    with pytest.raises(LedgerInvalidError, match="ENTRY_ALTERED"):
+        run("restore", sealed, "--site", site, "-i", backup_key[0])
+    assert not list(site.joinpath("ledger").glob("ledger.db*"))
+
+
 def test_a_backup_for_another_leaves_nothing(site: Path, tmp_path: Path, backup_key: tuple[Path, str]) -> None:
     out, other = tmp_path / "backup.fwe", X25519Identity.generate()
     write_key_file(tmp_path / "other.key", other)
@@ -123,13 +148,13 @@ def test_an_old_file_beside_its_anchor_is_not_opened(site: Path, tmp_path: Path,
 # ---------------------------------------------------------------------------------------------------- recovery
 
 
-def lose_a_run(federation: Witnessed, site: Path) -> list[Path]:
+def lose_a_run(federation: Witnessed, site: Path, **how: Any) -> list[Path]:  # noqa: ANN401
     """A run, and then alpha's file and anchor of before it; the exports of the others."""
     federation.stop("alpha")
     ledger, anchor = site.joinpath(*LEDGER), site.joinpath(*ANCHOR)
     kept = ledger.read_bytes(), anchor.read_bytes()
     federation.start("alpha")
-    federation.run()
+    federation.run(**how)
     federation.stop("alpha")
     ledger.write_bytes(kept[0])
     anchor.write_bytes(kept[1])
@@ -176,10 +201,69 @@ def test_a_lost_run_whose_plan_is_not_known_closes_the_account(federation: Witne
     assert (judged["code"], judged["fault"]) == (3, "BUDGET_INVALID")
 
 
-def _unlock(site: Path) -> Any:  # noqa: ANN401
-    from fedward.common.vault.unlocks import read_key_file
+def _unlock(site: Path) -> unlocks.Unlock:
+    return unlocks.read_key_file(site.with_name("alpha.key"))
 
-    return read_key_file(site.with_name("alpha.key"))
+
+def keeping(into: list[bytes]) -> Callable[[str, Handler], Handler]:
+    """The coordinator keeps alpha's vectors."""
+
+    def around(name: str, handler: Handler) -> Handler:
+        def handle(request: bytes) -> bytes:
+            reply = handler(request)
+            if name == "alpha" and type_of(reply) == pb.TRAIN_REPLY:
+                into.append(reply)
+            return reply
+
+        return handle
+
+    return around
+
+
+def test_a_reply_that_the_coordinator_kept_proves_a_run_and_its_plan(federation: Witnessed, site: Path) -> None:
+    kept: list[bytes] = []
+    lose_a_run(federation, site, around=keeping(kept))
+    reply, plan, other = (federation.folder / name for name in ("reply", "plan.json", "other.json"))
+    reply.write_bytes(kept[0])
+    plan.write_bytes(federation.federation.plan_bytes)
+    other.write_bytes(make_plan(rounds=1).to_bytes())
+    export = federation.folder / "zeta.jsonl"  # of a party that knows nothing
+    with Ledger.create(federation.folder / "zeta.db", identity=identity_of("zeta"), site_id="zeta", clock=clock):
+        pass
+    run("export", federation.folder / "zeta.db", export)
+    words = ["recover", "--site", site, "--with", export, "--reply", reply]
+    with pytest.raises(ConfigError, match="not the plan"):
+        run(*words, "--run", f"{RUN_ID.hex()}={other}")
+    found = run(*words, "--run", f"{RUN_ID.hex()}={plan}")
+    assert found["charged"]
+    assert not found["closed"]
+
+
+def test_a_reply_of_another_site_proves_nothing(federation: Witnessed, site: Path) -> None:
+    exports = lose_a_run(federation, site)
+    reply = federation.folder / "reply"
+    reply.write_bytes(federation.federation.offer())
+    with pytest.raises(ConfigError, match="no TrainReply"):
+        run("recover", "--site", site, *with_all(exports), "--reply", reply)
+
+
+def test_a_recovery_says_what_it_charged_and_that_it_closed(federation: Witnessed, site: Path) -> None:
+    exports = lose_a_run(federation, site)
+    plan = federation.folder / "plan.json"
+    plan.write_bytes(federation.federation.plan_bytes)
+    words = ["ledger", "recover", "--site", site, *with_all(exports), "--run", f"{RUN_ID.hex()}={plan}"]
+    shown = RUNNER.invoke(app, [str(word) for word in words], catch_exceptions=False).stdout
+    assert "charged: PoissonGaussian" in shown
+    assert "closed" not in shown
+
+
+def test_an_account_is_named_where_there_are_several(federation: Witnessed, site: Path) -> None:
+    exports = lose_a_run(federation, site)
+    with SiteFolder.open(site, unlocks=[_unlock(site)], clock=clock) as folder:
+        folder.trail.append([account(name="other")])
+    with pytest.raises(ConfigError, match="which account"):
+        run("recover", "--site", site, *with_all(exports))
+    assert run("recover", "--site", site, *with_all(exports), "--account", "other")["closed"]
 
 
 def test_where_nothing_is_missing_nothing_is_charged(federation: Witnessed, site: Path) -> None:

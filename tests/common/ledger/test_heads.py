@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import IdentityError, LedgerError
 from fedward.common.ledger.anchor import Anchor
-from fedward.common.ledger.chain import Entry, Head, before_genesis, link
+from fedward.common.ledger.chain import Draft, Entry, Head, before_genesis, link
 from fedward.common.ledger.head_entries import (
     Confirmed,
     SetReader,
@@ -21,6 +21,7 @@ from fedward.common.ledger.head_entries import (
     read_recovered,
     recorded_drafts,
     recovered_drafts,
+    statement_fields,
 )
 from fedward.common.ledger.heads import (
     Equivocation,
@@ -152,6 +153,41 @@ def test_a_set_with_a_part_missing_is_refused() -> None:
     reader.take(first)
     with pytest.raises(LedgerError, match="stands alone"):
         reader.take(last)
+
+
+SET_FIELDS = dict(recorded_drafts(set_of(1, stated("alpha")))[0].fields)
+MALFORMED: list[dict[str, Any]] = [
+    {"part": -1},
+    {"parts": "1"},
+    {"part": 1},
+    {"parts": 0},
+    {"run": "2"},
+    {"headset": "00" * 32},
+    {"signature": "XX"},
+    {"signature": 5},
+    {"set": 0},
+    {"statements": "none"},
+    {"statements": ["none"]},
+    {"statements": [{"site": "alpha"}]},
+    {"statements": [{**statement_fields(stated("alpha")), "site": "two words"}]},
+    {"statements": [{**statement_fields(stated("alpha")), "round": True}]},
+    {"statements": [statement_fields(stated("alpha"))] * 129},
+]
+
+
+@pytest.mark.parametrize("change", MALFORMED, ids=lambda change: str(change)[:40])
+def test_an_entry_that_is_no_set_is_refused(change: dict[str, Any]) -> None:
+    (entry,) = linked([Draft(kind="heads.recorded", fields={**SET_FIELDS, **change})])
+    with pytest.raises(LedgerError):
+        SetReader().take(entry)
+
+
+@pytest.mark.parametrize("signatures", [["alpha"], [["alpha"]], [["alpha", 5]], [["alpha", "0"]], "none"], ids=str)
+def test_an_entry_that_is_no_confirmation_is_refused(signatures: Any) -> None:  # noqa: ANN401
+    fields = {"run": RUN.hex(), "set": 1, "headset": "00" * 32, "signatures": signatures}
+    (entry,) = linked([Draft(kind="heads.confirmed", fields=fields)])
+    with pytest.raises(LedgerError):
+        read_confirmed(entry)
 
 
 def test_confirmations_and_lost_heads_are_read_as_they_were_written() -> None:
