@@ -1,8 +1,8 @@
-"""A ledger's file judged, whether it is the database or an export; and two of them compared."""
+"""A ledger's file judged, whether it is the database or an export; and held against those of other parties."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,11 +11,15 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TextIO
 
+from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError, LedgerError
+from fedward.common.identity import Roster
+from fedward.common.ledger.anchor import AnchorFile
 from fedward.common.ledger.chain import ID_BYTES, ChainJudge, Entry, Fault, Verdict
 from fedward.common.ledger.export import MAX_LINE_BYTES, from_line
 from fedward.common.ledger.reader import JOURNAL, LedgerReader, Place, journal_place
 from fedward.common.ledger.replay import BUDGET, BudgetReplay
+from fedward.common.ledger.witnessed import HeadsOfChain
 from fedward.common.privacy.accounting import PrivacyEvent
 
 _SQLITE = b"SQLite format 3\0"
@@ -28,6 +32,8 @@ class VerifyLevel(StrEnum):
     CHAIN = "chain"
     SIGNED = "signed"
     BUDGET = "budget"
+    WITNESSED = "witnessed"
+    CROSS = "cross"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +58,28 @@ class Judged:
     num_entries: int
     ledger_id: bytes
     accounts: tuple[Account, ...] = ()
+    heads: HeadsOfChain | None = field(default=None, repr=False)
+    """At level ``witnessed`` and above."""
+    is_budget_judged: bool = True
+    """Not where bodies were left out, which the levels above can do without."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Witnesses:
+    """What a chain is held against at the levels above ``budget``."""
+
+    roster: Roster | None = None
+    """For the signatures of others."""
+    anchor: Path | None = None
+    others: tuple[Path, ...] = ()
+    """Exports or ledgers of other parties."""
+
+    @property
+    def keys(self) -> dict[str, bytes]:
+        """Party to public key; empty without a roster."""
+        if self.roster is None:
+            return {}
+        return {**self.roster.members, COORDINATOR: self.roster.coordinator_key}
 
 
 @contextmanager
@@ -90,13 +118,19 @@ def _of_export(file: TextIO) -> Iterator[Entry]:
         raise LedgerError("the export is not UTF-8 text") from None
 
 
-def judge_file(path: Path, level: VerifyLevel, *, identity: bytes | None = None) -> Judged:
+_ALONE = Witnesses()
+
+
+def judge_file(
+    path: Path, level: VerifyLevel, *, identity: bytes | None = None, witnesses: Witnesses = _ALONE
+) -> Judged:
     """Judge all of ``path`` once, entry by entry.
 
     Args:
         path: a ledger's database or an export.
         level: how far.
         identity: the public key that its genesis must name; None believes it.
+        witnesses: what it is held against at the levels above ``budget``.
 
     Raises:
         LedgerError: it cannot be read as a ledger at all.
@@ -112,14 +146,48 @@ def judge_file(path: Path, level: VerifyLevel, *, identity: bytes | None = None)
             return Judged(verdict=verdict, num_entries=0, ledger_id=reader.ledger_id)
         if first is None:
             raise LedgerError("there is no entry in this ledger")
-        judge = _FileJudge(_stated_id(first), level, identity)
+        judge = _FileJudge(_stated_id(first), level, identity, witnesses.keys)
         verdict = judge.verdict(chain([first], entries), reader)
+    if verdict.is_good and judge.heads is not None:
+        verdict = _held_against(judge.heads, verdict, level, witnesses)
     return Judged(
         verdict=verdict,
         num_entries=judge.chain.head.seq + 1,
         ledger_id=judge.chain.head.ledger_id,
         accounts=_accounts(judge.replay) if verdict.is_good and judge.replay is not None else (),
+        heads=judge.heads,
+        is_budget_judged=judge.replay is not None,
     )
+
+
+def _held_against(heads: HeadsOfChain, verdict: Verdict, level: VerifyLevel, witnesses: Witnesses) -> Verdict:
+    """The anchor, and at level ``cross`` what others recorded."""
+    finding = None
+    if witnesses.anchor is not None:
+        anchor = AnchorFile(witnesses.anchor).read()
+        if anchor is None:
+            raise ConfigError(f"{witnesses.anchor}: no such anchor", hint="Check the path.")
+        finding = heads.anchor_finding(anchor)
+    for path in witnesses.others if level is VerifyLevel.CROSS else ():
+        if finding is None:
+            finding = heads.against(_heads_of(path, witnesses))
+    if finding is None:
+        return verdict
+    return Verdict(head=verdict.head, fault=finding.fault, bad_seq=finding.seq, detail=finding.detail)
+
+
+def _heads_of(path: Path, witnesses: Witnesses) -> HeadsOfChain:
+    """What another party's chain says; it must be good itself.
+
+    Raises:
+        LedgerError: it is not.
+    """
+    judged = judge_file(path, VerifyLevel.WITNESSED, witnesses=Witnesses(roster=witnesses.roster))
+    if judged.heads is None or not judged.verdict.is_good:
+        verdict = judged.verdict
+        hint = "Judge it by itself, and take the newest export of that party."
+        raise LedgerError(f"{path.name}: entry {verdict.bad_seq}: {verdict.fault}", hint=hint)
+    return judged.heads
 
 
 def _stated_id(first: Entry) -> bytes:
@@ -133,9 +201,11 @@ def _stated_id(first: Entry) -> bytes:
 class _FileJudge:
     """Chain, budget and journal of one file."""
 
-    def __init__(self, ledger_id: bytes, level: VerifyLevel, identity: bytes | None) -> None:
+    def __init__(self, ledger_id: bytes, level: VerifyLevel, identity: bytes | None, keys: Mapping[str, bytes]) -> None:
         self.chain = ChainJudge(ledger_id, identity=identity, with_signatures=level is not VerifyLevel.CHAIN)
-        self.replay = BudgetReplay() if level is VerifyLevel.BUDGET else None
+        is_witnessed = level in (VerifyLevel.WITNESSED, VerifyLevel.CROSS)
+        self.heads = HeadsOfChain(keys=keys) if is_witnessed else None
+        self.replay = BudgetReplay() if is_witnessed or level is VerifyLevel.BUDGET else None
         self._places: dict[Place, int] = {}
 
     def verdict(self, entries: Iterator[Entry], reader: LedgerReader | None) -> Verdict:
@@ -158,15 +228,32 @@ class _FileJudge:
 
     def _fault_of(self, entry: Entry) -> tuple[Fault | None, str]:
         fault = self.chain.fault_of(entry)
-        if fault is not None or self.replay is None:
+        if fault is not None:
             return fault, ""
-        if entry.body is None and entry.kind.startswith((BUDGET, JOURNAL)):
-            raise ConfigError("bodies were left out of this export: its budget cannot be judged", hint=_SIGNED_HINT)
+        if entry.body is None and entry.kind.startswith((BUDGET, JOURNAL)) and self.replay is not None:
+            if self.heads is None:
+                raise ConfigError("bodies were left out of this export: its budget cannot be judged", hint=_SIGNED_HINT)
+            self.replay = None
+        fault, detail = self._budget_fault(entry)
+        return (fault, detail) if fault is not None else self._heads_fault(entry)
+
+    def _budget_fault(self, entry: Entry) -> tuple[Fault | None, str]:
+        if self.replay is None:
+            return None, ""
         try:
             self.replay.take(entry)
         except LedgerError as error:
             return Fault.BUDGET_INVALID, error.message
         return self._journal_fault(entry)
+
+    def _heads_fault(self, entry: Entry) -> tuple[Fault | None, str]:
+        if self.heads is None:
+            return None, ""
+        try:
+            finding = self.heads.take(entry)
+        except LedgerError as error:
+            return Fault.HEADS_CONFLICT, error.message
+        return (None, "") if finding is None else (finding.fault, finding.detail)
 
     def _journal_fault(self, entry: Entry) -> tuple[Fault | None, str]:
         if not entry.kind.startswith(JOURNAL):
@@ -225,4 +312,4 @@ def last_entries(path: Path, count: int) -> list[Entry]:
     return kept
 
 
-__all__ = ["Account", "judge_file", "Judged", "last_entries", "reading", "VerifyLevel"]
+__all__ = ["Account", "judge_file", "Judged", "last_entries", "reading", "VerifyLevel", "Witnesses"]

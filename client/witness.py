@@ -55,6 +55,7 @@ class Witnessing:
         self._owned_up: set[bytes] = set()
         """Heads that this chain lost, and says so."""
         self._own_keys: set[bytes] = set()
+        self._void_runs: set[bytes] = set()
         recorded = self._read_chain()
         self.state = SiteWitness(
             site_id=site_id,
@@ -64,18 +65,23 @@ class Witnessing:
             nonce=random_bytes(NONCE_BYTES),
             is_new=not recorded and not self._owned_up,
             recorded={name: one for name, one in recorded.items() if name != site_id},
+            void_runs=frozenset(self._void_runs),
         )
         self._stated: tuple[bytes, HeadStatement] | None = None
         """Hash of the last request whose reply brought a head, and that statement."""
 
     def _read_chain(self) -> dict[str, HeadStatement]:
         """The newest statement of each party that this chain has recorded."""
-        reader, recorded = SetReader(), dict[str, HeadStatement]()
+        reader, recorded, told = SetReader(), dict[str, HeadStatement](), dict[tuple[bytes, int], bytes]()
         for entry in self._trail.entries():
             self._note(entry)
             heads = reader.take(entry) if entry.kind == HEADS_RECORDED else None
-            if heads is not None:
+            if heads is None:
+                continue
+            if told.setdefault((heads.run_id, heads.number), heads.digest) == heads.digest:
                 recorded.update({one.site_id: one for one in heads.statements})
+            else:
+                self._void_runs.add(heads.run_id)
         return recorded
 
     def _note(self, entry: Entry) -> None:
@@ -103,7 +109,7 @@ class Witnessing:
                 ``LEDGER_ROLLED_BACK``: the request must not be answered.
             LedgerError: the ledger cannot be written.
         """
-        self.state.require_sound()
+        self.state.require_sound(opened.position.run_id)
         own_run = run_id if run_id == opened.position.run_id else b""
         try:
             part = CoordinatorPart.from_bytes(codec.witness_of(request))
@@ -115,7 +121,7 @@ class Witnessing:
         if drafts:
             self._trail.append(drafts)
         self.state = state
-        state.require_sound()
+        state.require_sound(opened.position.run_id)
         self._require(opened)
 
     def _require(self, opened: codec.Opened[codec.Body]) -> None:

@@ -14,7 +14,7 @@ from fedward.common.ledger.coordinator_witness import CoordinatorWitness
 from fedward.common.ledger.heads import HeadStatement, stated_head
 from fedward.common.ledger.trail import HeadTrail
 from fedward.common.messages import codec
-from fedward.common.messages.witness import SitePart
+from fedward.common.messages.witness import CoordinatorPart, SitePart
 
 
 @dataclass(kw_only=True, slots=True)
@@ -33,6 +33,8 @@ class HeadExchange:
     trail: HeadTrail
     run_id: bytes
     _machine: CoordinatorWitness = field(init=False, repr=False)
+    _last: tuple[CoordinatorPart, bytes] = field(init=False, default=(CoordinatorPart(), b""), repr=False)
+    """The last part and its bytes: sites that are in step are told the same, and a set may be long."""
 
     def __post_init__(self) -> None:
         self._machine = CoordinatorWitness(identity=self.identity, keys=self.roster.members, run_id=self.run_id)
@@ -58,7 +60,10 @@ class HeadExchange:
         """What goes beside the next request to a site; a new set is made, and durable, first where one is due."""
         if self._machine.is_due:
             self.trail.append(self._machine.make_set(self._own_head()))
-        return self._machine.part_for(site_id).to_bytes()
+        part = self._machine.part_for(site_id)
+        if part != self._last[0]:
+            self._last = part, part.to_bytes()
+        return self._last[1]
 
     def close(self) -> None:
         """At the run's end: the signatures over its last set are written down."""

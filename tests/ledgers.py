@@ -59,11 +59,17 @@ def accepted(mode: str = "local", *, run: str = "22" * 16) -> Draft:
     return Draft(kind="plan.accepted", fields={"run": run, "plan": "44" * 32, "mode": mode})
 
 
-def chained(drafts: Sequence[Draft], *, identity: Identity = IDENTITY, ledger_id: bytes = LEDGER_ID) -> list[Entry]:
+def chained(
+    drafts: Sequence[Draft],
+    *,
+    identity: Identity = IDENTITY,
+    ledger_id: bytes = LEDGER_ID,
+    site_id: str = "alpha",
+) -> list[Entry]:
     """A genesis and ``drafts``, linked and signed."""
     head = before_genesis(ledger_id)
     entries: list[Entry] = []
-    for number, draft in enumerate([genesis_draft(ledger_id, "alpha", identity.public_key), *drafts]):
+    for number, draft in enumerate([genesis_draft(ledger_id, site_id, identity.public_key), *drafts]):
         entry = link(head, draft, identity=identity, at_ms=clock(), nonce=bytes([number % 256]) * 16)
         entries.append(entry)
         head = Head(ledger_id=ledger_id, seq=entry.seq, hash=entry.hash)

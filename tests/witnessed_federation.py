@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +22,6 @@ from tests.federation_simulator import Federation, Wrap, identity_of
 from tests.ledgers import clock
 from tests.masked_federation import masked_federation
 
-_STARTS = itertools.count()
-
 
 class Witnessed:
     """A federation whose sites and coordinator have ledgers on disk.
@@ -33,9 +30,13 @@ class Witnessed:
         folder: for all of them.
         federation: the sites and the plan.
         min_witnesses: of every site.
+        paths: ledgers that are there already, by party.
     """
 
-    def __init__(self, folder: Path, federation: Federation, *, min_witnesses: int = 1) -> None:
+    def __init__(
+        self, folder: Path, federation: Federation, *, min_witnesses: int = 1, paths: Mapping[str, Path] | None = None
+    ) -> None:
+        self._paths = dict(paths or {})
         self.folder = folder
         self.federation = federation
         self.min_witnesses = min_witnesses
@@ -43,7 +44,8 @@ class Witnessed:
         self.agents: dict[str, SiteAgent] = {}
         for name in (*federation.trainers, COORDINATOR):
             identity = identity_of(name)
-            Ledger.create(self.path(name), identity=identity, site_id=self.site_id(name), clock=clock).close()
+            if name not in self._paths:
+                Ledger.create(self.path(name), identity=identity, site_id=self.site_id(name), clock=clock).close()
             self.start(name)
 
     @staticmethod
@@ -53,7 +55,7 @@ class Witnessed:
 
     def path(self, name: str) -> Path:
         """Of a party's ledger."""
-        return self.folder / f"{name}.db"
+        return self._paths.get(name, self.folder / f"{name}.db")
 
     def entries(self, name: str) -> list[Entry]:
         """A party's chain."""
@@ -139,8 +141,9 @@ class Witnessed:
 
 def witnessed(folder: Path, profile: str = "resilient", num_sites: int = 4, **changes: Any) -> Witnessed:  # noqa: ANN401
     """Sites of a profile, each with a ledger."""
-    min_witnesses = changes.pop("min_witnesses", 1)
-    return Witnessed(folder, masked_federation(profile, num_sites, **changes), min_witnesses=min_witnesses)
+    min_witnesses, paths = changes.pop("min_witnesses", 1), changes.pop("paths", None)
+    federation = masked_federation(profile, num_sites, **changes)
+    return Witnessed(folder, federation, min_witnesses=min_witnesses, paths=paths)
 
 
 __all__ = ["Witnessed", "witnessed"]

@@ -50,12 +50,15 @@ class CoordinatorWitness:
     keys: Mapping[str, bytes] = field(repr=False)
     run_id: bytes
     _newest: dict[str, HeadStatement] = field(default_factory=dict, repr=False)
+    _past: dict[str, set[bytes]] = field(default_factory=dict, repr=False)
+    """By site: heads that a later one has replaced."""
     _is_new: bool = False
     _set: HeadSet | None = field(default=None, repr=False)
     _signatures: dict[str, bytes] = field(default_factory=dict, repr=False)
     """Over the present set."""
-    _earlier: Confirmed | None = field(default=None, repr=False)
+    _confirmations: tuple[Confirmation, ...] = field(default=(), repr=False)
     """Over the one before; fixed when the present one was made, so that all sites are told the same."""
+    _confirmed_number: int = 0
     _asking: dict[str, _Asking] = field(default_factory=dict, repr=False)
 
     # ------------------------------------------------------------------------------------------------ hearing
@@ -71,14 +74,22 @@ class CoordinatorWitness:
         key = self.keys[site_id]
         head = part.head
         if head is not None and self._is_acceptable(site_id, key, head, position):
+            if site_id in self._newest:
+                self._past.setdefault(site_id, set()).add(self._newest[site_id].head)
             self._newest[site_id], self._is_new = head, True
         self._hear_confirmation(site_id, key, part)
         self._hear_answers(site_id, key, part.answers)
         self._hear_nonce(site_id, part.nonce)
 
     def _is_acceptable(self, site_id: str, key: bytes, head: HeadStatement, position: tuple[int, int]) -> bool:
+        """A site that goes back would make all others refuse the set, and the coordinator look like a liar."""
         is_here = (head.site_id, head.run_id, head.position) == (site_id, self.run_id, position)
-        return is_here and head != self._newest.get(site_id) and head.is_signed_by(key)
+        before = self._newest.get(site_id)
+        if before is not None:
+            goes_on = head.ledger_id == before.ledger_id and head.position >= before.position
+            is_new = head.head != before.head and head.head not in self._past.get(site_id, ())
+            is_here = is_here and goes_on and is_new
+        return is_here and head.is_signed_by(key)
 
     def _hear_confirmation(self, site_id: str, key: bytes, part: SitePart) -> None:
         """Of the present set alone: a signature over an older one comes too late to go round."""
@@ -132,37 +143,35 @@ class CoordinatorWitness:
         Args:
             own: the coordinator's head of now.
         """
-        drafts: tuple[Draft, ...] = ()
-        number = 1
-        if self._set is not None:
-            number, pairs = self._set.number + 1, sorted(self._signatures.items(), key=lambda pair: pair[0].encode())
-            self._earlier = Confirmed(
-                run_id=self.run_id, number=self._set.number, headset=self._set.digest, signatures=tuple(pairs)
-            )
-            drafts = confirmed_drafts(self._earlier)
-        self._set = signed_set(self.identity, self.run_id, number, [*self._newest.values(), own])
+        drafts, number = self.last_drafts(), 0 if self._set is None else self._set.number
+        self._confirmations = tuple(Confirmation(site_id=name, signature=found) for name, found in self._pairs)
+        self._confirmed_number = number if self._confirmations else 0
+        self._set = signed_set(self.identity, self.run_id, number + 1, [*self._newest.values(), own])
         self._signatures, self._is_new = {}, False
         return (*drafts, *recorded_drafts(self._set))
 
+    @property
+    def _pairs(self) -> list[tuple[str, bytes]]:
+        """Signatures over the present set, in bytewise order of their sites."""
+        return sorted(self._signatures.items(), key=lambda pair: pair[0].encode())
+
     def last_drafts(self) -> tuple[Draft, ...]:
-        """At the run's end: the signatures over the last set, which no request carries any more."""
+        """The signatures over the present set; at the run's end no request carries them any more."""
         if self._set is None:
             return ()
-        pairs = tuple(sorted(self._signatures.items(), key=lambda pair: pair[0].encode()))
-        found = Confirmed(run_id=self.run_id, number=self._set.number, headset=self._set.digest, signatures=pairs)
-        return confirmed_drafts(found)
+        heads, pairs = self._set, tuple(self._pairs)
+        return confirmed_drafts(
+            Confirmed(run_id=self.run_id, number=heads.number, headset=heads.digest, signatures=pairs)
+        )
 
     def part_for(self, site_id: str) -> CoordinatorPart:
         """What goes beside the next request to a site; the same for all that are in step."""
-        confirmations: tuple[Confirmation, ...] = ()
-        if self._earlier is not None:
-            confirmations = tuple(Confirmation(site_id=n, signature=s) for n, s in self._earlier.signatures)
         own = self._asking.get(site_id)
         answers = () if own is None else tuple(own.answers.values())[:MAX_QUESTIONS]
         return CoordinatorPart(
             heads=self._set,
-            confirmations=confirmations,
-            confirmations_number=self._earlier.number if confirmations and self._earlier is not None else 0,
+            confirmations=self._confirmations,
+            confirmations_number=self._confirmed_number,
             questions=self._questions_for(site_id),
             answers=answers,
         )

@@ -1,7 +1,8 @@
 """A ledger as text: one JSON object a line, for another party or a later judge.
 
 Fields are those of an entry, bytes in hex, the body as its exact text. ``redacted`` leaves bodies out but those of the
-two kinds that say which keys sign; their digests stand for them, so that the chain can still be judged.
+two kinds that say which keys sign, and of those that say which heads are held; their digests stand for them, so that
+the chain, and what it has witnessed, can still be judged.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from typing import Any
 from fedward.common.errors import LedgerError
 from fedward.common.ledger.body import MAX_BODY_BYTES, once
 from fedward.common.ledger.chain import GENESIS, KEY_ROTATED, Entry
+from fedward.common.ledger.head_entries import HEADS_CONFIRMED, HEADS_RECORDED, RECOVERED
 
+KEPT = frozenset({GENESIS, KEY_ROTATED, HEADS_RECORDED, HEADS_CONFIRMED, RECOVERED})
+"""Kinds whose bodies no export leaves out."""
 MAX_LINE_BYTES = 4 * MAX_BODY_BYTES
 _PLAIN = {"seq": int, "kind": str, "at_ms": int}
 _HEX = ("prev", "key_id", "hash", "signature")
@@ -28,7 +32,7 @@ def to_line(entry: Entry, *, is_redacted: bool = False) -> str:
     """
     document: dict[str, object] = {name: getattr(entry, name) for name in _PLAIN}
     document |= {name: getattr(entry, name).hex() for name in _HEX}
-    if entry.body is None or (is_redacted and entry.kind not in (GENESIS, KEY_ROTATED)):
+    if entry.body is None or (is_redacted and entry.kind not in KEPT):
         document["body_sha256"] = entry.body_sha256.hex()
     else:
         try:
@@ -73,4 +77,4 @@ def _entry(document: Mapping[str, Any]) -> Entry:
     return Entry(**plain, **raw, body=body, body_sha256=body_sha256)
 
 
-__all__ = ["from_line", "from_lines", "MAX_LINE_BYTES", "to_line"]
+__all__ = ["from_line", "from_lines", "KEPT", "MAX_LINE_BYTES", "to_line"]

@@ -74,10 +74,10 @@ def confirmed_drafts(confirmed: Confirmed) -> tuple[Draft, ...]:
 
 
 def recovered_drafts(lost: Sequence[HeadStatement], reason: str) -> tuple[Draft, ...]:
-    """The entries that own up to heads which this chain has lost: from then on they count as its own."""
+    """The entries that own up to heads which this chain has lost, one at least: from then on they count as its own."""
     return tuple(
         Draft(kind=RECOVERED, fields={"reason": reason, "lost": [statement_fields(one) for one in piece]})
-        for piece in _pieces(lost)
+        for piece in _pieces(lost) or [()]
     )
 
 

@@ -30,8 +30,6 @@ from fedward.common.messages.witness import MAX_QUESTIONS, CoordinatorPart, Site
 
 WITNESS_RULE = "witness"
 """Of the site's policy: ``min_witnesses``."""
-OFFLINE_MARK: Mapping[str, bool] = {"unwitnessed": True}
-"""What a charge outside a federated run says beside its reservation, until a set holds a later head."""
 _MISSING, _ROLLED_BACK, _CONFLICT = "WITNESS_MISSING", "LEDGER_ROLLED_BACK", "HEADS_CONFLICT"
 _KEPT_SETS = 8
 """Confirmations come with the set after theirs; older ones are of no use."""
@@ -76,6 +74,7 @@ class SiteWitness:
         nonce: 16 fresh bytes of this start.
         is_new: its chain has recorded nothing yet: nobody may have recorded anything of it.
         recorded: the newest statement of each peer, as its chain has it.
+        void_runs: in which its chain holds two stories.
     """
 
     site_id: str
@@ -85,6 +84,7 @@ class SiteWitness:
     nonce: bytes
     is_new: bool
     recorded: Mapping[str, HeadStatement] = field(default_factory=dict, repr=False)
+    void_runs: frozenset[bytes] = frozenset()
     vouched: frozenset[str] = frozenset()
     """Peers whose answer fits the chain."""
     is_rolled_back: bool = False
@@ -108,8 +108,8 @@ class SiteWitness:
             The next state, and what to append first.
 
         Raises:
-            ProtocolError: ``BAD_SIGNATURE``, ``HEADS_CONFLICT``, ``LEDGER_ROLLED_BACK``; nothing is changed but what
-                ``failed`` says.
+            ProtocolError: ``BAD_SIGNATURE``, ``HEADS_CONFLICT``, or ``LEDGER_ROLLED_BACK``: then the caller keeps
+                ``rolled_back``. Else nothing is changed.
         """
         asked = tuple(q for q in part.questions if q.subject in self.keys and q.subject != self.site_id)
         state = self._answered(part.answers, holds)
@@ -124,7 +124,9 @@ class SiteWitness:
 
     def in_run(self, run_id: bytes) -> SiteWitness:
         """The same in a run; what was of another run is over."""
-        return self if self.run.run_id == run_id else replace(self, run=RunHeads(run_id=run_id), to_confirm=None)
+        if self.run.run_id == run_id:
+            return self
+        return replace(self, run=RunHeads(run_id=run_id, is_void=run_id in self.void_runs), to_confirm=None)
 
     def rolled_back(self) -> SiteWitness:
         """From here on nothing is done any more."""
@@ -180,7 +182,7 @@ class SiteWitness:
         """This site's word stands in the set as it gave it, and it does not go back."""
         run = self.run
         if own is None:
-            if run.stated:
+            if run.is_seen:  # else it may never have come: a reply is lost now and then
                 raise ProtocolError(_CONFLICT, "a head set without this site's statement")
             return run
         known = next((i for i, one in enumerate(run.stated) if one.statement == own), None)
@@ -223,15 +225,18 @@ class SiteWitness:
 
     # ------------------------------------------------------------------------------------------------ requiring
 
-    def require_sound(self) -> None:
+    def require_sound(self, run_id: bytes) -> None:
         """Before anything is answered.
+
+        Args:
+            run_id: of the request.
 
         Raises:
             ProtocolError: ``LEDGER_ROLLED_BACK``, or ``HEADS_CONFLICT`` for a run in which two stories were told.
         """
         if self.is_rolled_back:
             raise ProtocolError(_ROLLED_BACK, "this ledger was rolled back")
-        if self.run.is_void:
+        if self.run.is_void and self.run.run_id == run_id:
             raise ProtocolError(_CONFLICT, "the coordinator told two stories of this run")
 
     def require_witnesses(self) -> None:
@@ -293,4 +298,4 @@ class SiteWitness:
         return replace(state, questions=(), to_confirm=None), part
 
 
-__all__ = ["OFFLINE_MARK", "RunHeads", "SiteWitness", "Stated", "WITNESS_RULE"]
+__all__ = ["RunHeads", "SiteWitness", "Stated", "WITNESS_RULE"]

@@ -4,7 +4,7 @@
 
     keys/root.slot, keys/keystore.fwe      the root key under its unlocks; all other keys under the root key
     ledger/ledger.db, ledger/ledger.lock   the ledger
-    state/                                 what others keep beside it (the anchor)
+    state/anchor                           how far the ledger had come
     data/ slots, objects/<kind>, index.fwe   of no run
     runs/<run_id>/ the same                  of a run
 
@@ -25,6 +25,7 @@ from typing import Final, Self
 from fedward.common.atomic import sync_folder
 from fedward.common.errors import LedgerInvalidError, VaultError
 from fedward.common.identity import Identity
+from fedward.common.ledger.anchor import AnchorFile
 from fedward.common.ledger.reader import LedgerReader
 from fedward.common.ledger.store import Ledger
 from fedward.common.vault import audit
@@ -37,6 +38,7 @@ from fedward.common.vault.store import Vault
 from fedward.common.vault.unlocks import Unlock
 
 LEDGER: Final = ("ledger", "ledger.db")
+ANCHOR: Final = ("state", "anchor")
 FOLDERS: Final = ("keys", "ledger", "state", "data", "runs")
 _SELF = "self"
 _OWN_ROLES = (Role.STEWARD, Role.OPERATOR, Role.DAEMON)
@@ -124,7 +126,7 @@ class PartyFolder:
         with LedgerReader(folder.path(LEDGER)) as reader:
             ledger_id = reader.ledger_id
         keystore = Keystore.open(folder, ledger_id=ledger_id, unlocks=unlocks)
-        ledger = _opened_ledger(folder.path(LEDGER), keystore, clock)
+        ledger = open_ledger(folder.path(LEDGER), keystore, clock, AnchorFile(folder.path(ANCHOR)))
         try:
             return cls(folder, ledger, keystore, clock)
         except BaseException:
@@ -177,23 +179,29 @@ def _fill(
     grants: Iterable[tuple[str, Role]] | None,
 ) -> None:
     first = [(own_subject(), role) for role in _OWN_ROLES] if grants is None else list(grants)
-    with Ledger.create(folder.path(LEDGER), identity=identity, site_id=party_id, clock=clock) as ledger:
+    anchor = AnchorFile(folder.path(ANCHOR))
+    with Ledger.create(folder.path(LEDGER), identity=identity, site_id=party_id, clock=clock, anchor=anchor) as ledger:
         Keystore.create(folder, ledger_id=ledger.head.ledger_id, unlocks=unlocks, identity=identity, at_ms=clock())
         drafts = [audit.granted(subject, role, "genesis") for subject, role in first]
         if drafts:
             ledger.append(drafts, expected_head=ledger.head)
 
 
-def _opened_ledger(path: Path, keystore: Keystore, clock: Clock) -> Ledger:
-    """The ledger, by the key that signs it now; a change of identity that a crash cut short is finished or undone."""
+def open_ledger(path: Path, keystore: Keystore, clock: Clock, anchor: AnchorFile | None) -> Ledger:
+    """The ledger, by the key that signs it now; a change of identity that a crash cut short is finished or undone.
+
+    Raises:
+        LedgerRolledBackError: the anchor does not lie on it.
+        LedgerError: it does not hold, or another process has it.
+    """
     name = (Purpose.IDENTITY, _SELF)
     newest, *older = keystore.identities
     try:
-        ledger = Ledger.open(path, identity=newest, clock=clock)
+        ledger = Ledger.open(path, identity=newest, clock=clock, anchor=anchor)
     except LedgerInvalidError:
         if not older:
             raise
-        ledger = Ledger.open(path, identity=older[0], clock=clock)
+        ledger = Ledger.open(path, identity=older[0], clock=clock, anchor=anchor)
         keystore.withdraw(name)
     else:
         if older:
@@ -201,4 +209,4 @@ def _opened_ledger(path: Path, keystore: Keystore, clock: Clock) -> Ledger:
     return ledger
 
 
-__all__ = ["Clock", "FOLDERS", "LEDGER", "own_subject", "PartyFolder"]
+__all__ = ["ANCHOR", "Clock", "FOLDERS", "LEDGER", "open_ledger", "own_subject", "PartyFolder"]

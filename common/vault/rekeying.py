@@ -11,7 +11,8 @@ from it. Objects are unlinked after their keys. Overwriting is the caller's ``er
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -118,18 +119,27 @@ class Rekeying:
             old = [info for info in area.objects.values() if info.kind is kind]
             if not old:
                 continue
-            fresh_slot = area.slot_for_writing(kind, is_released=any(info.is_released for info in old))
-            staged = [self._resealed(area, info, fresh_slot) for info in old]
-            fresh = {
-                info.object_id: replace(info, epoch=fresh_slot.name.epoch, num_bytes=one.num_bytes, digest=one.digest)
-                for info, one in zip(old, staged, strict=True)
-            }
-            objects = {object_id: fresh.get(object_id, info) for object_id, info in area.objects.items()}
-            self._storage.commit(area, [*staged, area.stage_index(objects)], [])
-            area.objects = objects
+            fresh = area.slot_for_writing(kind, is_released=any(info.is_released for info in old))
+            self._reseal_area(area, old, fresh)
             num_objects += len(old)
         self.rotate([kind, Kind.INDEX])  # also drops the slots that no object uses now
         return num_objects
+
+    def _reseal_area(self, area: Area, old: Sequence[ObjectInfo], fresh: Slot) -> None:
+        """All of ``old`` under the key of ``fresh``, or, on an error, none."""
+        with ExitStack() as undoing:
+            objects, staged = dict(area.objects), []
+            for info in old:
+                one = self._resealed(area, info, fresh)
+                undoing.callback(area.drop, one)
+                staged.append(one)
+                objects[info.object_id] = replace(
+                    info, epoch=fresh.name.epoch, num_bytes=one.num_bytes, digest=one.digest
+                )
+            index = area.stage_index(objects)
+            undoing.pop_all()  # from here on the commit sees to it
+        self._storage.commit(area, [*staged, index], [])
+        area.objects = objects
 
     def _resealed(self, area: Area, info: ObjectInfo, fresh: Slot) -> Staged:
         name = SlotName(run_id=area.run_id, kind=info.kind, epoch=info.epoch)

@@ -21,6 +21,7 @@ from fedward.simulations.attacks import (
     site_replays,
     site_train_rows,
     survivor_rows,
+    witness_rows,
 )
 from fedward.simulations.attacks.table import Attack, judge, summary
 from fedward.simulations.console import Interface, Silent
@@ -41,6 +42,7 @@ ATTACKS: tuple[Attack, ...] = (
     *site_offer_rows.ATTACKS,
     *site_life_rows.ATTACKS,
     *site_crash_rows.ATTACKS,
+    *witness_rows.ATTACKS,
 )
 NOT_PLAYED: Mapping[str, str] = {}
 """What the design's table has besides, and why it is not here."""

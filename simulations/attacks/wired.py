@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.client.site import SiteAgent
+from fedward.client.witness import Witnessing
 from fedward.common.agreement import plan_position
 from fedward.common.config import COORDINATOR, RunPlan, SitePolicy
 from fedward.common.desensitize.policy import DesensitizePolicy
@@ -50,7 +51,7 @@ _ROUNDS, _STOP_AT = 6, 3
 logging.getLogger("fedward.site").addHandler(logging.NullHandler())
 
 
-class _StoppedError(BaseException):
+class StoppedError(BaseException):
     """Ends the honest part of a run; nothing in between catches it."""
 
 
@@ -74,7 +75,7 @@ class _Trainer(PlayedTrainer):
         return np.float32(0.01) * update_of(f"{self._site_id} {round_number}", size)
 
 
-class _Clock:
+class Passing:
     """Time that passes only by waiting."""
 
     def __init__(self) -> None:
@@ -89,7 +90,7 @@ class _Clock:
         self._now += seconds
 
 
-class _Nobody:
+class Nobody:
     """An observer that looks away."""
 
     def run_started(self, accepted: tuple[str, ...], refusals: object) -> None:
@@ -156,6 +157,9 @@ class WiredScene:
         return Identity.simulated(SECRET, name)
 
     def _agent(self, name: str) -> SiteAgent:
+        return self._agent_of(name)
+
+    def _agent_of(self, name: str, *, witness: Witnessing | None = None) -> SiteAgent:
         return SiteAgent(
             desensitized=DesensitizePolicy(),
             site_id=name,
@@ -165,6 +169,7 @@ class WiredScene:
             trainer=_Trainer(name),
             entropy_for=lambda number, attempt: Entropy.seeded(f"{name}/{number}/{attempt}".encode().ljust(16, b".")),
             random_bytes=stream_of(name),
+            witness=witness,
         )
 
     def _run(self, *, away_from: int) -> None:
@@ -179,7 +184,7 @@ class WiredScene:
                 if envelope.type == pb.TRAIN:
                     if name == self.victim and number >= _STOP_AT:
                         self.request = raw
-                        raise _StoppedError
+                        raise StoppedError
                     if name == self.accomplice:
                         self.seen[number] = raw
                 return self.agents[name].handle(raw)
@@ -192,10 +197,10 @@ class WiredScene:
             identity=self.chief,
             roster=self.roster,
             grid=MemoryGrid({name: handler(name) for name in _NAMES}),
-            clock=_Clock(),
-            observer=_Nobody(),
+            clock=Passing(),
+            observer=Nobody(),
         )
-        with suppress(_StoppedError):
+        with suppress(StoppedError):
             loop.run()
         if not self.request:
             raise RunError("the play is off: the victim was never asked")
@@ -299,4 +304,4 @@ def away(profile: Profile) -> WiredScene:
     return WiredScene(profile, was_away=True)
 
 
-__all__ = ["away", "wired_plan", "WiredScene"]
+__all__ = ["away", "Nobody", "Passing", "StoppedError", "wired_plan", "WiredScene"]

@@ -11,12 +11,15 @@ import pytest
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
+from fedward.common.ledger.head_entries import recorded_drafts
 from fedward.common.ledger.store import Ledger
+from fedward.common.ledger.trail import LedgerTrail
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.witness import CoordinatorPart, SitePart
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import identity_of, refusal_of, type_of
+from tests.heads import RUN, set_of, stated
 from tests.ledgers import clock
 from tests.masked_federation import MASKED, masked_federation
 from tests.witnessed_federation import Witnessed, witnessed
@@ -88,6 +91,18 @@ def test_a_site_that_starts_again_within_a_run_comes_back(made: Callable[..., Wi
     missed = [record.round_number for record in result.rounds if "alpha" not in record.survivors]
     assert missed == [2, 3]
     assert result.rounds[-1].survivors == tuple(sorted(federation.agents))
+
+
+def test_two_stories_that_the_chain_holds_keep_a_run_void_behind_a_start(made: Callable[..., Witnessed]) -> None:
+    federation = made()
+    trail = LedgerTrail(federation.ledgers["alpha"])
+    for number in (1, 2):
+        trail.append(recorded_drafts(set_of(1, stated("beta", number))))
+    federation.start("alpha")
+    witness = federation.agents["alpha"]._witness
+    assert witness is not None
+    assert witness.state.void_runs == {RUN}
+    assert witness.state.recorded["beta"] == stated("beta", 1)
 
 
 # ---------------------------------------------------------------------------------------------------- rollback

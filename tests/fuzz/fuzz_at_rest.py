@@ -1,7 +1,7 @@
-"""Coverage-guided fuzzing of what reads hostile bytes at rest: the envelope, ledger exports, entry bodies.
+"""Coverage-guided fuzzing of what reads hostile bytes at rest, and of what lies beside messages about it.
 
-``python -m tests.fuzz.fuzz_at_rest envelope|export|body [libFuzzer's options]``, with atheris installed. Nothing but
-our own errors may come out; a plaintext may come out of an envelope only if it is the one that was sealed.
+``python -m tests.fuzz.fuzz_at_rest envelope|export|body|heads|witness [libFuzzer's options]``, with atheris installed.
+Nothing but our own errors may come out; a plaintext may come out of an envelope only if it is the one that was sealed.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ with atheris.instrument_imports(include=["fedward.common.envelope", "fedward.com
     from fedward.common.ledger.body import encode_body, parse_body
     from fedward.common.ledger.chain import ChainJudge, judge_chain
     from fedward.common.ledger.export import from_lines
+    from fedward.common.ledger.witnessed import HeadsOfChain
+    from fedward.common.messages.witness import CoordinatorPart, SitePart
     from tests.envelopes import CONTEXT, SLOT, X25519, sealed
     from tests.ledgers import LEDGER_ID
 
@@ -56,7 +58,29 @@ def fuzz_body(data: bytes) -> None:
         raise AssertionError("a body that is read is not what is written")
 
 
-TARGETS: dict[str, Callable[[bytes], None]] = {"envelope": fuzz_envelope, "export": fuzz_export, "body": fuzz_body}
+def fuzz_heads(data: bytes) -> None:
+    """``data`` as the lines of an export, read for its heads whether or not they are linked."""
+    heads = HeadsOfChain()
+    with suppress(FedwardError):
+        for entry in from_lines(data.decode("utf-8", "surrogateescape").split("\n")):
+            heads.take(entry)
+
+
+def fuzz_witness(data: bytes) -> None:
+    """``data`` as what lies beside a message: what is read is written again as the same bytes."""
+    for kind in (SitePart, CoordinatorPart):
+        with suppress(FedwardError):
+            if kind.from_bytes(data).to_bytes() != data:
+                raise AssertionError("a part that is read is not what is written")
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "envelope": fuzz_envelope,
+    "export": fuzz_export,
+    "body": fuzz_body,
+    "heads": fuzz_heads,
+    "witness": fuzz_witness,
+}
 
 
 def main() -> None:

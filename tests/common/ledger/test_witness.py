@@ -93,7 +93,7 @@ def test_a_new_chain_takes_no_head_of_before(signature: bytes) -> None:
 
 
 def test_what_was_rolled_back_takes_part_in_nothing() -> None:
-    assert code_of(site().rolled_back().require_sound) == "LEDGER_ROLLED_BACK"
+    assert code_of(lambda: site().rolled_back().require_sound(RUN)) == "LEDGER_ROLLED_BACK"
 
 
 def test_the_nonce_is_said_until_it_is_answered() -> None:
@@ -183,8 +183,18 @@ def test_two_sets_of_one_number_are_both_recorded_and_the_run_is_void() -> None:
     second = CoordinatorPart(heads=set_of(1, stated("alpha", 1), stated("beta", 2)))
     state, drafts = state.hear(second, RUN, CHAIN.__contains__)
     assert [draft.kind for draft in drafts] == ["heads.recorded"]
-    assert code_of(state.require_sound) == "HEADS_CONFLICT"
-    assert not code_of(state.in_run(bytes(16)).require_sound)
+    assert code_of(lambda: state.require_sound(RUN)) == "HEADS_CONFLICT"
+    assert not code_of(lambda: state.require_sound(bytes(16)))
+
+
+def test_a_run_that_the_chain_shows_to_be_void_stays_void() -> None:
+    assert code_of(lambda: site(void_runs=frozenset({RUN})).require_sound(RUN)) == "HEADS_CONFLICT"
+
+
+def test_a_first_statement_that_was_lost_on_its_way_keeps_nobody_out() -> None:
+    state = hear(spoken(1), heads=set_of(1, stated("beta", 1)))
+    assert code_of(lambda: state.require_in_set((1, 0))) == "WITNESS_MISSING"
+    assert not code_of(lambda: state.require_in_set(None))
 
 
 def test_a_statement_of_before_the_start_must_be_on_the_chain() -> None:

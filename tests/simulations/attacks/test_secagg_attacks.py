@@ -58,8 +58,12 @@ PARTS = {
     "a crash after every durable write",
     "the reply scanned for counts, losses, times",
     "garbage in range from a member",
+    "answers of witnesses withheld, or of an earlier start",
+    "heads of ledgers dropped, altered or taken back",
+    "two stories of heads",
+    "an old ledger file put back",
 }
-"""The rows of the design's table."""
+"""The rows of the design's tables."""
 CASES = [(attack, profile) for attack in ATTACKS for profile in attack.profiles]
 
 
