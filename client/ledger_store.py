@@ -90,6 +90,8 @@ class LedgerStore:
         """Number of the last entry that both have taken; None: they are to be read anew."""
         self._own = ledger.head.seq
         """Number of the last entry that this process knows to be in its accounts."""
+        self._stored = b""
+        """SHA-256 of the state that this process has written last."""
         self._follow()
         self.scrub()  # what a process that was killed could not
         self._sweep()
@@ -134,12 +136,17 @@ class LedgerStore:
             LedgerError: the budget forbids it, or it cannot be written.
         """
         self._require_free(entries)
-        beside = {_STATE: self._sealed(state(), _STATE)}
+        raw = state()
+        digest = hashlib.sha256(raw).digest()
+        # Most replies change no state, and sealing costs more than all else here.
+        beside = {} if digest == self._stored else {_STATE: self._sealed(raw, _STATE)}
         if model is not None and self._folder is not None:
             beside[_MODEL] = self._write_model(self._folder, model())
         lines = [_draft(entry) for entry in entries]
         self._append(lambda head: [*drafts(head), *lines], beside)
-        self._sweep()
+        self._stored = digest
+        if _MODEL in beside:
+            self._sweep()
 
     def note(self, draft: Draft) -> None:
         """Append an entry that changes no account and no state.

@@ -12,6 +12,7 @@
     ├── BaseModelError           the base model cannot be found, read or trusted
     ├── TrainingError            the local training cannot go on
     │   └── UnsupportedModelError   per-sample gradients are not proven for this model
+    ├── PolicyAlteredError       a policy file that nobody set
     ├── PrivacyError             the accounting
     │   ├── CalibrationError     no noise multiplier reaches the target
     │   └── BudgetExhaustedError the release would pass the cap
@@ -393,6 +394,7 @@ __all__ = [
     "ObjectNotFoundError",
     "ObjectReplacedError",
     "PlanError",
+    "PolicyAlteredError",
     "PrivacyError",
     "ProtocolError",
     "RunError",

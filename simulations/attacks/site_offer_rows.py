@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 
 from fedward.client import policy, site
+from fedward.client.accounts import Accounts
 from fedward.client.site import SiteAgent
 from fedward.common.config import COORDINATOR, RunPlan, digest_of
 from fedward.common.messages import fedward_pb2 as pb
@@ -206,7 +207,12 @@ OF_PRIVACY = (
         allows={"account_epsilon": 0.3},
     ),
     offer("a plan with a larger delta", {"privacy": {"delta": 1e-4}}, "delta"),
-    offer("a plan that protects single records", {"privacy": {"unit": "record"}}, "unit"),
+    offer(
+        "a plan that protects single records",
+        {"privacy": {"unit": "record"}},
+        "unit",
+        besides=[instead(Accounts, "counts", lambda self, unit: True, "an account that counts for any unit")],
+    ),
     offer("a plan with a larger clip", {"privacy": {"clip_norm": 100.0}}, "clip"),
     offer(
         "a plan that samples more",

@@ -10,6 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
+from fedward.client.ledger_files import VerifyLevel, judge_file
 from fedward.common.errors import RunError
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, Runtime, simulate
@@ -18,13 +19,14 @@ from fedward.simulations.flower_runtime import StartedProcesses, _follow
 from fedward.simulations.job import SimulationJob
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome, headline
+from fedward.simulations.site_ledgers import LEDGER_FILE
 from tests.simulations.conftest import Writer
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
 
 def _run(recipe: Path, out: Path, runtime: Runtime, **changes: object) -> Outcome:
-    options = Options(data_root=recipe.parent, out=out, runtime=runtime)
+    options = Options(data_root=recipe.parent, out=out, runtime=runtime, ledgers=out.with_name(f"{out.name}-ledgers"))
     return simulate(read_recipe(recipe, changes), options, Silent())
 
 
@@ -56,6 +58,10 @@ def test_both_runtimes_give_the_same_bits_without_privacy(method: str, recipe_fi
     assert [record.trips for record in ray.result.rounds] == [record.trips for record in here.result.rounds] == [3, 2]
     assert not any(record.dropped for record in ray.result.rounds)
     assert _flower_processes() <= before
+    for name in names:
+        for place in range(4):
+            path = tmp_path / f"{name}-ledgers" / f"site-{place}" / LEDGER_FILE
+            assert judge_file(path, VerifyLevel.BUDGET).verdict.is_good
 
 
 @pytest.mark.parametrize("profile", ["strict", "resilient-malicious"])
