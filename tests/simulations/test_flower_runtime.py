@@ -12,21 +12,22 @@ import pytest
 
 from fedward.client.ledger_files import VerifyLevel, judge_file
 from fedward.common.errors import RunError
+from fedward.common.vault.folder import LEDGER
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, Runtime, simulate
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.flower_runtime import StartedProcesses, _follow
 from fedward.simulations.job import SimulationJob
+from fedward.simulations.parties import folder_of
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome, headline
-from fedward.simulations.site_ledgers import LEDGER_FILE
-from tests.simulations.conftest import Writer
+from tests.simulations.conftest import PARTIES, Writer
 
 pytestmark = [pytest.mark.slow, pytest.mark.flower]
 
 
 def _run(recipe: Path, out: Path, runtime: Runtime, **changes: object) -> Outcome:
-    options = Options(data_root=recipe.parent, out=out, runtime=runtime, ledgers=out.with_name(f"{out.name}-ledgers"))
+    options = Options(data_root=recipe.parent, out=out, runtime=runtime)
     return simulate(read_recipe(recipe, changes), options, Silent())
 
 
@@ -60,7 +61,7 @@ def test_both_runtimes_give_the_same_bits_without_privacy(method: str, recipe_fi
     assert _flower_processes() <= before
     for name in names:
         for place in range(4):
-            path = tmp_path / f"{name}-ledgers" / f"site-{place}" / LEDGER_FILE
+            path = folder_of(tmp_path / name, f"site-{place}").joinpath(*LEDGER)
             assert judge_file(path, VerifyLevel.BUDGET).verdict.is_good
 
 
@@ -99,7 +100,7 @@ def test_a_failing_run_says_why_and_leaves_nothing_running(
     # The base on disk is not the one that the job names, so no simulated site comes to life.
     with pytest.raises(RunError, match=r"0 sites accept the plan.*TRANSPORT:relay"):
         _run(recipe_file(), tmp_path / "out", "flwr")
-    assert not (tmp_path / "out").exists()
+    assert {path.name for path in (tmp_path / "out").iterdir()} == PARTIES
     assert _flower_processes() <= before
 
 

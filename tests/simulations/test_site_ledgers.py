@@ -11,26 +11,26 @@ from typer.testing import CliRunner
 
 from fedward.cli import app
 from fedward.client.ledger_files import Judged, VerifyLevel, judge_file
-from fedward.common.errors import ConfigError
 from fedward.common.ledger.reader import LedgerReader
 from fedward.common.privacy.accounting import epsilon, history_from_json
+from fedward.common.vault.folder import LEDGER
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
+from fedward.simulations.parties import folder_of
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome
-from fedward.simulations.site_ledgers import LEDGER_FILE
 from tests.simulations.conftest import Writer
 
 pytestmark = pytest.mark.slow
 
 
 def run(recipe: Path, folder: Path, **changes: object) -> Outcome:
-    options = Options(data_root=recipe.parent, out=folder / "out", ledgers=folder / "ledgers")
+    options = Options(data_root=recipe.parent, out=folder / "out")
     return simulate(read_recipe(recipe, changes), options, Silent())
 
 
 def ledgers(folder: Path) -> list[Path]:
-    return sorted(path / LEDGER_FILE for path in (folder / "ledgers").iterdir())
+    return [folder_of(folder / "out", f"site-{place}").joinpath(*LEDGER) for place in range(3)]
 
 
 def judged(path: Path) -> Judged:
@@ -58,7 +58,6 @@ def test_a_private_run_leaves_every_sites_ledger_with_what_it_spent(
     outcome = run(recipe_file(), tmp_path, **{"secagg.profile": profile})
     stated = [history_from_json(raw) for raw in outcome.result.events.values()]
     events = stated[0]
-    assert len(ledgers(tmp_path)) == 3
     for path in ledgers(tmp_path):
         (account,) = judged(path).accounts
         assert (account.unit, account.num_open, account.history) == ("patient", 0, tuple(events))
@@ -75,10 +74,3 @@ def test_a_run_without_privacy_leaves_a_ledger_that_verifies(recipe_file: Writer
     for path in ledgers(tmp_path):
         assert judged(path).accounts == ()
         assert kinds(path).count("journal.sent") == 2
-
-
-def test_a_ledger_is_never_replaced_by_another_runs(recipe_file: Writer, tmp_path: Path) -> None:
-    (tmp_path / "ledgers").mkdir()
-    (tmp_path / "ledgers" / "something").touch()
-    with pytest.raises(ConfigError, match="never replaced"):
-        run(recipe_file(), tmp_path)
