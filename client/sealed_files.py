@@ -138,7 +138,9 @@ def listed(folder: Path) -> tuple[Listed, ...]:
 
 
 def _listed(path: Path) -> Listed | None:
-    """One file; None for what is no envelope, or no file."""
+    """One file; None for what is no envelope, or no file. A slot of a vault is a header and nothing more: none."""
+    if path.suffix == ".slot":
+        return None
     try:
         # Not to wait for a writer where somebody put a pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)

@@ -22,6 +22,7 @@ LIGHT = (
     "client/policy.py",
     "client/policy_check.py",
     "client/sealed_files.py",
+    "client/site_folder.py",
     "client/relay.py",
     "common/_keystream.py",
     "common/_validate.py",
@@ -37,6 +38,7 @@ LIGHT = (
     "common/privacy/",
     "common/secagg/",
     "common/shredding/",
+    "common/vault/",
     "server/",
 )
 """Files that must start without a machine-learning library."""

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 
 from fedward.common.envelope.header import HEADER_BYTES, Context
 from fedward.common.envelope.payload import END_BYTES
-from fedward.common.envelope.recipients import Identity, Recipient
-from fedward.common.envelope.stream import Source, open_bytes, seal
+from fedward.common.envelope.recipients import ID_BYTES, Identity, Recipient
+from fedward.common.envelope.stream import Source, inspect, open_bytes, seal
 from fedward.common.errors import (
     EnvelopeError,
     LedgerError,
@@ -60,6 +60,8 @@ class Staged:
     kind: Kind
     digest: bytes
     num_bytes: int
+    epoch: int
+    """Of its data key."""
 
 
 class Area:
@@ -80,6 +82,8 @@ class Area:
         """Of ephemeral kinds: in no index."""
         self.keys: dict[Kind, Slot] = {}
         """Data keys of ephemeral kinds; nowhere else."""
+        self.index_epoch = 0
+        """Of the valid index's data key; 0: there is none. A newer slot may be there that no index has used yet."""
         self._folder = folder
         self._keystore = keystore
 
@@ -126,11 +130,15 @@ class Area:
             raise ObjectReplacedError("the index of a run, or of the site's data, is not the one that was sealed last")
         if digest is None:
             return
-        context = Context(kind=Kind.INDEX, name="index", run_id=self.run_id)
-        keys = [slot.key for slot in self.slots(Kind.INDEX)]
         with self._folder.reading(place) as file:
-            plain = open_bytes(file, keys, expect=context, max_plaintext_bytes=MAX_INDEX_BYTES)
-        self.objects = decoded(plain, self.run_id)
+            slot_id = inspect(file)[0].stanzas[0].body[:ID_BYTES]
+        slot = next((one for one in self.slots(Kind.INDEX) if one.key.slot_id == slot_id), None)
+        if slot is None:
+            raise ObjectReplacedError("the key of an index is gone")
+        context = Context(kind=Kind.INDEX, name="index", run_id=self.run_id)
+        with self._folder.reading(place) as file:
+            plain = open_bytes(file, [slot.key], expect=context, max_plaintext_bytes=MAX_INDEX_BYTES)
+        self.objects, self.index_epoch = decoded(plain, self.run_id), slot.name.epoch
         plain[:] = bytes(len(plain))
 
     def slots(self, *kinds: Kind) -> Iterator[Slot]:
@@ -142,8 +150,10 @@ class Area:
         """The slots that are on disk; of ``kinds``, or all."""
         for file in self._folder.files((*self.base, "slots")):
             kind, _, epoch = file.removesuffix(".slot").rpartition("-")
-            if kind in list(Kind) and epoch.isdigit() and (kinds is None or kind in kinds):
-                yield SlotName(run_id=self.run_id, kind=Kind(kind), epoch=int(epoch))
+            if kind in list(Kind) and epoch.isdecimal() and (kinds is None or kind in kinds):
+                name = SlotName(run_id=self.run_id, kind=Kind(kind), epoch=int(epoch))
+                if name.file == file:  # not another spelling of a number
+                    yield name
 
     def slot_place(self, name: SlotName) -> Place:
         """Where a slot is."""
@@ -219,7 +229,14 @@ class Area:
             num_bytes = sink.num_bytes
             marks = sink.peek(HEADER_BYTES, 0), sink.peek(END_BYTES, num_bytes - END_BYTES)
         digest = hashlib.sha256(b"".join(marks)).digest()
-        return Staged(place=place, object_id=object_id, kind=Kind(context.kind), digest=digest, num_bytes=num_bytes)
+        return Staged(
+            place=place,
+            object_id=object_id,
+            kind=slot.name.kind,
+            digest=digest,
+            num_bytes=num_bytes,
+            epoch=slot.name.epoch,
+        )
 
     def settle(self, staged: Staged) -> None:
         """Let a staged file take its place."""
@@ -321,6 +338,8 @@ class Storage:
         try:
             for one in staged:
                 area.settle(one)
+                if one.kind is Kind.INDEX:
+                    area.index_epoch = one.epoch
         except BaseException:
             self.forget(area.run_id)  # the ledger has them: loading the area again lets them take their places
             raise

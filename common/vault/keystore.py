@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from fedward.common.envelope.header import Compression, Context, Header, OpenedHeader
-from fedward.common.envelope.recipients import ID_BYTES, KEY_BYTES, SlotKey, X25519Identity
+from fedward.common.envelope.recipients import ID_BYTES, KEY_BYTES, SlotKey, StanzaType, X25519Identity
 from fedward.common.envelope.stream import inspect, open_bytes, seal
 from fedward.common.errors import (
     ConfigError,
@@ -82,14 +82,11 @@ class Keystore:
         if {"root.slot", "keystore.fwe"} & set(folder.files((FOLDER,))):
             raise VaultError("there is a keystore already", hint="A keystore is never replaced by a new one.")
         root = _fresh_root(ledger_id, unlocks)
-        store = cls(folder, ledger_id, root, tuple(unlock.kind for unlock in unlocks), [])
-        store._add(Purpose.IDENTITY, _SELF, identity.to_bytes(), at_ms)
-        for kind in sorted(DURABLE):
-            store._add(Purpose.KEK, kind, secrets.token_bytes(KEY_BYTES), at_ms)
-        for role in Role:
-            store._add(Purpose.ROLE, role, X25519Identity.generate().to_bytes(), at_ms)
-        store._add(Purpose.SCRUB, _SELF, secrets.token_bytes(KEY_BYTES), at_ms)
-        store._save((store._root_key,))
+        names = [*((Purpose.KEK, kind) for kind in sorted(DURABLE)), *((Purpose.ROLE, role) for role in Role)]
+        keys = [_fresh(name, 1, at_ms) for name in (*names, (Purpose.SCRUB, _SELF))]
+        keys.insert(0, replace(_fresh((Purpose.IDENTITY, _SELF), 1, at_ms), secret=identity.to_bytes()))
+        store = cls(folder, ledger_id, root, tuple(unlock.kind for unlock in unlocks), keys)
+        store._save(keys)
         store._write_root(root)
         return store
 
@@ -107,9 +104,10 @@ class Keystore:
             with folder.reading(_STORE) as file:
                 num_stanzas = len(inspect(file)[0].stanzas)
             root = open_header(raw, _root_context(ledger_id), [unlock.key for unlock in unlocks])
-            root_key = SlotKey(slot_id=root.header.file_id, key=root.file_key)
             with folder.reading(_STORE) as file:
-                plain = open_bytes(file, [root_key], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES)
+                plain = open_bytes(
+                    file, [_key_of(root)], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES
+                )
         except ContextMismatchError:
             raise
         except (EnvelopeError, FileNotFoundError):
@@ -120,7 +118,7 @@ class Keystore:
             plain[:] = bytes(len(plain))
         store = cls(folder, ledger_id, root, kinds, keys)
         if num_stanzas > 1:  # a crash while the root was replaced
-            store._save((root_key,))
+            store._save(keys)
         return store
 
     @property
@@ -155,10 +153,19 @@ class Keystore:
 
         It can be handed to a process that shall read this and nothing else.
         """
-        secret = self.records(Purpose.ROLE, role)[0].secret
-        kek = self.records(Purpose.KEK, kind)[0]
-        info = transcript("fedward/vault/v1/role", role, kind, kek.epoch)
-        return X25519Identity.from_bytes(HKDF(SHA256(), KEY_BYTES, kek.secret, info).derive(secret))
+        return self.role_keys(role, kind)[0]
+
+    def role_keys(self, role: Role, kind: Kind) -> tuple[X25519Identity, ...]:
+        """The newest first; more than one while a change of either key is pending, and slots may have either."""
+        return tuple(
+            X25519Identity.from_bytes(
+                HKDF(
+                    SHA256(), KEY_BYTES, kek.secret, transcript("fedward/vault/v1/role", role, kind, kek.epoch)
+                ).derive(record.secret)
+            )
+            for kek in self.records(Purpose.KEK, kind)
+            for record in self.records(Purpose.ROLE, role)
+        )
 
     def records(self, purpose: Purpose, name: str) -> tuple[KeyRecord, ...]:
         """All epochs of a key, the newest first; at least one.
@@ -198,23 +205,29 @@ class Keystore:
         return tuple(name for name in self.names if len(self.records(*name)) > 1)
 
     def begin(self, names: Collection[Name], *, at_ms: int) -> None:
-        """Add the next epoch of each of ``names``; durable on return. One whose change is pending stays as it is."""
-        for purpose, name in names:
-            if len(self.records(purpose, name)) == 1:
-                self._add(purpose, name, secrets.token_bytes(KEY_BYTES), at_ms)
-        self._save((self._root_key,))
+        """Add the next epoch of each of ``names``; durable on return. One whose change is pending stays as it is.
+
+        Raises:
+            VaultError: it cannot be written; then nothing has changed here either, so nothing is wrapped under a key
+                that is not on disk.
+        """
+        found = [self.records(*name) for name in names]
+        fresh = [
+            _fresh((records[0].purpose, records[0].name), records[0].epoch + 1, at_ms)
+            for records in found
+            if len(records) == 1
+        ]
+        self._save([*self._keys, *fresh])
 
     def finish(self, names: Collection[Name]) -> None:
         """Drop all but the newest epoch of each of ``names``; durable on return."""
-        self._keys = [record for record in self._keys if not self._is_old(record, names)]
-        self._save((self._root_key,))
+        self._save([record for record in self._keys if not self._is_old(record, names)])
 
     def withdraw(self, name: Name) -> None:
         """Drop the newest epoch of a change that did not take place; durable on return."""
         newest, *older = self.records(*name)
         if older:
-            self._keys.remove(newest)
-            self._save((self._root_key,))
+            self._save([record for record in self._keys if record != newest])
 
     def add_unlock(self, unlock: Unlock) -> None:
         """Let ``unlock`` open it too.
@@ -222,17 +235,16 @@ class Keystore:
         Raises:
             ConfigError: it does already, or there are too many.
         """
-        stanza = unlock.key.wrap(self._root.file_key, self._root.header.file_id, secrets.token_bytes)
         old = self._root.header
-        header = replace(old, generation=old.generation + 1, stanzas=(*old.stanzas, stanza), mac=b"")
         is_known = isinstance(unlock.key, SlotKey) and any(
-            stanza.type is known.type and stanza.body[:ID_BYTES] == known.body[:ID_BYTES] for known in old.stanzas
+            known.type is StanzaType.SLOT and known.body[:ID_BYTES] == unlock.key.slot_id for known in old.stanzas
         )
         if is_known:
             raise ConfigError("this key opens the keystore already", hint="Give another key file.")
+        stanza = unlock.key.wrap(self._root.file_key, old.file_id, secrets.token_bytes)
+        header = replace(old, generation=old.generation + 1, stanzas=(*old.stanzas, stanza), mac=b"")
         header.to_bytes(self._root.file_key)  # refuses too many before anything is written
-        self.unlock_kinds = (*self.unlock_kinds, unlock.kind)
-        self._save((self._root_key,))
+        self._save(self._keys, unlock_kinds=(*self.unlock_kinds, unlock.kind))
         self._write_root(replace(self._root, header=header))
 
     def replace_root(self, unlocks: Sequence[Unlock]) -> None:
@@ -244,11 +256,10 @@ class Keystore:
             ConfigError: no unlock, or too many.
         """
         fresh = _fresh_root(self.ledger_id, unlocks)
-        self.unlock_kinds = tuple(unlock.kind for unlock in unlocks)
-        fresh_key = SlotKey(slot_id=fresh.header.file_id, key=fresh.file_key)
-        self._save((self._root_key, fresh_key))
+        kinds = tuple(unlock.kind for unlock in unlocks)
+        self._save(self._keys, unlock_kinds=kinds, also=_key_of(fresh))
         self._write_root(fresh)
-        self._save((fresh_key,))
+        self._save(self._keys)
 
     def _is_old(self, record: KeyRecord, names: Collection[Name]) -> bool:
         name = (record.purpose, record.name)
@@ -256,28 +267,22 @@ class Keystore:
 
     @property
     def _root_key(self) -> SlotKey:
-        return SlotKey(slot_id=self._root.header.file_id, key=self._root.file_key)
+        return _key_of(self._root)
 
-    def _add(self, purpose: Purpose, name: str, secret: bytes, at_ms: int) -> None:
-        epochs = [record.epoch for record in self._keys if (record.purpose, record.name) == (purpose, name)]
-        record = KeyRecord(
-            id=secrets.token_bytes(ID_BYTES),
-            purpose=purpose,
-            name=name,
-            epoch=max(epochs, default=0) + 1,
-            created_at_ms=at_ms,
-            secret=secret,
-        )
-        self._keys.append(record)
-
-    def _save(self, root_keys: Sequence[SlotKey]) -> None:
-        plain = bytearray(encoded(self.unlock_kinds, self._keys))
+    def _save(
+        self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None, also: SlotKey | None = None
+    ) -> None:
+        """Write ``keys``, then hold them: what is not on disk is not used."""
+        kinds = self.unlock_kinds if unlock_kinds is None else unlock_kinds
+        roots = [self._root_key, *([] if also is None else [also])]
+        plain = bytearray(encoded(kinds, keys))
         sealed = io.BytesIO()
         try:
-            seal(io.BytesIO(plain), sealed, root_keys, context=_store_context(self.ledger_id))
+            seal(io.BytesIO(plain), sealed, roots, context=_store_context(self.ledger_id))
         finally:
             plain[:] = bytes(len(plain))
         self._folder.write(_STORE, sealed.getvalue())
+        self._keys, self.unlock_kinds = keys, kinds
 
     def _write_root(self, root: OpenedHeader) -> None:
         self._folder.write(_ROOT, root.header.to_bytes(root.file_key))
@@ -303,6 +308,22 @@ def _root_context(ledger_id: bytes) -> Context:
 
 def _store_context(ledger_id: bytes) -> Context:
     return Context(kind="keystore", name=ledger_id.hex())
+
+
+def _key_of(root: OpenedHeader) -> SlotKey:
+    return SlotKey(slot_id=root.header.file_id, key=root.file_key)
+
+
+def _fresh(name: Name, epoch: int, at_ms: int) -> KeyRecord:
+    """32 random bytes: a KEK, or the secret of an Ed25519 or X25519 key, any of which is that."""
+    return KeyRecord(
+        id=secrets.token_bytes(ID_BYTES),
+        purpose=name[0],
+        name=name[1],
+        epoch=epoch,
+        created_at_ms=at_ms,
+        secret=secrets.token_bytes(KEY_BYTES),
+    )
 
 
 def _slot_key(record: KeyRecord) -> SlotKey:

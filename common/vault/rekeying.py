@@ -100,7 +100,7 @@ class Rekeying:
 
     def _is_used(self, area: Area, name: SlotName) -> bool:
         if name.kind is Kind.INDEX:
-            return name.epoch == max(slot.epoch for slot in area.slot_names([Kind.INDEX]))
+            return name.epoch == area.index_epoch
         return any((info.kind, info.epoch) == (name.kind, name.epoch) for info in area.objects.values())
 
     def _finish(self, names: Collection[Name]) -> None:
@@ -186,18 +186,17 @@ class Rekeying:
 
     def _shrink_index(self, area: Area, gone: Collection[ObjectInfo], erase: Erase | None) -> None:
         """An index without ``gone``, under a new key; none where nothing is left. The old key's slot is erased."""
-        old = [area.slot_place(name) for name in area.slot_names([Kind.INDEX])]
         removed = [audit.removed(info.object_id, info.kind, area.run_id) for info in gone]
         objects = {info.object_id: info for info in area.objects.values() if info not in gone}
         if objects:
             self._storage.commit(area, [area.stage_index(objects)], removed)
         elif index_id(area.run_id) in self._storage.record.digests:
             self._storage.append([*removed, audit.removed(index_id(area.run_id), Kind.INDEX, area.run_id)])
+            area.index_epoch = 0
         area.objects = objects
-        kept = {area.slot_place(name) for name in area.slot_names([Kind.INDEX])} - set(old) if objects else set()
-        for place in old:
-            if place not in kept:
-                self._erase(place, erase)
+        for name in list(area.slot_names([Kind.INDEX])):
+            if not self._is_used(area, name):
+                self._erase(area.slot_place(name), erase)
 
     def _erase_files(self, area: Area, erase: Erase | None) -> None:
         valid = {area.place(info) for info in area.objects.values()}

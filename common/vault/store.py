@@ -73,7 +73,7 @@ class Vault:
         self,
         kind: Kind,
         name: str,
-        data: bytes | Source,
+        data: bytes | bytearray | memoryview | Source,
         *,
         run_id: bytes = SITE_DATA,
         principal: Principal,
@@ -97,7 +97,7 @@ class Vault:
             VaultError: the disk is full; nothing is left.
         """
         self.gate.require(principal, kind, Action.WRITE, run_id=run_id)
-        source = io.BytesIO(data) if isinstance(data, bytes) else data
+        source = io.BytesIO(data) if isinstance(data, bytes | bytearray | memoryview) else data
         info = ObjectInfo(object_id=secrets.token_hex(ID_BYTES), kind=kind, name=name, run_id=run_id)
         with self._turn:  # to the end: a rotation in between would drop a slot that no object uses yet
             area = self._storage.area(run_id)
@@ -225,10 +225,10 @@ class Vault:
         """The data key of an object, by the role's key and no other."""
         if info.kind.is_ephemeral:
             return area.keys[info.kind].key
-        role_key = self._storage.keystore.role_key(principal.role, info.kind)
+        role_keys = self._storage.keystore.role_keys(principal.role, info.kind)
         name = SlotName(run_id=info.run_id, kind=info.kind, epoch=info.epoch)
         try:
-            return area.slot(name, [role_key]).key
+            return area.slot(name, role_keys).key
         except WrongRecipientError:
             self.gate.refuse(principal, info.kind, action, "key", info=info)
             raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}") from None

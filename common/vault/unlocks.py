@@ -138,12 +138,16 @@ def keyring_unlock(account: str, *, is_new: bool = False, keyring: Any = None) -
     """
     module = _imported_keyring() if keyring is None else keyring
     _require_trusted(module.get_keyring())
-    stored = module.get_password(_SERVICE, account)
-    if is_new:
-        if stored is not None:
-            raise ConfigError("the keyring has a secret of this site already", hint="Open the site with it.")
-        module.set_password(_SERVICE, account, secrets.token_hex(KEY_BYTES))
+    faults = getattr(getattr(module, "errors", None), "KeyringError", ())
+    try:
         stored = module.get_password(_SERVICE, account)
+        if is_new and stored is not None:
+            raise ConfigError("the keyring has a secret of this site already", hint="Open the site with it.")
+        if is_new:
+            module.set_password(_SERVICE, account, secrets.token_hex(KEY_BYTES))
+            stored = module.get_password(_SERVICE, account)
+    except faults as error:
+        raise ConfigError(f"the keyring does not answer: {type(error).__name__}", hint="Unlock it first.") from None
     try:
         secret = bytes.fromhex(stored or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""kill -9 before every write, rename, unlink, fsync and append; and a disk that is full at every write.
+"""kill -9 before every write, rename, unlink, mkdir and append; and a disk that is full at every write.
 
 The child really dies (``os._exit`` in a fork): no ``finally`` of ours tidies up behind it.
 """
@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from fedward.client.site_folder import SiteFolder
+from fedward.common.envelope.recipients import Identity
 from fedward.common.errors import EnvelopeError, ObjectNotFoundError, VaultError
 from fedward.common.ledger.store import Ledger
 from fedward.common.vault.kinds import SITE_DATA, Kind
@@ -21,7 +22,7 @@ from fedward.common.vault.roles import Role
 from tests.vaults import OTHER_RUN, RUN, files, new_site, open_site, principal, put
 
 KILLED = 9
-STEPS = ("write", "fsync", "rename", "unlink", "mkdir")
+STEPS = ("write", "rename", "unlink", "mkdir")
 NAMES = {"weights": Kind.CHECKPOINT, "final": Kind.ADAPTER, "others": Kind.CHECKPOINT, "records": Kind.TRAINING}
 Act = Callable[[SiteFolder], object]
 
@@ -42,6 +43,7 @@ ACTS: dict[str, Act] = {
     "destroy": lambda site: site.vault.destroy(RUN),
     "identity": lambda site: site.rotate_identity(),
 }
+SLOW = ("put of a new run", "put of an ephemeral kind", "release", "rotate", "rotate roles", "reseal")
 MAY_BE_GONE = {"delete": {"records"}, "destroy": {"weights"}}
 
 
@@ -58,6 +60,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
         put(site, Kind.ADAPTER, b"final", name="final")
         put(site, Kind.CHECKPOINT, b"others", name="others", run_id=OTHER_RUN)
         put(site, Kind.TRAINING, b"records", name="records", run_id=SITE_DATA)
+        site.vault.rotate()  # so that whatever is put makes new slots, for the index too
     return path
 
 
@@ -86,7 +89,7 @@ def killed_at(count: int, path: Path, act: Act) -> bool:
             wrap = killing(count)
             append = Ledger.append
             setattr(Ledger, "append", wrap(append))  # noqa: B010 - a child's own copy
-            os.fsync = lambda _: None  # what a killed process wrote is in the kernel's hands all the same
+            setattr(os, "fsync", lambda _: None)  # noqa: B010 - what a killed process wrote is in the kernel's hands all the same
             for name in STEPS:
                 setattr(os, name, wrap(getattr(os, name)))
             act(site)
@@ -145,7 +148,7 @@ def test_kill_at_any_step_leaves_a_vault_that_works(base: Path, tmp_path: Path, 
     assert count > 4
 
 
-@pytest.mark.parametrize("count", [0, 3, 7, 11, 15, 19, 23])
+@pytest.mark.parametrize("count", [0, 4, 8, 12, 16])
 def test_kill_at_some_step_of_a_put_leaves_a_vault_that_works(base: Path, tmp_path: Path, count: int) -> None:
     path = tmp_path / "site"
     shutil.copytree(base, path)
@@ -153,7 +156,19 @@ def test_kill_at_some_step_of_a_put_leaves_a_vault_that_works(base: Path, tmp_pa
     require_sound(path, "put")
 
 
-@pytest.mark.parametrize("act", ["put", "put of a new run", "put of an ephemeral kind", "delete", "release", "reseal"])
+@pytest.mark.parametrize(
+    "act",
+    [
+        "put",
+        "put of an ephemeral kind",
+        "delete",
+        "release",
+        *(
+            pytest.param(act, marks=pytest.mark.slow)
+            for act in ("put of a new run", "rotate", "rotate roles", "reseal")
+        ),
+    ],
+)
 def test_full_disk_at_any_write_leaves_nothing_half_written(
     base: Path, tmp_path: Path, act: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +192,14 @@ def test_full_disk_at_any_write_leaves_nothing_half_written(
             except VaultError as caught:
                 error = caught
             assert [p for p in files(path / "runs") + files(path / "data") if p.suffix in (".next", ".fresh")] == []
+            left[0] = -1
+            if error is not None:  # the same process goes on
+                assert all(opens(site, name) for name in NAMES)
+                put(site, Kind.CHECKPOINT, b"weights", name="more")
+        with open_site(path) as site:
+            more = site.vault.find(name="more")
+            assert all(site.vault.read(i.object_id, principal=principal(Role.DAEMON)) == b"weights" for i in more)
+            assert len(more) == (error is not None)
         require_sound(path, act)
         if error is None:
             return
@@ -209,7 +232,7 @@ def test_keys_of_a_run_are_dead_after_a_crash_and_a_second_try(base: Path, tmp_p
     with open_site(path) as site:
         area = site.vault._storage.area(RUN)
         name = next(name for name in area.slot_names([Kind.CHECKPOINT]))
-        keys = [
+        keys: list[Identity] = [
             *(key for kind in sorted(set(Kind)) if not kind.is_ephemeral for key in site.keystore.keks(kind)),
             *(site.keystore.role_key(role, Kind.CHECKPOINT) for role in Role),
         ]

@@ -94,7 +94,8 @@ def test_whatever_fails_the_error_is_one(folder: PrivateFolder, damage: str) -> 
             path.write_bytes(raw)
     if damage.startswith("no "):
         (folder.root / (ROOT if damage == "no root" else STORE)).unlink()
-    unlock = {"wrong key": OTHER_KEY, "wrong words": WRONG_WORDS}.get(damage, KEY)
+    wrong: dict[str, Unlock] = {"wrong key": OTHER_KEY, "wrong words": WRONG_WORDS}
+    unlock = wrong.get(damage, KEY)
     with pytest.raises(KeystoreLockedError) as caught:
         reopened(folder, unlock)
     assert (caught.value.message, caught.value.advice) == ("the keystore does not open", KeystoreLockedError.hint)
@@ -215,6 +216,25 @@ def test_key_of_a_role_changes_with_the_kek_and_with_the_role(folder: PrivateFol
         made.finish([name])
         keys.append(made.role_key(Role.AUDITOR, Kind.SCORES).to_bytes())
     assert len(set(keys)) == 4
+
+
+def test_key_that_could_not_be_saved_is_not_used(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = create(folder, KEY)
+    before = secrets_of(made)
+
+    def full(*_: object) -> None:
+        raise VaultError("No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PrivateFolder, "write", full)
+        with pytest.raises(VaultError):
+            made.begin([(Purpose.KEK, Kind.LOG)], at_ms=8)
+        with pytest.raises(VaultError):
+            made.add_unlock(OTHER_KEY)
+        with pytest.raises(VaultError):
+            made.replace_root([OTHER_KEY])
+    assert secrets_of(made) == before == secrets_of(reopened(folder, KEY))
+    assert made.unlock_kinds == ("key-file",)
 
 
 def test_ephemeral_kind_has_no_kek(folder: PrivateFolder) -> None:

@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import pytest
 from hypothesis import given
@@ -43,7 +44,8 @@ def test_closing_zeroes_the_content() -> None:
 
 
 def test_buffered_readers_take_it() -> None:
-    assert list(io.TextIOWrapper(MemoryFile(bytearray(b"one\ntwo\n")), encoding="utf-8")) == ["one\n", "two\n"]
+    file = cast(BinaryIO, MemoryFile(bytearray(b"one\ntwo\n")))
+    assert list(io.TextIOWrapper(file, encoding="utf-8")) == ["one\n", "two\n"]
 
 
 CHANGES: dict[str, Callable[[int], object]] = {

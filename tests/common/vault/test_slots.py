@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedward.common.envelope.recipients import SlotKey, X25519Identity
+from fedward.common.envelope.recipients import Identity, SlotKey, X25519Identity
 from fedward.common.errors import (
     ContextMismatchError,
     EnvelopeError,
@@ -38,7 +38,7 @@ def test_slot_is_one_block_and_does_not_show_its_key() -> None:
 
 
 def test_another_key_opens_nothing() -> None:
-    strangers = [X25519Identity.generate(), SlotKey(slot_id=KEK.slot_id, key=bytes(32))]
+    strangers: list[Identity] = [X25519Identity.generate(), SlotKey(slot_id=KEK.slot_id, key=bytes(32))]
     with pytest.raises(WrongRecipientError):
         opened(RAW, NAME, strangers)
 

@@ -1,6 +1,7 @@
 """The vault as its callers use it: what is stored comes back, to whom it may, with an entry before it does."""
 
 import io
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,10 +13,13 @@ from fedward.client.site_folder import SiteFolder
 from fedward.common.errors import (
     ChunkCorruptError,
     ConfigError,
+    ContextMismatchError,
+    EnvelopeError,
     EnvelopeTooLargeError,
     ObjectNotFoundError,
     ObjectReplacedError,
     VaultError,
+    WrongRecipientError,
 )
 from fedward.common.vault.kinds import EPHEMERAL, SITE_DATA, Kind
 from fedward.common.vault.roles import Action, Role
@@ -90,6 +94,22 @@ def test_object_copied_to_another_place_is_refused(site: SiteFolder, other: str)
     object_file(site, theirs).write_bytes(object_file(site, mine).read_bytes())
     with pytest.raises(ObjectReplacedError):
         site.vault.read(theirs, principal=DAEMON)
+
+
+@pytest.mark.parametrize(
+    ("other", "error"), [("name", ContextMismatchError), ("kind", WrongRecipientError), ("run", WrongRecipientError)]
+)
+def test_copied_object_would_not_open_either_if_the_index_named_it(
+    site: SiteFolder, other: str, error: type[EnvelopeError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = put(site, Kind.CHECKPOINT, b"mine")
+    kind = Kind.SCORES if other == "kind" else Kind.CHECKPOINT
+    theirs = put(site, kind, b"their", run_id=OTHER_RUN if other == "run" else RUN)
+    object_file(site, theirs).write_bytes(object_file(site, mine).read_bytes())
+    monkeypatch.setattr("fedward.common.vault.store.file_digest", lambda _: site.vault.info(theirs).digest)
+    with pytest.raises(error):
+        site.vault.read(theirs, principal=DAEMON)
+    assert entries(site, "access")[-1]["reason"] == "damaged"
 
 
 def test_changed_chunk_is_refused(site: SiteFolder) -> None:
@@ -199,3 +219,29 @@ def test_source_that_fails_leaves_nothing(site: SiteFolder) -> None:
         site.vault.put(Kind.CHECKPOINT, "x", Broken(), run_id=RUN, principal=writer(Kind.CHECKPOINT))
     assert files(site.path, ".fwe") == before
     assert files(site.path, ".next") == []
+
+
+class Endless(io.RawIOBase):
+    """Bytes that are nowhere in memory."""
+
+    def __init__(self, num_bytes: int) -> None:
+        self._left = num_bytes
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # what the envelope asks with
+        size = min(len(buffer), self._left)
+        self._left -= size
+        return size
+
+
+def test_large_object_is_put_in_constant_memory(site: SiteFolder) -> None:
+    num_bytes = 48 << 20
+    tracemalloc.start()
+    try:
+        object_id = site.vault.put(
+            Kind.CHECKPOINT, "big", Endless(num_bytes), run_id=RUN, principal=writer(Kind.CHECKPOINT)
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 << 20
+    assert site.vault.info(object_id).num_bytes > num_bytes

@@ -161,6 +161,20 @@ def test_chain_of_trusted_backends_is_taken() -> None:
     assert keyring_unlock("alpha", is_new=True, keyring=FakeKeyring(chain)).kind == "keyring"
 
 
+def test_keyring_that_is_locked_says_so() -> None:
+    class LockedError(Exception):
+        """As the package's own."""
+
+    class LockedKeyring(FakeKeyring):
+        errors = SimpleNamespace(KeyringError=LockedError)
+
+        def get_password(self, service: str, account: str) -> str | None:
+            raise LockedError("a secret detail")
+
+    with pytest.raises(ConfigError, match="does not answer: LockedError"):
+        keyring_unlock("alpha", keyring=LockedKeyring(TRUSTED))
+
+
 def test_missing_package_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise ImportError(name)
