@@ -74,6 +74,7 @@ class LedgerStore:
     Args:
         ledger: open for writing.
         key: seals what is no entry.
+        older: keys that it may still be sealed with, while a change of the key is pending.
         folder: for the model's copy alone, of mode 0700; None: none is kept, as where the ledger is in memory.
 
     Raises:
@@ -81,9 +82,11 @@ class LedgerStore:
         LedgerError: its entries break the rules of the budget.
     """
 
-    def __init__(self, ledger: Ledger, *, key: SlotKey, folder: Path | None = None) -> None:
+    def __init__(
+        self, ledger: Ledger, *, key: SlotKey, older: Sequence[SlotKey] = (), folder: Path | None = None
+    ) -> None:
         self._ledger = ledger
-        self._key = key
+        self._keys = (key, *older)
         self._folder = folder
         self._budget, self._plans = BudgetReplay(), PlanReplay()
         self._seen: int | None = None
@@ -217,7 +220,7 @@ class LedgerStore:
         if not sealed:
             return b""
         try:
-            return bytes(open_bytes(io.BytesIO(sealed), [self._key], expect=_context(_STATE)))
+            return bytes(open_bytes(io.BytesIO(sealed), self._keys, expect=_context(_STATE)))
         except EnvelopeError as error:
             raise RunError(
                 "the site's sealed state does not open", hint="It was sealed with another key, or altered on the disk."
@@ -233,7 +236,7 @@ class LedgerStore:
         with suppress(OSError, EnvelopeError):
             raw = _place(self._folder, named[:_NAME_BYTES]).read_bytes()
             if hashlib.sha256(raw).digest() == named[_NAME_BYTES:]:
-                return bytes(open_bytes(io.BytesIO(raw), [self._key], expect=_context(_MODEL)))
+                return bytes(open_bytes(io.BytesIO(raw), self._keys, expect=_context(_MODEL)))
         return b""
 
     def _write_model(self, folder: Path, model: bytes) -> bytes:
@@ -241,7 +244,7 @@ class LedgerStore:
         name = secrets.token_bytes(_NAME_BYTES)
         with replacing(_place(folder, name)) as file:
             sink = _Hashing(file)
-            seal(io.BytesIO(model), sink, [self._key], context=_context(_MODEL))
+            seal(io.BytesIO(model), sink, self._keys[:1], context=_context(_MODEL))
         return name + sink.digest()
 
     def _sweep(self) -> None:
@@ -259,8 +262,25 @@ class LedgerStore:
 
     def _sealed(self, raw: bytes, name: str) -> bytes:
         sink = io.BytesIO()
-        seal(io.BytesIO(raw), sink, [self._key], context=_context(name))
+        seal(io.BytesIO(raw), sink, self._keys[:1], context=_context(name))
         return sink.getvalue()
+
+    def renew(self, key: SlotKey, *, keep: bool) -> None:
+        """Seal state and model under ``key`` from now on; or let go of both: the site has left its run for good.
+
+        Args:
+            key: takes the place of all others.
+            keep: seal what is there anew.
+        """
+        state, model = (self.load(), self.load_model()) if keep else (b"", b"")
+        self._keys = (key,)
+        beside = {_STATE: self._sealed(state, _STATE) if state else b"", _MODEL: b""}
+        if model and self._folder is not None:
+            beside[_MODEL] = self._write_model(self._folder, model)
+        self._append(lambda _: (), beside)
+        self._stored = b""
+        self._sweep()
+        self.scrub()
 
     def scrub(self) -> None:
         """Leave nothing on disk of states that were replaced, sealed as they are."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fedward.client.ledger_files import VerifyLevel, judge_file, reading
 from fedward.client.root_change import unlocks_beside
+from fedward.client.run_state import ends_state
 from fedward.client.site_options import chosen_unlock, clock, default_key_file
 from fedward.common.errors import CertificateError, ConfigError, LedgerInvalidError
 from fedward.common.identity import MAX_ROSTER_BYTES, Roster
@@ -113,7 +114,7 @@ def shred_runs(
     Raises:
         ShreddingError: nothing of this run is here, or something cannot be removed.
     """
-    shredder = Shredder(party, claim=claim)
+    shredder = Shredder(party, claim=claim, end_state=ends_state(party))
     finished = shredder.finish_open()
     wanted = sorted(shredder.known_runs()) if run_id is None else [run_id]
     if wanted and run_id not in (None, *shredder.known_runs()):
@@ -123,7 +124,8 @@ def shred_runs(
     done: list[SignedCertificate] = []
     for one in wanted:
         is_last = one == wanted[-1]
-        last = Shredder(party, claim=claim, replace_root=replace_root if is_last else None)
+        change = replace_root if is_last else None
+        last = Shredder(party, claim=claim, replace_root=change, end_state=ends_state(party))
         done.append(last.shred(one, keep=keep))
     return (*finished, *done)
 

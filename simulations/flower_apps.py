@@ -17,6 +17,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedward.client.imports import stored_patients
 from fedward.client.relay import client_app as relay_app
+from fedward.client.run_state import site_store
 from fedward.client.site_folder import SiteFolder
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
@@ -29,7 +30,7 @@ from fedward.server.rounds import RoundLoop
 from fedward.server.run_log import RunLog
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
-from fedward.simulations.parties import open_coordinator, open_site, site_store
+from fedward.simulations.parties import open_coordinator, open_site
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
 from fedward.simulations.sites import SiteData, SitePatients, site_agent, tokenise
 

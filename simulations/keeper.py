@@ -19,6 +19,7 @@ from types import TracebackType
 from fedward.client.imports import Import, import_patients, stored_patients
 from fedward.client.intake import Patients
 from fedward.client.ledger_store import LedgerStore
+from fedward.client.run_state import site_store
 from fedward.client.witness import Witnessing
 from fedward.common.config import COORDINATOR
 from fedward.common.desensitize.keys import ScrubKeys
@@ -32,7 +33,7 @@ from fedward.common.shredding.scratch import Scratch, place_scratch
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob
-from fedward.simulations.parties import KEY_FILE, SERVER, SITES, Parties, simulation_secret, site_store
+from fedward.simulations.parties import KEY_FILE, SERVER, SITES, Parties, simulation_secret
 from fedward.simulations.recipe import Recipe
 
 MAX_FOLDERS = 64
@@ -206,7 +207,8 @@ class Keeper:
         if self.parties is None:
             return AtRest()
         cleared = 0 if self._scratch is None else self._scratch.shredded.num_files
-        signed = self.parties.end_run(self.run_id, num_cleared=cleared)
+        medium = "memory" if self._scratch is None else self._scratch.place.plaintext_medium
+        signed = self.parties.end_run(self.run_id, num_cleared=cleared, was_on_disk=medium == "disk")
         keys = {party.party_id: party.identity.public_key for party in self.parties.all}
         return AtRest(
             certificates={name: one.opened(keys[name], run_id=self.run_id) for name, one in signed.items()},
@@ -216,7 +218,7 @@ class Keeper:
                 if (account := site_store(folder).budget.accounts.get(SIMULATION_POLICY.account)) is not None
             },
             heads={party.party_id: party.ledger.head.hash.hex() for party in self.parties.all},
-            plaintext_medium="memory" if self._scratch is None else self._scratch.place.plaintext_medium,
+            plaintext_medium=medium,
         )
 
     def close(self) -> None:

@@ -22,7 +22,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
-from fedward.client.ledger_store import LedgerStore, wall_clock_ms
+from fedward.client.ledger_store import wall_clock_ms
+from fedward.client.run_state import ends_state
 from fedward.client.site_folder import SiteFolder
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ConfigError
@@ -93,11 +94,6 @@ def _opened(kind: type[_Folder], path: Path, party_id: str, identity: Identity) 
     return kind.create(path, party_id, unlocks=[unlock], clock=wall_clock_ms, identity=identity)
 
 
-def site_store(folder: SiteFolder) -> LedgerStore:
-    """What a site's agent writes to: its ledger, and its state sealed beside it."""
-    return LedgerStore(folder.ledger, key=folder.keystore.state_key, folder=folder.path / "state")
-
-
 class Parties:
     """All parties of a simulation, open; a context manager.
 
@@ -126,22 +122,27 @@ class Parties:
 
     def settle(self) -> int:
         """Finish what an earlier run left; the number of certificates that took."""
-        return sum(len(Shredder(party).settle(())) for party in self.all)
+        return sum(len(Shredder(party, end_state=ends_state(party)).settle(())) for party in self.all)
 
-    def end_run(self, run_id: bytes, *, num_cleared: int) -> dict[str, SignedCertificate]:
+    def end_run(self, run_id: bytes, *, num_cleared: int, was_on_disk: bool) -> dict[str, SignedCertificate]:
         """Shred what a run leaves, but adapter and report; the certificates by party.
 
         Args:
             run_id: 16 bytes.
-            num_cleared: files that the run's scratch held.
+            num_cleared: files that the run's scratch held; it was the coordinator's.
+            was_on_disk: whether the scratch was on a disk.
         """
         certificates = {}
         for party in self.all:
-            shredder = Shredder(party)
+            shredder = Shredder(party, end_state=ends_state(party))
             if run_id in shredder.known_runs():
-                cleared = num_cleared if party is self.coordinator else 0
+                is_server = party is self.coordinator
                 certificates[party.party_id] = shredder.shred(
-                    run_id, reason=Reason.RUN_ENDED, keep=KEPT, num_cleared=cleared
+                    run_id,
+                    reason=Reason.RUN_ENDED,
+                    keep=KEPT,
+                    num_cleared=num_cleared if is_server else 0,
+                    was_on_disk=was_on_disk and is_server,
                 )
         return certificates
 
@@ -164,6 +165,5 @@ __all__ = [
     "KEY_FILE",
     "SERVER",
     "simulation_secret",
-    "site_store",
     "SITES",
 ]

@@ -19,7 +19,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -69,6 +69,7 @@ class Shredder:
         claim: what a person knows of the disk; it lowers the verdicts.
         overwriter: tests count its steps.
         replace_root: replaces the keystore's root and destroys the old one; None: the root lives on.
+        end_state: lets go of what the party's process keeps of a run beside the vault; None: it keeps nothing.
     """
 
     def __init__(
@@ -79,7 +80,9 @@ class Shredder:
         claim: Claim | None = None,
         overwriter: Overwriter | None = None,
         replace_root: Callable[[], None] | None = None,
+        end_state: Callable[[bytes], None] | None = None,
     ) -> None:
+        self._end_state = end_state
         self._party = party
         self._machine = machine or Machine()
         self._claim = claim
@@ -100,6 +103,7 @@ class Shredder:
         reason: Reason = Reason.REQUESTED,
         keep: Collection[Kind] = (),
         num_cleared: int = 0,
+        was_on_disk: bool = False,
     ) -> SignedCertificate:
         """Shred a run; the certificate is in the ledger on return.
 
@@ -108,6 +112,7 @@ class Shredder:
             reason: goes into the certificate.
             keep: kinds that outlive it; at a run's regular end ``KEPT``.
             num_cleared: files that a ``Scratch`` of this run removed before.
+            was_on_disk: whether that scratch was on a disk.
 
         Raises:
             ShreddingError: nothing of this run is here; or something cannot be removed: the intention stays open.
@@ -120,7 +125,10 @@ class Shredder:
         if run_id == SITE_DATA or run_id not in self.known_runs():
             hint = "`fedward ledger show` lists what was shredded."
             raise ShreddingError("nothing of this run is here", hint=hint)
-        return self._carry_out(self._intend(self._inventory(run_id, reason, frozenset(keep), num_cleared)))
+        inventory = self._inventory(run_id, reason, frozenset(keep), num_cleared)
+        if was_on_disk:
+            inventory = replace(inventory, plaintext_medium="disk")
+        return self._carry_out(self._intend(inventory))
 
     def finish_open(self) -> tuple[SignedCertificate, ...]:
         """Finish what a crash left open, in order."""
@@ -210,6 +218,8 @@ class Shredder:
         work = _Work()
         if inventory.reason is not Reason.STRAY:
             with self._erasing_copies():
+                if self._end_state is not None:
+                    self._end_state(inventory.run_id)
                 self._destroy_keys(inventory)
                 work.root_replaced = self._change_root()
             self._shred_scratch(inventory.run_id, work)

@@ -137,9 +137,9 @@ class Keystore:
         return self.records(Purpose.SCRUB, _SELF)[0]
 
     @property
-    def state_key(self) -> SlotKey:
-        """Seals the state of a run beside the ledger; what it seals is replaced and gone with the run."""
-        return _slot_key(self.records(Purpose.STATE, _SELF)[0])
+    def state_keys(self) -> tuple[SlotKey, ...]:
+        """What seals the state of a run beside the ledger, the newest first; replaced when a run is shredded."""
+        return tuple(_slot_key(record) for record in self.records(Purpose.STATE, _SELF))
 
     def keks(self, kind: Kind) -> tuple[SlotKey, ...]:
         """The keys that wrap the data keys of ``kind``, the newest first.

@@ -65,7 +65,7 @@ def test_it_holds_a_key_for_every_durable_kind_and_every_role(folder: PrivateFol
     made = create(folder, KEY)
     assert {name for purpose, name in made.names if purpose is Purpose.KEK} == set(DURABLE)
     assert {name for purpose, name in made.names if purpose is Purpose.ROLE} == set(Role)
-    assert len(set(secrets_of(made).values())) == len(DURABLE) + len(Role) + 2
+    assert len(set(secrets_of(made).values())) == len(DURABLE) + len(Role) + 3
 
 
 def test_key_unlock_derives_nothing_slowly(folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch) -> None:
