@@ -12,13 +12,8 @@ from pathlib import Path
 from fedward.common.errors import ConfigError
 
 
-def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def write_atomically(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; a crash leaves the old file or the new one, never a part.
-
-    Args:
-        path: of the file.
-        data: all of it.
-        mode: of the file, whatever the umask.
 
     Raises:
         ConfigError: ``path`` is a device or a pipe: a rename would put a file in the place of /dev/null.
@@ -32,7 +27,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(mode)
+        Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)

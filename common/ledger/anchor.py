@@ -1,12 +1,13 @@
 """The anchor: a small signed file that says how far a ledger had come, beside it or, better, on another medium.
 
-Written after each commit, so it lies on the chain or the chain was put back: behind a crash it is one commit old at
-most, never ahead. It finds an older copy of the file without asking anybody. Whoever puts back both finds nothing here;
+Written after each commit, so it lies on the chain or the chain was put back: behind a crash it is older, never ahead.
+It finds an older copy of the file without asking anybody. Whoever puts back both finds nothing here;
 the heads that other sites hold are for that.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fedward.common.atomic import write_atomically
+from fedward.common.atomic import sync_folder
 from fedward.common.errors import LedgerError, LedgerRolledBackError
 from fedward.common.identity import Identity, verify
 from fedward.common.ledger.body import once
@@ -23,6 +24,9 @@ from fedward.common.secagg.transcript import digest
 
 SCHEMA: Final = "fedward.anchor/1"
 _MAX_BYTES = 1024
+_SLOT_BYTES = 4096
+"""A page: no write of one slot tears the other."""
+_HINT = "It is written by the site; take the newest copy."
 _NAMES = {"schema", "ledger_id", "seq", "head", "key_id", "signature"}
 
 
@@ -83,7 +87,7 @@ class Anchor:
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             is_exact = False
         if not is_exact:
-            raise LedgerError("this is no anchor of a ledger", hint="It is written by the site; take the newest copy.")
+            raise LedgerError("this is no anchor of a ledger", hint=_HINT)
         return anchor
 
 
@@ -92,7 +96,9 @@ def _digest(head: Head) -> bytes:
 
 
 class AnchorFile:
-    """Where an anchor is kept: 0600, replaced as a whole.
+    """Where an anchor is kept: a file of two slots (0600), written in turn, so that one that is torn leaves the other.
+
+    Nothing is synced but the new file: an anchor that a power cut took back is older, and an older one is good.
 
     Args:
         path: of the file; its folder must be there.
@@ -100,13 +106,23 @@ class AnchorFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._next_slot: int | None = None
 
     def read(self) -> Anchor | None:
-        """What stands there; None: nothing.
+        """The newest that stands there; None: there is no file.
 
         Raises:
-            LedgerError: no anchor, or it cannot be read.
+            LedgerError: a file without an anchor, or it cannot be read.
         """
+        slots = self._slots()
+        if slots is None:
+            return None
+        found = [anchor for anchor in slots if anchor is not None]
+        if not found:
+            raise LedgerError("this is no anchor of a ledger", hint=_HINT)
+        return max(found, key=lambda anchor: anchor.head.seq)
+
+    def _slots(self) -> list[Anchor | None] | None:
         try:
             descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
@@ -114,15 +130,52 @@ class AnchorFile:
         except OSError as error:
             raise LedgerError(f"{self.path.name}: {error.strerror}", hint="Check the anchor's file.") from error
         with open(descriptor, "rb") as file:
-            return Anchor.from_bytes(file.read(_MAX_BYTES + 1))
+            raw = file.read(2 * _SLOT_BYTES + 1)
+        if len(raw) > 2 * _SLOT_BYTES:
+            raise LedgerError("this is no anchor of a ledger", hint=_HINT)
+        return [_anchor_in(raw[at : at + _SLOT_BYTES]) for at in (0, _SLOT_BYTES)]
 
     def write(self, anchor: Anchor) -> None:
-        """Durable on return.
+        """Put it over the older of the two.
 
         Raises:
             OSError: it cannot be written.
+            LedgerError: what is there cannot be read.
         """
-        write_atomically(self.path, anchor.to_bytes(), mode=0o600)
+        if self._next_slot is None:
+            self._next_slot = self._older_slot()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        try:
+            is_fresh = os.fstat(descriptor).st_size == 0
+            os.fchmod(descriptor, 0o600)
+            raw = anchor.to_bytes().ljust(_SLOT_BYTES, b"\0")
+            if os.pwrite(descriptor, raw, self._next_slot * _SLOT_BYTES) != len(raw):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            if is_fresh:
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_fresh:
+            sync_folder(self.path.parent)
+        self._next_slot = 1 - self._next_slot
+
+    def _older_slot(self) -> int:
+        first, second = self._slots() or (None, None)
+        if first is None or second is None:
+            return 0 if first is None else 1
+        return 0 if first.head.seq < second.head.seq else 1
+
+
+def _anchor_in(slot: bytes) -> Anchor | None:
+    """What a slot holds, if it is whole."""
+    line, end, rest = slot.partition(b"\n")
+    if rest.strip(b"\0"):
+        return None
+    try:
+        return Anchor.from_bytes(line + end)
+    except LedgerError:
+        return None
 
 
 def require_anchored(anchor: Anchor | None, head: Head, keys: Iterable[bytes], at_seq: bytes | None) -> None:

@@ -74,8 +74,9 @@ class CoordinatorWitness:
         key = self.keys[site_id]
         head = part.head
         if head is not None and self._is_acceptable(site_id, key, head, position):
-            if site_id in self._newest:
-                self._past.setdefault(site_id, set()).add(self._newest[site_id].head)
+            before = self._newest.get(site_id)
+            if before is not None and before.head != head.head:
+                self._past.setdefault(site_id, set()).add(before.head)
             self._newest[site_id], self._is_new = head, True
         self._hear_confirmation(site_id, key, part)
         self._hear_answers(site_id, key, part.answers)
@@ -87,7 +88,7 @@ class CoordinatorWitness:
         before = self._newest.get(site_id)
         if before is not None:
             goes_on = head.ledger_id == before.ledger_id and head.position >= before.position
-            is_new = head.head != before.head and head.head not in self._past.get(site_id, ())
+            is_new = head != before and head.head not in self._past.get(site_id, ())
             is_here = is_here and goes_on and is_new
         return is_here and head.is_signed_by(key)
 

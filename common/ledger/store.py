@@ -21,7 +21,7 @@ from types import MappingProxyType, TracebackType
 from typing import NoReturn
 
 from fedward.common.atomic import sync_folder
-from fedward.common.errors import ConfigError, HeadMovedError, LedgerError, LedgerInvalidError
+from fedward.common.errors import HeadMovedError, LedgerError, LedgerInvalidError
 from fedward.common.identity import Identity, check_site_id
 from fedward.common.ledger import beside as side
 from fedward.common.ledger.anchor import Anchor, AnchorFile, require_anchored
@@ -274,7 +274,7 @@ class Ledger(WriterView):
             return
         try:
             self._anchor.write(Anchor.of(self.head, self._identity))
-        except (OSError, ConfigError):
+        except (OSError, LedgerError):
             self._is_anchored = False
         else:
             self._is_anchored = True

@@ -80,6 +80,88 @@ class Header(_message.Message):
     sender: str
     def __init__(self, run_id: _Optional[bytes] = ..., roster_hash: _Optional[bytes] = ..., plan_digest: _Optional[bytes] = ..., profile: _Optional[str] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., sender: _Optional[str] = ...) -> None: ...
 
+class HeadStatement(_message.Message):
+    __slots__ = ("site_id", "ledger_id", "run_id", "round", "attempt", "head", "signature")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    LEDGER_ID_FIELD_NUMBER: _ClassVar[int]
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    ledger_id: bytes
+    run_id: bytes
+    round: int
+    attempt: int
+    head: bytes
+    signature: bytes
+    def __init__(self, site_id: _Optional[str] = ..., ledger_id: _Optional[bytes] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., head: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class HeadSet(_message.Message):
+    __slots__ = ("run_id", "number", "statements", "signature")
+    RUN_ID_FIELD_NUMBER: _ClassVar[int]
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    run_id: bytes
+    number: int
+    statements: _containers.RepeatedCompositeFieldContainer[HeadStatement]
+    signature: bytes
+    def __init__(self, run_id: _Optional[bytes] = ..., number: _Optional[int] = ..., statements: _Optional[_Iterable[_Union[HeadStatement, _Mapping]]] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class HeadConfirmation(_message.Message):
+    __slots__ = ("site_id", "signature")
+    SITE_ID_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    site_id: str
+    signature: bytes
+    def __init__(self, site_id: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class HeadQuestion(_message.Message):
+    __slots__ = ("subject", "nonce")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    nonce: bytes
+    def __init__(self, subject: _Optional[str] = ..., nonce: _Optional[bytes] = ...) -> None: ...
+
+class HeadAnswer(_message.Message):
+    __slots__ = ("subject", "witness", "nonce", "statement", "signature")
+    SUBJECT_FIELD_NUMBER: _ClassVar[int]
+    WITNESS_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    STATEMENT_FIELD_NUMBER: _ClassVar[int]
+    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
+    subject: str
+    witness: str
+    nonce: bytes
+    statement: HeadStatement
+    signature: bytes
+    def __init__(self, subject: _Optional[str] = ..., witness: _Optional[str] = ..., nonce: _Optional[bytes] = ..., statement: _Optional[_Union[HeadStatement, _Mapping]] = ..., signature: _Optional[bytes] = ...) -> None: ...
+
+class Witness(_message.Message):
+    __slots__ = ("head", "nonce", "confirmed_number", "confirmation", "heads", "confirmations", "confirmations_number", "questions", "answers")
+    HEAD_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMED_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATION_FIELD_NUMBER: _ClassVar[int]
+    HEADS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATIONS_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
+    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    head: HeadStatement
+    nonce: bytes
+    confirmed_number: int
+    confirmation: bytes
+    heads: HeadSet
+    confirmations: _containers.RepeatedCompositeFieldContainer[HeadConfirmation]
+    confirmations_number: int
+    questions: _containers.RepeatedCompositeFieldContainer[HeadQuestion]
+    answers: _containers.RepeatedCompositeFieldContainer[HeadAnswer]
+    def __init__(self, head: _Optional[_Union[HeadStatement, _Mapping]] = ..., nonce: _Optional[bytes] = ..., confirmed_number: _Optional[int] = ..., confirmation: _Optional[bytes] = ..., heads: _Optional[_Union[HeadSet, _Mapping]] = ..., confirmations: _Optional[_Iterable[_Union[HeadConfirmation, _Mapping]]] = ..., confirmations_number: _Optional[int] = ..., questions: _Optional[_Iterable[_Union[HeadQuestion, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[HeadAnswer, _Mapping]]] = ...) -> None: ...
+
 class PlanOffer(_message.Message):
     __slots__ = ("header", "plan")
     HEADER_FIELD_NUMBER: _ClassVar[int]
@@ -441,85 +523,3 @@ class Mask(_message.Message):
     graph_hash: bytes
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ...) -> None: ...
-
-class HeadStatement(_message.Message):
-    __slots__ = ("site_id", "ledger_id", "run_id", "round", "attempt", "head", "signature")
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    LEDGER_ID_FIELD_NUMBER: _ClassVar[int]
-    RUN_ID_FIELD_NUMBER: _ClassVar[int]
-    ROUND_FIELD_NUMBER: _ClassVar[int]
-    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
-    HEAD_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    site_id: str
-    ledger_id: bytes
-    run_id: bytes
-    round: int
-    attempt: int
-    head: bytes
-    signature: bytes
-    def __init__(self, site_id: _Optional[str] = ..., ledger_id: _Optional[bytes] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., attempt: _Optional[int] = ..., head: _Optional[bytes] = ..., signature: _Optional[bytes] = ...) -> None: ...
-
-class HeadSet(_message.Message):
-    __slots__ = ("run_id", "number", "statements", "signature")
-    RUN_ID_FIELD_NUMBER: _ClassVar[int]
-    NUMBER_FIELD_NUMBER: _ClassVar[int]
-    STATEMENTS_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    run_id: bytes
-    number: int
-    statements: _containers.RepeatedCompositeFieldContainer[HeadStatement]
-    signature: bytes
-    def __init__(self, run_id: _Optional[bytes] = ..., number: _Optional[int] = ..., statements: _Optional[_Iterable[_Union[HeadStatement, _Mapping]]] = ..., signature: _Optional[bytes] = ...) -> None: ...
-
-class HeadConfirmation(_message.Message):
-    __slots__ = ("site_id", "signature")
-    SITE_ID_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    site_id: str
-    signature: bytes
-    def __init__(self, site_id: _Optional[str] = ..., signature: _Optional[bytes] = ...) -> None: ...
-
-class HeadQuestion(_message.Message):
-    __slots__ = ("subject", "nonce")
-    SUBJECT_FIELD_NUMBER: _ClassVar[int]
-    NONCE_FIELD_NUMBER: _ClassVar[int]
-    subject: str
-    nonce: bytes
-    def __init__(self, subject: _Optional[str] = ..., nonce: _Optional[bytes] = ...) -> None: ...
-
-class HeadAnswer(_message.Message):
-    __slots__ = ("subject", "witness", "nonce", "statement", "signature")
-    SUBJECT_FIELD_NUMBER: _ClassVar[int]
-    WITNESS_FIELD_NUMBER: _ClassVar[int]
-    NONCE_FIELD_NUMBER: _ClassVar[int]
-    STATEMENT_FIELD_NUMBER: _ClassVar[int]
-    SIGNATURE_FIELD_NUMBER: _ClassVar[int]
-    subject: str
-    witness: str
-    nonce: bytes
-    statement: HeadStatement
-    signature: bytes
-    def __init__(self, subject: _Optional[str] = ..., witness: _Optional[str] = ..., nonce: _Optional[bytes] = ..., statement: _Optional[_Union[HeadStatement, _Mapping]] = ..., signature: _Optional[bytes] = ...) -> None: ...
-
-class Witness(_message.Message):
-    __slots__ = ("head", "nonce", "confirmed_number", "confirmation", "heads", "confirmations", "confirmations_number", "questions", "answers")
-    HEAD_FIELD_NUMBER: _ClassVar[int]
-    NONCE_FIELD_NUMBER: _ClassVar[int]
-    CONFIRMED_NUMBER_FIELD_NUMBER: _ClassVar[int]
-    CONFIRMATION_FIELD_NUMBER: _ClassVar[int]
-    HEADS_FIELD_NUMBER: _ClassVar[int]
-    CONFIRMATIONS_FIELD_NUMBER: _ClassVar[int]
-    CONFIRMATIONS_NUMBER_FIELD_NUMBER: _ClassVar[int]
-    QUESTIONS_FIELD_NUMBER: _ClassVar[int]
-    ANSWERS_FIELD_NUMBER: _ClassVar[int]
-    head: HeadStatement
-    nonce: bytes
-    confirmed_number: int
-    confirmation: bytes
-    heads: HeadSet
-    confirmations: _containers.RepeatedCompositeFieldContainer[HeadConfirmation]
-    confirmations_number: int
-    questions: _containers.RepeatedCompositeFieldContainer[HeadQuestion]
-    answers: _containers.RepeatedCompositeFieldContainer[HeadAnswer]
-    def __init__(self, head: _Optional[_Union[HeadStatement, _Mapping]] = ..., nonce: _Optional[bytes] = ..., confirmed_number: _Optional[int] = ..., confirmation: _Optional[bytes] = ..., heads: _Optional[_Union[HeadSet, _Mapping]] = ..., confirmations: _Optional[_Iterable[_Union[HeadConfirmation, _Mapping]]] = ..., confirmations_number: _Optional[int] = ..., questions: _Optional[_Iterable[_Union[HeadQuestion, _Mapping]]] = ..., answers: _Optional[_Iterable[_Union[HeadAnswer, _Mapping]]] = ...) -> None: ...

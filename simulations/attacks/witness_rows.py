@@ -21,6 +21,7 @@ HEADS = "heads of ledgers dropped, altered or taken back"
 STORIES = "two stories of heads"
 OLD_FILE = "an old ledger file put back"
 _ONE = (Profile.RESILIENT,)
+_PARTY = WitnessScene.party
 NO_WITNESSES = without(SiteWitness, "require_witnesses", "_MISSING")
 NO_VECTOR_IN_SET = without(SiteWitness, "require_in_set", "_MISSING")
 _ANSWERED = SiteWitness._answered
@@ -143,6 +144,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="the answers of the witnesses withheld",
         part=ANSWERS,
+        party=_PARTY,
         play=withhold,
         expected="WITNESS_MISSING",
         rule="witness",
@@ -153,6 +155,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="answers to an earlier start",
         part=ANSWERS,
+        party=_PARTY,
         play=replay_answers,
         expected="WITNESS_MISSING",
         rule="witness",
@@ -163,6 +166,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="an old ledger file put back between two runs",
         part=OLD_FILE,
+        party=_PARTY,
         play=put_back,
         expected="LEDGER_ROLLED_BACK",
         holes=[without(SiteWitness, "_answered", "_ROLLED_BACK")],
@@ -173,6 +177,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="the set of heads withheld",
         part=HEADS,
+        party=_PARTY,
         play=no_set,
         expected="WITNESS_MISSING",
         rule="witness",
@@ -183,6 +188,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="a set without the victim's statement",
         part=HEADS,
+        party=_PARTY,
         play=drop_victim,
         expected="HEADS_CONFLICT",
         holes=[without(SiteWitness, "_with_own", "_CONFLICT"), NO_VECTOR_IN_SET],
@@ -192,6 +198,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="another site's head altered",
         part=HEADS,
+        party=_PARTY,
         play=alter_peer,
         expected="BAD_SIGNATURE",
         holes=[without(SiteWitness, "_recorded", "BAD_SIGNATURE")],
@@ -201,6 +208,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="another site's head taken back to an older one",
         part=HEADS,
+        party=_PARTY,
         play=take_back,
         expected="HEADS_CONFLICT",
         holes=[without(SiteWitness, "_with_peers", "_CONFLICT")],
@@ -210,6 +218,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="the victim told another head of the coordinator than the others",
         part=STORIES,
+        party=_PARTY,
         play=go_on,
         expected="HEADS_CONFLICT",
         holes=[without(SiteWitness, "_confirmed", "_CONFLICT")],
@@ -219,6 +228,7 @@ ATTACKS: tuple[Attack, ...] = (
     Attack(
         name="two sets under one number",
         part=STORIES,
+        party=_PARTY,
         play=second_set,
         expected="HEADS_CONFLICT",
         holes=[without(SiteWitness, "require_sound", "_CONFLICT")],

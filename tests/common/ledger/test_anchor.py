@@ -102,6 +102,32 @@ def test_an_anchor_that_a_crash_left_behind_is_good(place: Path) -> None:
     opened(place).close()
 
 
+@pytest.mark.parametrize("slot", [0, 1])
+def test_a_torn_slot_leaves_the_other(place: Path, slot: int) -> None:
+    raw = bytearray(anchor_of(place).path.read_bytes())
+    raw[4096 * slot + 100 : 4096 * slot + 512] = bytes(412)
+    anchor_of(place).path.write_bytes(raw)
+    with opened(place) as ledger:
+        ledger.append([charge(2)], expected_head=ledger.head)
+    found = anchor_of(place).read()
+    assert found is not None
+    assert found.head.seq == 3
+
+
+@pytest.mark.parametrize("raw", [b"", bytes(8192), b"x" * 9000, b"{}\n"], ids=["empty", "zeros", "long", "other"])
+def test_a_file_without_an_anchor_is_none(place: Path, raw: bytes) -> None:
+    anchor_of(place).path.write_bytes(raw)
+    with pytest.raises(LedgerError, match="no anchor"):
+        opened(place)
+
+
+def test_a_link_in_its_place_is_not_followed(place: Path) -> None:
+    anchor_of(place).path.rename(place.with_name("elsewhere"))
+    anchor_of(place).path.symlink_to(place.with_name("elsewhere"))
+    with pytest.raises(LedgerError, match="anchor"):
+        opened(place)
+
+
 def test_an_anchor_of_before_a_change_of_the_key_is_good(place: Path) -> None:
     kept, fresh = anchor_of(place).path.read_bytes(), Identity.generate()
     with opened(place) as ledger:
@@ -112,6 +138,7 @@ def test_an_anchor_of_before_a_change_of_the_key_is_good(place: Path) -> None:
 
 def test_an_anchor_of_a_stranger_is_none(place: Path) -> None:
     with opened(place) as ledger:
+        anchor_of(place).path.unlink()
         anchor_of(place).write(Anchor.of(ledger.head, Identity.generate()))
     with pytest.raises(LedgerRolledBackError, match="another ledger"):
         opened(place)

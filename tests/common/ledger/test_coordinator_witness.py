@@ -96,6 +96,12 @@ def test_a_site_that_goes_back_makes_no_set_that_others_refuse(back: HeadStateme
     assert not heard(machine, back).is_due
 
 
+def test_a_head_that_stands_still_is_stated_anew_at_a_later_place() -> None:
+    machine = heard(coordinator(), stated("alpha", 1))
+    machine.make_set(stated(COORDINATOR, 1))
+    assert heard(machine, stated("alpha", 1, at=(1, 1))).is_due
+
+
 def test_signatures_go_round_with_the_next_set_and_only_those_that_hold() -> None:
     machine = heard(coordinator(), stated("alpha"))
     machine.make_set(stated(COORDINATOR, 1))
