@@ -15,14 +15,15 @@ MAY_SEE = {
     "server": {"server", "common"},
     "simulations": {"simulations", "client", "server", "common"},
 }
-FLOWER_HOMES = ("client/relay.py", "server/app.py", "simulations/")
+FLOWER_HOMES = ("client/relay/", "server/app.py", "simulations/")
 MACHINE_LEARNING = {"torch", "transformers", "opacus", "peft", "datasets"}
 LIGHT = (
+    "client/daemon/",
     "client/ledger_files.py",
     "client/policy.py",
     "client/policy_check.py",
     "client/sealed_files.py",
-    "client/relay.py",
+    "client/relay/",
     "common/_keystream.py",
     "common/_validate.py",
     "common/agreement.py",
@@ -150,4 +151,4 @@ def test_rule_of_the_rooms_sees_every_kind_of_import(file: str, source: str) -> 
 )
 def test_rule_of_flower_sees_every_kind_of_import(source: str) -> None:
     assert any(breaks_flower(found) for found in imports_of(source, "client/site.py"))
-    assert not any(breaks_flower(found) for found in imports_of(source, "client/relay.py"))
+    assert not any(breaks_flower(found) for found in imports_of(source, "client/relay/resident.py"))

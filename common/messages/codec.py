@@ -50,6 +50,8 @@ Body = (
     | pb.Mask
     | pb.Graph
     | pb.GraphReply
+    | pb.Pending
+    | pb.Collect
 )
 B = TypeVar("B", bound=Body)
 
@@ -71,6 +73,8 @@ TYPES: Mapping[int, type[Body]] = {
     pb.MASK: pb.Mask,
     pb.GRAPH: pb.Graph,
     pb.GRAPH_REPLY: pb.GraphReply,
+    pb.PENDING: pb.Pending,
+    pb.COLLECT: pb.Collect,
 }
 _NUMBER_OF: Mapping[type[Message], int] = {body: number for number, body in TYPES.items()}
 
