@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedward.client import relay_cli
 from fedward.client.printable import printable
 
 if TYPE_CHECKING:
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
     from fedward.common.config import SitePolicy
     from fedward.common.privacy.accounting import PrivacyEvent
 
-site_app = typer.Typer(help="A site's policy and budget. (Its daemon comes with version 0.3.)", no_args_is_help=True)
+site_app = typer.Typer(help="A site's policy, budget, and what runs beside its daemon.", no_args_is_help=True)
 policy_app = typer.Typer(help="The site's own policy.", no_args_is_help=True)
 site_app.add_typer(policy_app, name="policy")
+relay_cli.add_to(site_app)
 
 _REFUSED = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]

@@ -137,7 +137,26 @@ def hashes_of(raw: bytes) -> tuple[bytes, bytes]:
     Raises:
         ProtocolError: ``BAD_ENCODING``.
     """
-    return hashlib.sha256(_envelope(raw).body).digest(), hashlib.sha256(raw).digest()
+    return body_hash(raw), hashlib.sha256(raw).digest()
+
+
+def body_hash(raw: bytes) -> bytes:
+    """SHA-256 of a message's body.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    return hashlib.sha256(_envelope(raw).body).digest()
+
+
+def claimed_position(raw: bytes) -> Position:
+    """Where a message says that it belongs. For messages of one's own: nothing is verified.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    envelope = _envelope(raw)
+    return position_of(_parse(TYPES[envelope.type], bytes(envelope.body)).header)
 
 
 @overload
