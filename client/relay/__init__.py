@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -26,6 +27,16 @@ from fedward.common.messages.wire import MAX_MESSAGE_BYTES
 Handler = Callable[[bytes, Context], bytes]
 """Answers one message. The context serves simulations, whose nodes have no process of their own."""
 Carrier = Callable[[bytes], bytes]
+
+
+class Asked(Protocol):
+    """A site's daemon, as far as a relay knows it; ``SiteSocket`` is one."""
+
+    def ask(self, payload: bytes, *, timeout_s: float) -> bytes:
+        """One request to one reply, or ``RelayError``."""
+        ...
+
+
 SOCKET_VARIABLE = "FEDWARD_SITE_SOCKET"
 """Where ``app`` finds the daemon: Flower's SuperExec passes no options on."""
 
@@ -54,7 +65,7 @@ def socket_app() -> ClientApp:
     return app
 
 
-def answer(message: Message, site: SiteSocket, *, longest_hold_s: float = 300.0) -> RecordDict:
+def answer(message: Message, site: Asked, *, longest_hold_s: float = 300.0) -> RecordDict:
     """The record that answers a message of Flower; never raises."""
     try:
         if message.metadata.message_type != wire.MESSAGE_TYPE or not message.has_content():

@@ -28,8 +28,7 @@ from flwr.supercore.protobuf.client import ProtobufClientInterceptor
 from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
-from fedward.client.relay import answer
-from fedward.client.relay.site_socket import SiteSocket
+from fedward.client.relay import Asked, answer
 
 _LOG = logging.getLogger("fedward.relay")
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
@@ -84,7 +83,7 @@ class ResidentRelay:
     """
 
     runtime: Runtime
-    site: SiteSocket
+    site: Asked
     longest_hold_s: float = 300.0
     wait: Wait = field(default_factory=lambda: threading.Event().wait)
 
