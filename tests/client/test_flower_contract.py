@@ -2,7 +2,7 @@
 
 What the resident relay uses (``RuntimeHttpClient``, interceptors, ``pull_task_input``, ``push_message``,
 ``push_task_output``, ``HeartbeatSender``) is exercised against Flower's own Runtime API, what the launcher uses
-(``ProtobufClient.__init__``, ``start_client_internal.time``, options of ``flower-supernode``) against Flower's own code.
+(``ProtobufClient.__init__``, ``start_client_internal.time``, the options of ``flower-supernode``) against Flower's own.
 """
 
 import http.server
@@ -18,6 +18,8 @@ from typing import NoReturn
 import flwr
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import NameOID
 from flwr.app import Message
 from flwr.proto.fleet_pb2 import PullMessagesRequest
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
@@ -115,9 +117,10 @@ def server(
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert isinstance(self.connection, ssl.SSLSocket)
-            peer = self.connection.getpeercert() or {}
-            names = [value for rdn in peer.get("subject", ()) for _, value in rdn]
-            seen.append(f"{names[0]} {self.connection.version()}")
+            raw = self.connection.getpeercert(binary_form=True)
+            assert raw is not None
+            (name,) = x509.load_der_x509_certificate(raw).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+            seen.append(f"{name.value!s} {self.connection.version()}")
             self.send_response(200)
             self.send_header("content-type", "application/x-protobuf")
             self.send_header("content-length", "0")

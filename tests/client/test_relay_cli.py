@@ -15,7 +15,7 @@ from fedward.client.relay import launcher, resident
 from fedward.client.site_cli import site_app
 from fedward.common.errors import ConfigError, TransportError
 from fedward.common.messages import site_daemon_pb2 as pb
-from tests.site_process import SiteProcess
+from tests.daemon_process import SiteProcess
 
 
 def run(*words: str | Path) -> Result:

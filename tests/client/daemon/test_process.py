@@ -16,7 +16,7 @@ from fedward.client.relay.site_socket import RelayError, SiteSocket
 from fedward.common.errors import SocketError
 from fedward.common.messages import parts
 from fedward.common.messages import site_daemon_pb2 as pb
-from tests.site_process import SiteProcess
+from tests.daemon_process import SiteProcess
 from tests.site_requests import collect, position, reply_to, said, train, unmask
 
 MIB = 1 << 20

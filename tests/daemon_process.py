@@ -1,6 +1,6 @@
 """A daemon in a process of its own, with an agent that answers at once or, in round 90 and later, when it is let.
 
-``python -m tests.site_process RUN`` serves; ``SiteProcess`` starts that and ends what it started.
+``python -m tests.daemon_process RUN`` serves; ``SiteProcess`` starts that and ends what it started.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class SiteProcess:
         self.run = RunFolder(path=folder / "run", group=group)
         words = {"uid": os.getuid() if uid is None else uid, "group": group, **options}
         environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), **options.pop("environment", {})}
-        command = [sys.executable, "-m", "tests.site_process", str(folder), json.dumps(words)]
+        command = [sys.executable, "-m", "tests.daemon_process", str(folder), json.dumps(words)]
         self.log = folder / "daemon.log"
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=REPOSITORY)
