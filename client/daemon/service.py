@@ -30,6 +30,7 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),
     ("grpc.default_compression_algorithm", 0),
 )
+_MS = 1000
 
 
 class SiteService:
@@ -48,7 +49,11 @@ class SiteService:
 
     def server(self, address: str) -> grpc.aio.Server:
         """A server with these methods alone, not started yet."""
-        server = grpc.aio.server(options=_OPTIONS, compression=grpc.Compression.NoCompression)
+        timeouts = (
+            ("grpc.server_handshake_timeout_ms", int(self._settings.header_timeout_s * _MS)),
+            ("grpc.max_connection_idle_ms", int(self._settings.idle_timeout_s * _MS)),
+        )
+        server = grpc.aio.server(options=(*_OPTIONS, *timeouts), compression=grpc.Compression.NoCompression)
         handlers = {
             "Handle": grpc.stream_stream_rpc_method_handler(
                 self.handle,
@@ -69,17 +74,16 @@ class SiteService:
         """The state, and the longest message."""
         return pb.HealthReply(state=self._desk.state, max_message_bytes=self._settings.max_message_bytes)
 
-    async def handle(self, incoming: AsyncIterator[pb.Part], context: Any) -> AsyncIterator[pb.Part]:  # noqa: ANN401
+    async def handle(self, incoming: AsyncIterator[pb.Part], context: Any) -> None:  # noqa: ANN401
         """One request in parts to one reply in parts."""
         hold_s = self._hold_s(context)
         try:
-            request = await self._received(incoming)
-            reply = await self._desk.answer(request, hold_s)
+            reply = await self._desk.answer(await self._received(incoming), hold_s)
+            for part in parts.split(reply.payload):
+                async with asyncio.timeout(self._settings.idle_timeout_s):
+                    await context.write(part)
         except Exception as error:  # noqa: BLE001 - its text would go to the relay
             await _abort(context, error)
-        del request
-        for part in parts.split(reply.payload):
-            yield part
         self._desk.given(reply)
 
     def _hold_s(self, context: Any) -> float:  # noqa: ANN401

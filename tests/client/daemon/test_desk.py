@@ -354,6 +354,16 @@ def test_any_bytes_get_a_signed_refusal(request: bytes) -> None:
     go(scenario)
 
 
+@given(st.integers(0, len(train()) * 8 - 1))
+def test_one_bit_of_a_request_changed_gets_a_signed_refusal(bit: int) -> None:
+    async def scenario() -> None:
+        request = bytearray(train())
+        request[bit // 8] ^= 1 << bit % 8
+        assert said(await ask(DESK, bytes(request))) in {"BAD_ENCODING", "BAD_SIGNATURE"}
+
+    go(scenario)
+
+
 DESK = desk_of(PlayedAgent.free())
 
 

@@ -22,6 +22,8 @@ from tests.site_requests import collect, position, reply_to, said, train, unmask
 MIB = 1 << 20
 HELD = train(position(90))
 LATER = position(90)
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
+"""How a connection of HTTP/2 begins: the words, and empty settings."""
 
 
 @pytest.fixture
@@ -129,6 +131,38 @@ def test_a_connection_that_says_nothing_is_closed(strict_site: SiteProcess) -> N
         assert client.recv(1) == b""
 
 
+def test_a_connection_that_says_a_byte_and_no_more_is_closed(strict_site: SiteProcess) -> None:
+    with connected(strict_site) as client:
+        client.sendall(b"P")
+        while client.recv(4096):
+            pass
+
+
+def test_a_connection_without_a_call_is_closed(strict_site: SiteProcess) -> None:
+    with connected(strict_site) as client:
+        client.sendall(PREFACE)
+        while client.recv(4096):
+            pass
+
+
+def test_a_caller_that_does_not_read_is_left(folder: Path) -> None:
+    request = train(vector=bytes(40 * 10**6))
+    with started(folder, idle_timeout_s=0.3) as site, grpc.insecure_channel(f"unix:{site.run.site}") as channel:
+        site.await_state(pb.READY)
+        call = channel.stream_stream(
+            parts.HANDLE,
+            request_serializer=pb.Part.SerializeToString,
+            response_deserializer=pb.Part.FromString,
+        )(parts.split(request), timeout=60)
+        assert next(call).total_bytes > 40 * 10**6
+        site.await_status(lambda status: "too slow" in site.log.read_text("utf-8"))
+        with pytest.raises(grpc.RpcError) as caught:
+            list(call)
+        assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert site.status().num_open == 1
+        assert ask(site, request) == reply_to(request)
+
+
 def test_a_connection_that_speaks_something_else_is_closed(strict_site: SiteProcess) -> None:
     with connected(strict_site) as client:
         client.sendall(b"GET / HTTP/1.0\r\n\r\n" * 10)
@@ -138,11 +172,10 @@ def test_a_connection_that_speaks_something_else_is_closed(strict_site: SiteProc
 
 
 def test_a_connection_above_the_limit_is_closed_and_a_place_is_free_again(strict_site: SiteProcess) -> None:
-    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
     holders = [connected(strict_site) for _ in range(3)]
     try:
         for holder in holders:
-            holder.sendall(preface)
+            holder.sendall(PREFACE)
             assert holder.recv(9)  # the server's settings: it is let in
         with connected(strict_site) as one_more:
             assert one_more.recv(1) == b""
