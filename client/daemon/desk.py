@@ -27,6 +27,7 @@ from fedward.common.messages.site_daemon_pb2 import SiteState
 
 _LOG = logging.getLogger("fedward.daemon")
 _FLOORED = (pb.TRAIN_REPLY, pb.READY)
+_LONG_BYTES = 1 << 20
 _BEGINS = (pb.PlanOffer, pb.Train)
 """What a draining site takes no more of."""
 
@@ -148,7 +149,7 @@ class Desk:
         if self._voice is None:
             raise NotServingError("the keystore is locked")
         try:
-            opened = self._voice.opened(request)
+            opened = await _opened(self._voice, request)
         except ProtocolError as error:
             _LOG.warning("refused %d bytes: %s", len(request), error.code)
             return Reply(self._voice.refusal_of_bytes(request, error.code))
@@ -196,8 +197,9 @@ class Desk:
         agent, voice = self._agent, self._voice
         if agent is None or voice is None:
             raise NotServingError("no agent yet")
-        accepted_at_s, size = self._now_s(), len(request)
+        not_before_s, size = self._now_s(), len(request)
         try:
+            not_before_s += self._floor_s(slot.place.run_id)
             answer = await self._worker.submit(partial(agent.handle, request))
             kind = codec.peek_type(answer)
         except Exception as error:  # noqa: BLE001 - an agent never raises; if one does, the type alone may be told
@@ -205,8 +207,9 @@ class Desk:
             answer, kind = voice.refusal(slot.position, slot.request_hash, "ABSTAIN"), pb.REFUSAL
         finally:
             self._waiting_bytes -= size
+            del request
         if kind in _FLOORED:
-            await self._sleep(accepted_at_s + self._floor_s(slot.place.run_id) - self._now_s())
+            await self._sleep(not_before_s - self._now_s())
         self.table.answered(slot, answer, kind, now_s=self._now_s())
         del self._work[slot.number]
         self._changed.set()
@@ -221,6 +224,17 @@ class Desk:
         if self._voice is None:
             raise NotServingError("the keystore is locked")
         return Reply(self._voice.pending(slot.position, slot.request_hash))
+
+
+async def _opened(voice: Voice, request: bytes) -> codec.Opened[codec.Body]:
+    """A verified request; a long one is hashed elsewhere, while the sockets go on.
+
+    Raises:
+        ProtocolError: see ``Voice.opened``.
+    """
+    if len(request) <= _LONG_BYTES:
+        return voice.opened(request)
+    return await asyncio.to_thread(voice.opened, request)
 
 
 def _named_by(opened: codec.Opened[codec.Body]) -> bytes:
