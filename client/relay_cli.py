@@ -100,8 +100,12 @@ def _quiet() -> None:
     os.environ.update(_QUIET)
     local = {"127.0.0.1", "localhost", *filter(None, os.environ.get("NO_PROXY", "").split(","))}
     os.environ["NO_PROXY"] = ",".join(sorted(local))  # Flower's client would ask a proxy for loopback too
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    # Ours alone: Flower has a handler of its own, and would say everything twice through the root's.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    ours = logging.getLogger("fedward")
+    ours.setLevel(logging.INFO)
+    ours.handlers[:] = [handler]
 
 
 def _on_loopback(address: str) -> str:
