@@ -6,9 +6,11 @@ Flower is imported only when a command runs, and only after the environment says
 from __future__ import annotations
 
 import json
-import logging
 import os
 import stat
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,7 +55,8 @@ def relay(
     from fedward.client.relay.site_socket import SiteSocket
 
     api = Runtime(address=_on_loopback(runtime), secret=_read_secret(secret))
-    ResidentRelay(runtime=api, site=SiteSocket(socket), longest_hold_s=hold).run()
+    with _told(alone=True):
+        ResidentRelay(runtime=api, site=SiteSocket(socket), longest_hold_s=hold).run()
 
 
 def supernode(
@@ -74,7 +77,7 @@ def supernode(
     address = _on_loopback(runtime)
     from fedward.client.relay.launcher import SuperNode
 
-    SuperNode(
+    node = SuperNode(
         coordinator=coordinator,
         ca=ca,
         certificate=certificate,
@@ -83,7 +86,9 @@ def supernode(
         runtime=address,
         secret=secret,
         poll_s=poll,
-    ).run()
+    )
+    with _told(alone=False):
+        node.run()
 
 
 def status(run: Run, as_json: Json = False) -> None:
@@ -100,12 +105,20 @@ def _quiet() -> None:
     os.environ.update(_QUIET)
     local = {"127.0.0.1", "localhost", *filter(None, os.environ.get("NO_PROXY", "").split(","))}
     os.environ["NO_PROXY"] = ",".join(sorted(local))  # Flower's client would ask a proxy for loopback too
-    # Ours alone: Flower has a handler of its own, and would say everything twice through the root's.
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
-    ours = logging.getLogger("fedward")
-    ours.setLevel(logging.INFO)
-    ours.handlers[:] = [handler]
+
+
+@contextmanager
+def _told(*, alone: bool) -> Iterator[None]:
+    """Warnings and errors of ours go to the system's journal, by names and words: these processes have no vault.
+
+    Args:
+        alone: what libraries log is cut likewise. Flower's SuperNode says what an operator needs, and has no payloads.
+    """
+    from fedward.common.logs.guard import guarded
+    from fedward.common.logs.logger import log
+
+    with log.shown_on(lambda: sys.stderr), guarded(log) if alone else nullcontext():
+        yield
 
 
 def _on_loopback(address: str) -> str:

@@ -13,6 +13,7 @@ from stat import S_ISREG
 
 from fedward.common.atomic import sync_folder
 from fedward.common.envelope.header import Compression, Context, Header
+from fedward.common.envelope.pieces import Pieces
 from fedward.common.envelope.recipients import Identity, Recipient
 from fedward.common.envelope.stream import EnvelopeReader, inspect, open_unknown, seal
 from fedward.common.errors import ConfigError, EnvelopeError, NotAnEnvelopeError
@@ -116,27 +117,7 @@ def reseal_file(
             raise ConfigError(f"{path} has another name (a hard link), which would keep the old key", hint="Copy it.")
         reader = open_unknown(old, identities, max_plaintext_bytes=max_plaintext_bytes)
         with replacing(path) as fresh:
-            seal(_Pieces(iter(reader)), fresh, recipients, context=reader.context, compression=reader.compression)
-
-
-class _Pieces:
-    """An iterator of views as a source."""
-
-    def __init__(self, pieces: Iterator[memoryview]) -> None:
-        self._pieces = pieces
-        self._rest = memoryview(b"")
-
-    def readinto(self, buffer: memoryview, /) -> int:
-        """Fill some of ``buffer``; 0 at the end."""
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = piece
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
-        self._rest = self._rest[size:]
-        return size
+            seal(Pieces(iter(reader)), fresh, recipients, context=reader.context, compression=reader.compression)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedward.client import relay_cli
+from fedward.client import relay_cli, site_keys_cli
 from fedward.client.printable import printable
 
 if TYPE_CHECKING:
@@ -18,9 +18,15 @@ if TYPE_CHECKING:
     from fedward.common.config import SitePolicy
     from fedward.common.privacy.accounting import PrivacyEvent
 
-site_app = typer.Typer(help="A site's policy, budget, and what runs beside its daemon.", no_args_is_help=True)
+site_app = typer.Typer(
+    help="A site's keys, roles, policy, budget, and what runs beside its daemon.", no_args_is_help=True
+)
 policy_app = typer.Typer(help="The site's own policy.", no_args_is_help=True)
 site_app.add_typer(policy_app, name="policy")
+site_app.command("init")(site_keys_cli.init)
+site_app.command("rotate")(site_keys_cli.rotate)
+site_app.command("grant")(site_keys_cli.grant)
+site_app.command("revoke")(site_keys_cli.revoke)
 relay_cli.add_to(site_app)
 
 _REFUSED = 3

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fedward.client import vault_store_cli
+from fedward.client.passphrases import asked_passphrase
 from fedward.client.printable import printable
 from fedward.common.errors import ConfigError
 
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
     from fedward.common.envelope.header import Context
     from fedward.common.envelope.recipients import Identity, Passphrase, Recipient
 
-vault_app = typer.Typer(help="Seal, open and re-key files.", no_args_is_help=True)
+vault_app = typer.Typer(help="Seal, open and re-key files; use a site's vault.", no_args_is_help=True)
+vault_app.command("objects")(vault_store_cli.objects)
+vault_app.command("read")(vault_store_cli.read)
+vault_app.command("rotate")(vault_store_cli.rotate)
 
 _DEFAULT_MAX_BYTES = 64 << 30
 
@@ -67,7 +72,7 @@ def seal(
     from fedward.client.sealed_files import seal_file
     from fedward.common.envelope.header import Compression, Context
 
-    recipients = _recipients(to, _passphrase(passphrase, passphrase_file, is_new=True, is_scrypt=scrypt))
+    recipients = _recipients(to, asked_passphrase(passphrase, passphrase_file, is_new=True, is_scrypt=scrypt))
     context = Context(kind=kind, name=source.name if name is None else name)
     compression = Compression.ZSTD if compress else Compression.NONE
     seal_file(source, out, recipients, context=context, compression=compression)
@@ -89,7 +94,7 @@ def open_(
     """Open an envelope; on any fault nothing is left at OUT."""
     from fedward.client.sealed_files import open_file
 
-    identities = _identities(identity, _passphrase(passphrase, passphrase_file))
+    identities = _identities(identity, asked_passphrase(passphrase, passphrase_file))
     opened = open_file(
         source,
         out,
@@ -125,8 +130,8 @@ def rekey(
     from fedward.client.sealed_files import reseal_file
     from fedward.common.envelope.rewrap import rewrap
 
-    identities = _identities(identity, _passphrase(passphrase, passphrase_file))
-    recipients = _recipients(to, _passphrase(new_passphrase, new_passphrase_file, is_new=True))
+    identities = _identities(identity, asked_passphrase(passphrase, passphrase_file))
+    recipients = _recipients(to, asked_passphrase(new_passphrase, new_passphrase_file, is_new=True))
     if reseal:
         reseal_file(path, identities, recipients, max_plaintext_bytes=max_bytes)
     else:
@@ -216,29 +221,6 @@ def _identities(files: Sequence[Path] | None, passphrase: Passphrase | None) -> 
     if not found:
         raise ConfigError("nothing to open it with", hint="Give --identity with a key file, or --passphrase.")
     return found
-
-
-def _passphrase(
-    is_asked: bool, path: Path | None, *, is_new: bool = False, is_scrypt: bool = False
-) -> Passphrase | None:
-    """A passphrase, typed or from a private file; never from an argument or the environment."""
-    from fedward.client.vault_keys import read_private
-    from fedward.common.envelope.recipients import SCRYPT, Passphrase, PassphraseCost
-
-    if path is not None and is_asked:
-        raise ConfigError("one passphrase is typed or read from a file, not both", hint="Leave one of the two out.")
-    if path is not None:
-        try:
-            text = read_private(path).decode("utf-8-sig").rstrip("\r\n")  # some editors begin with a mark
-        except UnicodeDecodeError:
-            raise ConfigError(f"{path}: a passphrase file is UTF-8 text") from None
-    elif is_asked:
-        text = typer.prompt("New passphrase" if is_new else "Passphrase", hide_input=True, confirmation_prompt=is_new)
-    elif is_scrypt:
-        raise ConfigError("--scrypt is for a passphrase", hint="Add --passphrase, or leave --scrypt out.")
-    else:
-        return None
-    return Passphrase(text=text, cost=SCRYPT if is_scrypt else PassphraseCost())
 
 
 def _say(as_json: bool, sentence: str, **facts: object) -> None:

@@ -33,6 +33,14 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── LogError                 a sealed log that cannot be read
+    │   └── LogEventError        an event that no schema allows
+    ├── VaultError               an object, a key or a folder of the vault
+    │   ├── AccessRefusedError   a role that may not do this
+    │   ├── KeystoreLockedError  no unlock that was given opens the keystore
+    │   ├── ObjectNotFoundError  no such object, or its key was destroyed
+    │   ├── ObjectReplacedError  another file than the one that was sealed
+    │   └── VaultPermissionError a mode, an owner or a link that lets others in
     ├── ProtocolError            a message; carries a refusal code
     ├── TransportError           bytes between relay and daemon
     │   ├── MessageTooLargeError longer than the daemon takes
@@ -227,6 +235,57 @@ class TrailingDataError(EnvelopeError):
     """Something follows the end."""
 
 
+class LogError(FedwardError):
+    """A segment of a log is not what it should be."""
+
+    hint = "Take the segment from a backup, or read the others."
+    exit_code = 3
+
+
+class LogEventError(LogError):
+    """An event or a field that no schema allows, or a second sink. Raised in tests; a site drops it and counts."""
+
+    hint = "docs/logs.md lists events and fields; common/logs/events.py is where new ones go."
+    exit_code = 1
+
+
+class VaultError(FedwardError):
+    """Something of the vault cannot be used. Nothing was handed out."""
+
+    hint = "docs/vault.md says what lies where."
+    exit_code = 3
+
+
+class AccessRefusedError(VaultError):
+    """This role may not do this; the refusal is in the ledger."""
+
+    hint = "docs/vault.md has the table of roles; `fedward site grant` is the steward's."
+
+
+class KeystoreLockedError(VaultError):
+    """The keystore did not open. Which part failed is not told."""
+
+    hint = "Give the site's key file, passphrase or keyring; a damaged keystore looks the same."
+
+
+class ObjectNotFoundError(VaultError):
+    """No such object, or its key was destroyed."""
+
+    hint = "`fedward vault objects` lists what a role may see."
+
+
+class ObjectReplacedError(VaultError):
+    """The file is not the one that the ledger says was sealed last."""
+
+    hint = "Put the newest file back from a backup; find out who replaced it."
+
+
+class VaultPermissionError(VaultError):
+    """A mode, an owner or a link lets others in. Nothing was read or written."""
+
+    hint = "Folders are 0700, files 0600, all yours and no links; find out who changed that."
+
+
 class ProtocolError(FedwardError):
     """A message breaks the protocol.
 
@@ -291,6 +350,7 @@ class NotYetError(FedwardError):
 
 
 __all__ = [
+    "AccessRefusedError",
     "BaseModelError",
     "BudgetExhaustedError",
     "CalibrationError",
@@ -311,14 +371,19 @@ __all__ = [
     "HeaderTamperedError",
     "HeadMovedError",
     "IdentityError",
+    "KeystoreLockedError",
     "LedgerError",
     "LedgerInvalidError",
     "LedgerLockedError",
     "LedgerVersionError",
+    "LogError",
+    "LogEventError",
     "MessageTooLargeError",
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",
+    "ObjectNotFoundError",
+    "ObjectReplacedError",
     "PlanError",
     "PrivacyError",
     "ProtocolError",
@@ -329,5 +394,7 @@ __all__ = [
     "TransportError",
     "TruncatedError",
     "UnsupportedModelError",
+    "VaultError",
+    "VaultPermissionError",
     "WrongRecipientError",
 ]

@@ -62,7 +62,7 @@ def check_site_id(site_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A private signing key. It never leaves its owner's process."""
+    """A private signing key. It leaves its owner's process for its keystore alone."""
 
     _key: Ed25519PrivateKey = field(repr=False)
 
@@ -80,6 +80,15 @@ class Identity:
         info = transcript("fedward/identity/v1/simulated", name)
         seed = HKDF(algorithm=SHA256(), length=SEED_BYTES, salt=None, info=info).derive(secret)
         return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    @classmethod
+    def from_bytes(cls, seed: bytes) -> Identity:
+        """From the 32 secret bytes of ``to_bytes``."""
+        return cls(Ed25519PrivateKey.from_private_bytes(seed))
+
+    def to_bytes(self) -> bytes:
+        """The 32 secret bytes, for the keystore."""
+        return self._key.private_bytes_raw()
 
     @property
     def public_key(self) -> bytes:

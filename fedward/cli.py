@@ -13,8 +13,10 @@ import typer
 from typer import rich_utils
 
 from fedward import __version__
+from fedward.client.audit_cli import audit_app
 from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.log_cli import logs
 from fedward.client.printable import printable
 from fedward.client.scrub_cli import scrub
 from fedward.client.site_cli import site_app
@@ -35,12 +37,14 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(simulate)
 app.command()(scrub)
+app.command()(logs)
 app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")
 app.add_typer(vault_app, name="vault")
 app.add_typer(site_app, name="site")
 app.add_typer(ledger_app, name="ledger")
+app.add_typer(audit_app, name="audit")
 
 _LINE_END = "\n"
 _INTERRUPTED = 130
@@ -49,7 +53,6 @@ _INTERRUPTED = 130
 _LATER = {
     "server": ("0.3", "the coordinator of a real consortium"),
     "evaluate": ("0.4", "utility and privacy attacks on a finished run"),
-    "audit": ("0.4", "audits of plans, optimisers and ledgers"),
     "release": ("0.4", "the release gate"),
     "serve": ("0.5", "hardened serving of the tuned model"),
     "monitor": ("0.5", "live page and metrics"),

@@ -25,6 +25,7 @@ from fedward.client.daemon.settings import DaemonSettings
 from fedward.client.daemon.voice import Voice
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import LedgerInvalidError
+from fedward.common.logs.logger import log
 from fedward.common.messages import codec, parts
 from fedward.common.messages import site_daemon_pb2 as pb
 from tests.site_requests import COORDINATOR_KEY, VOICE, reply_to
@@ -152,7 +153,8 @@ def main() -> None:
         relay_uid=options["uid"],
         settings=DaemonSettings.model_validate({name: options[name] for name in names if name in options}),
     )
-    daemon.run()
+    with log.shown_on(lambda: sys.stderr):
+        daemon.run()
     sys.stdout.flush()
     os._exit(0)  # a thread of the agent may still be at work
 

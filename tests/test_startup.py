@@ -9,7 +9,7 @@ from fedward.common.errors import FedwardError
 
 LEARNING = ("torch", "flwr", "ray", "transformers", "opacus", "peft", "datasets", "dp_accounting", "scipy", "pyarrow")
 HEAVY = (*LEARNING, "re2", "spacy", "onnxruntime")
-LATER = ("server", "evaluate", "audit", "release", "serve", "monitor")
+LATER = ("server", "evaluate", "release", "serve", "monitor")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -34,8 +34,9 @@ def test_relay_loads_no_machine_learning_library() -> None:
     assert loaded_by("fedward.client.relay") & (set(HEAVY) - {"flwr", "ray"}) == set()
 
 
-def test_relay_loads_nothing_of_ours_but_limits_errors_and_the_form_of_parts() -> None:
+def test_relay_loads_nothing_of_ours_but_limits_errors_the_logger_and_the_form_of_parts() -> None:
     allowed = {"errors", "messages", "messages.parts", "messages.site_daemon_pb2", "messages.wire"}
+    allowed |= {"logs", "logs.events", "logs.fields", "logs.logger", "logs.origin"}
     ours = {
         name.removeprefix("fedward.common.")
         for name in loaded_by("fedward.client.relay.resident")

@@ -9,7 +9,6 @@ Not handled here: bytes on sockets (``service``), signals and files (``process``
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -21,11 +20,11 @@ from fedward.client.daemon.table import Seen, Slot, Table
 from fedward.client.daemon.voice import Voice
 from fedward.client.daemon.worker import Worker
 from fedward.common.errors import ProtocolError, TransportError
+from fedward.common.logs.logger import log
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.site_daemon_pb2 import SiteState
 
-_LOG = logging.getLogger("fedward.daemon")
 _FLOORED = (pb.TRAIN_REPLY, pb.READY)
 _LONG_BYTES = 1 << 20
 _BEGINS = (pb.PlanOffer, pb.Train)
@@ -151,14 +150,15 @@ class Desk:
         try:
             opened = await _opened(self._voice, request)
         except ProtocolError as error:
-            _LOG.warning("refused %d bytes: %s", len(request), error.code)
+            log.event("request.unread", code=error.code, bytes=len(request))
             return Reply(self._voice.refusal_of_bytes(request, error.code))
         if self._agent is None and not await _is_set(self._ready, hold_s):
             return Reply(self._voice.pending(opened.position, _named_by(opened)))
         try:
             slot = self._slot(opened, request)
         except ProtocolError as error:
-            _LOG.warning("refused: %s", error.code)
+            at = opened.position
+            log.event("request.refused", run=at.run_id, round=at.round_number, attempt=at.attempt, code=error.code)
             return Reply(self._voice.refusal(opened.position, _named_by(opened), error.code))
         return await self._held(slot, ends_s)
 
@@ -203,7 +203,7 @@ class Desk:
             answer = await self._worker.submit(partial(agent.handle, request))
             kind = codec.peek_type(answer)
         except Exception as error:  # noqa: BLE001 - an agent never raises; if one does, the type alone may be told
-            _LOG.error("the agent failed: %s", type(error).__name__)
+            log.failure("agent.failed", error)
             answer, kind = voice.refusal(slot.position, slot.request_hash, "ABSTAIN"), pb.REFUSAL
         finally:
             self._waiting_bytes -= size
@@ -252,7 +252,7 @@ async def _is_set(event: asyncio.Event, timeout_s: float) -> bool:
 
 def _log_failure(done: asyncio.Future[None]) -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
-        _LOG.error("erasing what is too old failed: %s", type(error).__name__)
+        log.failure("agent.failed", error)
 
 
 __all__ = ["Agent", "Desk", "NotServingError", "Reply"]

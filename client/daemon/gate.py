@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import socket
 import struct
 from pathlib import Path
 
 from fedward.common.errors import SocketError
+from fedward.common.logs.logger import log
 
-_LOG = logging.getLogger("fedward.daemon")
 MAX_PATH_BYTES = 107
 """Of ``sockaddr_un`` on Linux, without the closing zero."""
 _BUFFER_BYTES = 256 << 10
@@ -105,8 +104,8 @@ class Gate:
             while True:
                 try:
                     connection, _ = await loop.sock_accept(self._listener)
-                except OSError as error:  # the peer is gone already, or there are no descriptors left
-                    _LOG.warning("a connection could not be accepted: %s", type(error).__name__)
+                except OSError:  # the peer is gone already, or there are no descriptors left
+                    log.event("peer.refused", why="no_descriptor")
                     await asyncio.sleep(0.1)
                     continue
                 if self._admits(connection):
@@ -125,10 +124,10 @@ class Gate:
         uid = peer_uid(connection)
         if uid != self._uid:
             self.num_refused_peers += 1
-            _LOG.warning("closed a connection of the account %d", uid)
+            log.event("peer.refused", why="account", uid=uid)
             return False
         if len(self._open) >= self._max_connections:
-            _LOG.warning("closed a connection: %d are open", len(self._open))
+            log.event("peer.refused", why="too_many")
             return False
         return True
 

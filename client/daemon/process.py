@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -29,8 +28,8 @@ from fedward.client.daemon.service import SiteService
 from fedward.client.daemon.settings import DaemonSettings
 from fedward.client.daemon.voice import Voice
 from fedward.client.daemon.worker import Worker
+from fedward.common.logs.logger import log
 
-_LOG = logging.getLogger("fedward.daemon")
 _EXPIRE_EVERY_S = 60.0
 _GRACE_S = 5.0
 """For replies on their way when the daemon ends."""
@@ -80,7 +79,7 @@ class Daemon:
         stop, signals = asyncio.Event(), count(1)
         with _signals(lambda: self._on_signal(desk, stop, next(signals))):
             async with self._sockets(desk, stop):
-                notify("STATUS=locked")
+                self._is("locked")
                 ended = asyncio.create_task(stop.wait())
                 opening = asyncio.create_task(self._open(desk, worker))
                 await asyncio.wait({ended, opening}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,15 +93,20 @@ class Daemon:
 
     async def _open(self, desk: Desk, worker: Worker) -> None:
         desk.unlocked(await worker.submit(self.site.unlock))
-        notify("STATUS=loading")
+        self._is("loading")
         desk.loaded(await worker.submit(self.site.load))
-        _LOG.info("ready")
-        notify("READY=1", "STATUS=ready")
+        self._is("ready", "READY=1")
+
+    @staticmethod
+    def _is(state: str, *lines: str) -> None:
+        """Tell the log and the service manager."""
+        log.event("site.state", state=state)
+        notify(*lines, f"STATUS={state}")
 
     def _on_signal(self, desk: Desk, stop: asyncio.Event, number: int) -> None:
         if number > 1:
-            _LOG.warning("told twice to stop: %d requests are left", desk.table.num_open)
-            logging.shutdown()
+            log.event("drain.cut", open=desk.table.num_open)
+            log.tick()
             os._exit(1)
         self._begin_drain(desk, stop)
 
@@ -112,13 +116,12 @@ class Daemon:
         stop.set()
 
     async def _drain(self, desk: Desk) -> None:
-        _LOG.info("draining: %d requests are open", desk.table.num_open)
-        notify("STOPPING=1", "STATUS=draining")
+        self._is("draining", "STOPPING=1")
         try:
             async with asyncio.timeout(self.settings.drain_timeout_s):
                 await desk.drained()
         except TimeoutError:
-            _LOG.warning("drained for long enough: %d requests are left", desk.table.num_open)
+            log.event("drain.cut", open=desk.table.num_open)
 
     @asynccontextmanager
     async def _sockets(self, desk: Desk, stop: asyncio.Event) -> AsyncIterator[None]:

@@ -8,7 +8,6 @@ What a caller gets that is no signed message is a gRPC status, by which the rela
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
@@ -17,10 +16,10 @@ import grpc
 from fedward.client.daemon.desk import Desk, NotServingError, Reply
 from fedward.client.daemon.settings import DaemonSettings
 from fedward.common.errors import MessageTooLargeError, TransportError
+from fedward.common.logs.logger import log
 from fedward.common.messages import parts
 from fedward.common.messages import site_daemon_pb2 as pb
 
-_LOG = logging.getLogger("fedward.daemon")
 _ANSWER_MARGIN_S = 5.0
 """A reply must still travel before the caller's deadline."""
 _OPTIONS = (
@@ -127,17 +126,17 @@ async def _next(incoming: AsyncIterator[pb.Part], timeout_s: float) -> pb.Part |
 
 async def _abort(context: Any, error: Exception) -> NoReturn:  # noqa: ANN401
     """End a call with the status that stands for an error."""
-    status, detail = grpc.StatusCode.INTERNAL, "internal"
+    status, why = grpc.StatusCode.INTERNAL, "internal"
     if isinstance(error, MessageTooLargeError):
-        status, detail = grpc.StatusCode.RESOURCE_EXHAUSTED, "too large"
+        status, why = grpc.StatusCode.RESOURCE_EXHAUSTED, "too_large"
     elif isinstance(error, TimeoutError):
-        status, detail = grpc.StatusCode.DEADLINE_EXCEEDED, "too slow"
+        status, why = grpc.StatusCode.DEADLINE_EXCEEDED, "too_slow"
     elif isinstance(error, NotServingError):
-        status, detail = grpc.StatusCode.FAILED_PRECONDITION, "locked"
+        status, why = grpc.StatusCode.FAILED_PRECONDITION, "locked"
     elif isinstance(error, TransportError):
-        status, detail = grpc.StatusCode.INVALID_ARGUMENT, "not a message"
-    _LOG.warning("a call ended: %s (%s)", detail, type(error).__name__)
-    await context.abort(status, detail)
+        status, why = grpc.StatusCode.INVALID_ARGUMENT, "malformed"
+    log.failure("call.ended", error, why=why)
+    await context.abort(status, why)
     raise AssertionError("abort raises")
 
 

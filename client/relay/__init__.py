@@ -10,7 +10,6 @@ for simulations ``client_app`` around a function. ``launcher`` starts the SuperN
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +20,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordD
 from flwr.clientapp import ClientApp
 
 from fedward.client.relay.site_socket import RelayError, SiteSocket, hold_s
+from fedward.common.logs.logger import log
 from fedward.common.messages import wire
 from fedward.common.messages.wire import MAX_MESSAGE_BYTES
 
@@ -39,8 +39,6 @@ class Asked(Protocol):
 
 SOCKET_VARIABLE = "FEDWARD_SITE_SOCKET"
 """Where ``app`` finds the daemon: Flower's SuperExec passes no options on."""
-
-_LOG = logging.getLogger("fedward.relay")
 
 
 def client_app(handler: Handler) -> ClientApp:
@@ -73,7 +71,7 @@ def answer(message: Message, site: Asked, *, longest_hold_s: float = 300.0) -> R
         timeout_s = hold_s(message.metadata.created_at, message.metadata.ttl, longest_s=longest_hold_s)
         return carry_bytes(message.content, partial(site.ask, timeout_s=timeout_s))
     except Exception as error:  # noqa: BLE001 - its text would go to the server
-        _LOG.warning("a message could not be carried: %s", type(error).__name__)
+        log.failure("relay.failed", error)
         return failure("internal")
 
 
@@ -93,10 +91,10 @@ def carry_bytes(content: RecordDict, carrier: Carrier) -> RecordDict:
     try:
         return pack(carrier(payload))
     except RelayError as error:
-        _LOG.warning("%d bytes were not answered: %s", len(payload), error.code)
+        log.event("relay.unanswered", code=error.code, bytes=len(payload))
         return failure(error.code)
     except Exception as error:  # noqa: BLE001 - its text would go to the server
-        _LOG.warning("the site failed: %s", type(error).__name__)
+        log.failure("relay.failed", error)
         return failure("internal")
 
 

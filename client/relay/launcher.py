@@ -10,7 +10,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import ssl
 import sys
@@ -23,8 +22,8 @@ from typing import Any, NoReturn
 from flwr.supercore.protobuf.client import ProtobufClient
 
 from fedward.common.errors import ConfigError
+from fedward.common.logs.logger import log
 
-_LOG = logging.getLogger("fedward.supernode")
 _LOOP = "flwr.supernode.start_client_internal"
 ENDED = 75
 """EX_TEMPFAIL of sysexits.h: start it again."""
@@ -149,8 +148,7 @@ def end_with(main: Callable[[], None], *, leave: Callable[[int], NoReturn] = os.
     except SystemExit as error:
         code = ENDED if error.code else 0
     except BaseException as error:  # noqa: BLE001 - there is nobody above
-        _LOG.error("the SuperNode ended: %s", type(error).__name__)
-    logging.shutdown()
+        log.failure("supernode.ended", error)
     sys.stdout.flush()
     sys.stderr.flush()
     leave(code)

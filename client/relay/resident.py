@@ -7,7 +7,6 @@ Not handled here: what a SuperNode does beside it, such as reading the app's ``p
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from contextlib import closing
@@ -29,8 +28,8 @@ from flwr.supercore.runtime import RuntimeHttpClient
 from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message, push_task_output
 
 from fedward.client.relay import Asked, answer
+from fedward.common.logs.logger import log
 
-_LOG = logging.getLogger("fedward.relay")
 _ACQUIRE = "/flwr.proto.Runtime/AcquireTask"
 _TRANSIENT = frozenset({502, 503, 504})
 POLL_S = 0.25
@@ -95,7 +94,7 @@ class ResidentRelay:
                 try:
                     pause_s = 0.0 if self._step(client) else POLL_S
                 except Exception as error:  # noqa: BLE001 - one bad task, or a SuperNode that restarts, ends no relay
-                    _LOG.warning("no task: %s", _named(error))
+                    log.failure("relay.idle", error, status=_status_of(error))
                     pause_s = _RETRY_S
 
     def _step(self, client: RuntimeHttpClient) -> bool:
@@ -142,11 +141,8 @@ def beats(task: RuntimeHttpClient) -> bool:
     return True
 
 
-def _named(error: Exception) -> str:
-    """The type of an error, and an HTTP status; never its text."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return f"HTTP {error.response.status_code}"
-    return type(error).__name__
+def _status_of(error: Exception) -> int | None:
+    return error.response.status_code if isinstance(error, httpx.HTTPStatusError) else None
 
 
 __all__ = ["beats", "ResidentRelay", "Runtime"]

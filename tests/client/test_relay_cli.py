@@ -1,5 +1,4 @@
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -31,14 +30,9 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(autouse=True)
-def _environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a command sets there, and of loggers, is gone after the test."""
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a command sets there is gone after the test."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
-    ours = logging.getLogger("fedward")
-    level, handlers = ours.level, list(ours.handlers)
-    yield
-    ours.setLevel(level)
-    ours.handlers[:] = handlers
 
 
 def secret_file(folder: Path, *, mode: int = 0o640, raw: bytes = b"s" * 32) -> Path:

@@ -1,5 +1,4 @@
 import asyncio
-import logging
 from collections.abc import Awaitable
 
 import pytest
@@ -11,9 +10,11 @@ from fedward.client.daemon.settings import DaemonSettings
 from fedward.client.daemon.worker import Worker
 from fedward.common.config import COORDINATOR
 from fedward.common.identity import Identity, Roster
+from fedward.common.logs.logger import log
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.site_daemon_pb2 import SiteState
 from tests.desks import LONG, ask, desk_of, go, until
+from tests.log_sinks import text_of
 from tests.site_requests import (
     COORDINATOR_KEY,
     SITE,
@@ -102,7 +103,7 @@ def test_waiting_requests_hold_no_more_than_two_messages_of_the_largest_size() -
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError, KeyError, SystemExit])
 def test_an_agent_that_raises_is_an_abstention_and_its_text_stays_here(
-    error: type[BaseException], caplog: pytest.LogCaptureFixture
+    error: type[BaseException],
 ) -> None:
     def fails(request: bytes) -> bytes:
         raise error("patient 4711 has gout")
@@ -112,9 +113,9 @@ def test_an_agent_that_raises_is_an_abstention_and_its_text_stays_here(
         assert said(await ask(desk, train())) == "ABSTAIN"
         assert said(await ask(desk, train())) == "ABSTAIN"
 
-    with caplog.at_level(logging.DEBUG):
-        go(scenario)
-    assert "gout" not in caplog.text
+    go(scenario)
+    assert "agent.failed" in text_of(log)
+    assert "gout" not in text_of(log)
 
 
 @pytest.mark.parametrize("answer", [b"", b"garbage"])

@@ -155,7 +155,7 @@ def test_a_caller_that_does_not_read_is_left(folder: Path) -> None:
             response_deserializer=pb.Part.FromString,
         )(parts.split(request), timeout=60)
         assert next(call).total_bytes > 40 * 10**6
-        site.await_status(lambda status: "too slow" in site.log.read_text("utf-8"))
+        site.await_status(lambda status: "why=too_slow" in site.log.read_text("utf-8"))
         with pytest.raises(grpc.RpcError) as caught:
             list(call)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -1,4 +1,3 @@
-import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +13,9 @@ from fedward.client import relay
 from fedward.client.relay import Asked
 from fedward.client.relay.resident import ResidentRelay, Runtime
 from fedward.client.relay.site_socket import RelayError, SiteSocket
+from fedward.common.logs.logger import log
 from fedward.common.messages import wire
+from tests.log_sinks import text_of
 from tests.played_supernode import SECRET, PlayedSuperNode
 
 SECRET_TEXT = "patient 4711 has gout"
@@ -111,22 +112,23 @@ def test_a_daemon_that_is_down_is_said_to_be(node: PlayedSuperNode, tmp_path: Pa
 
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError, OSError])
-def test_text_of_an_exception_is_neither_sent_nor_logged(
-    node: PlayedSuperNode, error: type[Exception], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_text_of_an_exception_is_neither_sent_nor_logged(node: PlayedSuperNode, error: type[Exception]) -> None:
     def fails(payload: bytes) -> bytes:
         raise error(SECRET_TEXT)
 
-    with caplog.at_level(logging.DEBUG):
-        content = reply_of(node, Site(fails), relay.pack(b"request"))
+    content = reply_of(node, Site(fails), relay.pack(b"request"))
     assert code_of(content) == "internal"
-    assert SECRET_TEXT not in repr(content) + caplog.text
+    assert "relay.failed" in text_of(log)
+    assert SECRET_TEXT not in repr(content) + text_of(log)
 
 
-def test_payloads_are_not_logged(node: PlayedSuperNode, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG, logger="fedward"):
-        reply_of(node, Site(lambda payload: b""), relay.pack(SECRET_TEXT.encode()))
-    assert SECRET_TEXT not in caplog.text
+def test_an_unanswered_request_is_logged_by_code_and_size(node: PlayedSuperNode) -> None:
+    def fails(payload: bytes) -> bytes:
+        raise RelayError("deadline")
+
+    reply_of(node, Site(fails), relay.pack(SECRET_TEXT.encode()))
+    last = [event for event in log.waiting if event.schema.name == "relay.unanswered"][-1]
+    assert last.fields == {"code": "deadline", "bytes": len(SECRET_TEXT)}
 
 
 def test_a_message_of_another_type_is_a_bad_record_and_not_carried(node: PlayedSuperNode) -> None:
@@ -152,24 +154,29 @@ def test_tasks_of_other_types_are_left_alone(node: PlayedSuperNode) -> None:
 
 
 def test_a_supernode_that_is_not_there_is_waited_for_and_the_relay_ends_when_told(
-    node: PlayedSuperNode, caplog: pytest.LogCaptureFixture
+    node: PlayedSuperNode,
 ) -> None:
-    with caplog.at_level(logging.WARNING), running("127.0.0.1:1", Site()) as thread:
-        node.until(lambda: caplog.text.count("no task: ConnectError") >= 2)
+    with running("127.0.0.1:1", Site()) as thread:
+        node.until(lambda: len(idle("ConnectError")) >= 2)
         assert thread.is_alive()
     assert not thread.is_alive()
 
 
-def test_a_wrong_secret_takes_nothing(node: PlayedSuperNode, caplog: pytest.LogCaptureFixture) -> None:
+def idle(error: str) -> list[object]:
+    """HTTP statuses, or None, of the times when no task could be taken for that reason."""
+    events = [event.fields for event in log.waiting if event.schema.name == "relay.idle"]
+    return [fields.get("status") for fields in events if fields["error"] == error]
+
+
+def test_a_wrong_secret_takes_nothing(node: PlayedSuperNode) -> None:
     task_id = node.put(relay.pack(b"request"))
     stop = threading.Event()
     wrong = ResidentRelay(runtime=Runtime(address=node.address, secret=b"x" * 32), site=Site(), wait=stop.wait)
-    with caplog.at_level(logging.WARNING):
-        thread = threading.Thread(target=wrong.run)
-        thread.start()
-        node.until(lambda: "no task: HTTP 401" in caplog.text)
-        stop.set()
-        thread.join(30)
+    thread = threading.Thread(target=wrong.run)
+    thread.start()
+    node.until(lambda: 401 in idle("HTTPStatusError"))
+    stop.set()
+    thread.join(30)
     assert node.task(task_id) == "pending"
 
 
