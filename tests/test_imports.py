@@ -123,6 +123,12 @@ def test_flower_is_imported_in_its_three_places_alone() -> None:
     assert complaints(found for found in IMPORTS if breaks_flower(found)) == []
 
 
+def test_flowers_own_privacy_and_secure_aggregation_are_imported_only_to_be_attacked() -> None:
+    left = ("differential_privacy", "privacy_accounting", "secagg", "secure_aggregation", "dp_", ".mod", "localdp")
+    flower = (f for f in IMPORTS if f.top == "flwr" and not f.file.startswith("simulations/attacks/"))
+    assert complaints(found for found in flower if any(word in found.module.lower() for word in left)) == []
+
+
 def test_light_files_load_no_machine_learning_library() -> None:
     heavy = (found for found in IMPORTS if found.top in MACHINE_LEARNING and found.file.startswith(LIGHT))
     assert complaints(found for found in heavy if not found.lazy) == []
