@@ -50,7 +50,7 @@ cover: setup  ## Branch coverage of the quick tests
 	$(BIN)/coverage report --skip-covered
 
 messages: setup  ## Generate the message classes from the schema
-	cd common/messages && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. fedward.proto
+	cd common/messages && ../../$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. fedward.proto site_daemon.proto
 
 docs: setup  ## Write docs/plan.md from the settings
 	$(BIN)/python -m fedward.common.config_reference > docs/plan.md

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fedward.client import site_keys_cli, site_policy_cli
+from fedward.client import relay_cli, site_keys_cli, site_policy_cli
 from fedward.client.printable import printable
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fedward.common.privacy.accounting import PrivacyEvent
 
 site_app = typer.Typer(
-    help="A site's keys, roles, policy and budget. (Its daemon comes with version 0.3.)", no_args_is_help=True
+    help="A site's keys, roles, policy, budget, and what runs beside its daemon.", no_args_is_help=True
 )
 policy_app = typer.Typer(help="The site's own policy.", no_args_is_help=True)
 site_app.add_typer(policy_app, name="policy")
@@ -29,6 +29,7 @@ site_app.command("grant")(site_keys_cli.grant)
 site_app.command("revoke")(site_keys_cli.revoke)
 site_app.command("approve")(site_policy_cli.approve)
 policy_app.command("set")(site_policy_cli.set_policy)
+relay_cli.add_to(site_app)
 
 _REFUSED = 3
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]

@@ -46,6 +46,9 @@
     │   ├── ObjectReplacedError  another file than the one that was sealed
     │   └── VaultPermissionError a mode, an owner or a link that lets others in
     ├── ProtocolError            a message; carries a refusal code
+    ├── TransportError           bytes between relay and daemon
+    │   ├── MessageTooLargeError longer than the daemon takes
+    │   └── SocketError          a socket or its folder is not what it should be
     ├── RunError                 a federated run that cannot go on
     ├── DesensitizationError     a text or column that may not pass
     │   └── FpeDomainError       too few possible values to encrypt one as another
@@ -330,6 +333,25 @@ class ProtocolError(FedwardError):
         self.rule = rule
 
 
+class TransportError(FedwardError):
+    """Bytes between the processes of a site did not arrive as they should."""
+
+    hint = "`fedward site status` shows whether the daemon is up; its log names what it refused."
+    exit_code = 7
+
+
+class MessageTooLargeError(TransportError):
+    """A message is longer than the daemon takes. It was not read to its end."""
+
+    hint = "Raise max_message_bytes of the daemon if a message may be this long."
+
+
+class SocketError(TransportError):
+    """A socket, or the folder it lies in, is not what it should be."""
+
+    hint = "Socket folders belong to the daemon's account alone; docs/deployment.md lists owner and mode of each."
+
+
 class RunError(FedwardError):
     """A federated run cannot go on."""
 
@@ -388,6 +410,7 @@ __all__ = [
     "LedgerVersionError",
     "LogError",
     "LogEventError",
+    "MessageTooLargeError",
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",
@@ -399,8 +422,10 @@ __all__ = [
     "ProtocolError",
     "RunError",
     "ShreddingError",
+    "SocketError",
     "TrailingDataError",
     "TrainingError",
+    "TransportError",
     "TruncatedError",
     "UnsupportedModelError",
     "VaultError",

@@ -15,15 +15,16 @@ MAY_SEE = {
     "server": {"server", "common"},
     "simulations": {"simulations", "client", "server", "common"},
 }
-FLOWER_HOMES = ("client/relay.py", "server/app.py", "simulations/")
+FLOWER_HOMES = ("client/relay/", "server/app.py", "simulations/")
 MACHINE_LEARNING = {"torch", "transformers", "opacus", "peft", "datasets"}
 LIGHT = (
+    "client/daemon/",
     "client/ledger_files.py",
     "client/policy.py",
     "client/policy_check.py",
     "client/sealed_files.py",
     "client/site_folder.py",
-    "client/relay.py",
+    "client/relay/",
     "common/_keystream.py",
     "common/_validate.py",
     "common/agreement.py",
@@ -125,6 +126,16 @@ def test_flower_is_imported_in_its_three_places_alone() -> None:
     assert complaints(found for found in IMPORTS if breaks_flower(found)) == []
 
 
+def test_flowers_own_privacy_and_secure_aggregation_are_imported_only_to_be_attacked_or_measured() -> None:
+    left = ("differential_privacy", "privacy_accounting", "secagg", "secure_aggregation", "dp_", ".mod", "localdp")
+    flower = (
+        f
+        for f in IMPORTS
+        if f.top == "flwr" and not f.file.startswith(("simulations/attacks/", "simulations/benchmarks/"))
+    )
+    assert complaints(found for found in flower if any(word in found.module.lower() for word in left)) == []
+
+
 def test_light_files_load_no_machine_learning_library() -> None:
     heavy = (found for found in IMPORTS if found.top in MACHINE_LEARNING and found.file.startswith(LIGHT))
     assert complaints(found for found in heavy if not found.lazy) == []
@@ -154,4 +165,4 @@ def test_rule_of_the_rooms_sees_every_kind_of_import(file: str, source: str) -> 
 )
 def test_rule_of_flower_sees_every_kind_of_import(source: str) -> None:
     assert any(breaks_flower(found) for found in imports_of(source, "client/site.py"))
-    assert not any(breaks_flower(found) for found in imports_of(source, "client/relay.py"))
+    assert not any(breaks_flower(found) for found in imports_of(source, "client/relay/resident.py"))

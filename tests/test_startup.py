@@ -34,6 +34,17 @@ def test_relay_loads_no_machine_learning_library() -> None:
     assert loaded_by("fedward.client.relay") & (set(HEAVY) - {"flwr", "ray"}) == set()
 
 
+def test_relay_loads_nothing_of_ours_but_limits_errors_the_logger_and_the_form_of_parts() -> None:
+    allowed = {"errors", "messages", "messages.parts", "messages.site_daemon_pb2", "messages.wire"}
+    allowed |= {"logs", "logs.events", "logs.fields", "logs.logger", "logs.origin"}
+    ours = {
+        name.removeprefix("fedward.common.")
+        for name in loaded_by("fedward.client.relay.resident")
+        if "fedward.common." in name
+    }
+    assert ours == allowed
+
+
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0

@@ -14,6 +14,7 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from fedward.common.logs.fields import COUNT, ERROR, HASH, LINE, MODULE, RUN_ID, Choice, Duration, FieldType, Whole
+from fedward.common.messages.wire import RELAY_ERRORS
 
 CODES = Choice(
     (
@@ -66,6 +67,7 @@ CODES = Choice(
         "THRESHOLD_MISMATCH",
         "THRESHOLD_UNUSABLE",
         "TRANSPORT",
+        "UNKNOWN_REQUEST",
         "UNKNOWN_SITE",
         "WITNESS_MISSING",
     ),
@@ -108,6 +110,7 @@ RULES = Choice(
     ),
     label="enum: a rule of the site's policy",
 )
+RELAY_CODES = Choice(tuple(sorted(RELAY_ERRORS)), label="enum: a relay's code")
 ROUND = COUNT
 ATTEMPT = COUNT
 TALLY = Whole(0, (1 << 53) - 1)
@@ -223,7 +226,54 @@ _SCHEMAS = (
         means="a refusal was given that the ledger did not take",
         fields={**_RUN, **_WHERE},
     ),
+    # ------------------------------------------------------------------------------------------------ its sockets
+    Schema(
+        name="peer.refused",
+        level=Level.WARNING,
+        means="a connection to the relay's socket was closed",
+        fields={"why": Choice(("account", "too_many", "no_descriptor"))},
+        may_have={"uid": COUNT},
+    ),
+    Schema(
+        name="call.ended",
+        level=Level.WARNING,
+        means="a call got a status in place of an answer",
+        fields={"why": Choice(("too_large", "too_slow", "malformed", "locked", "internal")), **_WHERE},
+    ),
+    Schema(
+        name="request.unread",
+        level=Level.WARNING,
+        means="what came was not signed by the coordinator, or is for another roster; refused, signed",
+        fields={"code": CODES, "bytes": TALLY},
+    ),
+    Schema(
+        name="agent.failed",
+        level=Level.ERROR,
+        means="the site's agent raised, which it never should",
+        fields=_WHERE,
+    ),
+    Schema(
+        name="drain.cut",
+        level=Level.WARNING,
+        means="the daemon ends with so many requests open: told twice, or `drain_timeout_s` is over",
+        fields={"open": COUNT},
+    ),
+    # ------------------------------------------------------------------------------------------------ relay, SuperNode
     Schema(name="relay.failed", level=Level.WARNING, means="the site raised towards the relay", fields=_WHERE),
+    Schema(
+        name="relay.unanswered",
+        level=Level.WARNING,
+        means="the relay got no answer from the daemon",
+        fields={"code": RELAY_CODES, "bytes": TALLY},
+    ),
+    Schema(
+        name="relay.idle",
+        level=Level.WARNING,
+        means="no task could be taken from the SuperNode, or it could not be ended",
+        fields=_WHERE,
+        may_have={"status": COUNT},
+    ),
+    Schema(name="supernode.ended", level=Level.ERROR, means="Flower's SuperNode raised", fields=_WHERE),
     # ------------------------------------------------------------------------------------------------ a coordinator's
     Schema(
         name="run.started",
@@ -269,4 +319,4 @@ _SCHEMAS = (
 )
 EVENTS: Mapping[str, Schema] = MappingProxyType({schema.name: schema for schema in _SCHEMAS})
 
-__all__ = ["ATTEMPT", "CODES", "EVENTS", "Level", "MOST_SITES", "ROUND", "RULES", "Schema", "TALLY"]
+__all__ = ["ATTEMPT", "CODES", "EVENTS", "Level", "MOST_SITES", "RELAY_CODES", "ROUND", "RULES", "Schema", "TALLY"]

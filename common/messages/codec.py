@@ -54,6 +54,8 @@ Body = (
     | pb.Mask
     | pb.Graph
     | pb.GraphReply
+    | pb.Pending
+    | pb.Collect
 )
 B = TypeVar("B", bound=Body)
 
@@ -75,6 +77,8 @@ TYPES: Mapping[int, type[Body]] = {
     pb.MASK: pb.Mask,
     pb.GRAPH: pb.Graph,
     pb.GRAPH_REPLY: pb.GraphReply,
+    pb.PENDING: pb.Pending,
+    pb.COLLECT: pb.Collect,
 }
 _NUMBER_OF: Mapping[type[Message], int] = {body: number for number, body in TYPES.items()}
 
@@ -157,7 +161,26 @@ def hashes_of(raw: bytes) -> tuple[bytes, bytes]:
     Raises:
         ProtocolError: ``BAD_ENCODING``.
     """
-    return hashlib.sha256(_envelope(raw).body).digest(), hashlib.sha256(raw).digest()
+    return body_hash(raw), hashlib.sha256(raw).digest()
+
+
+def body_hash(raw: bytes) -> bytes:
+    """SHA-256 of a message's body.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    return hashlib.sha256(_envelope(raw).body).digest()
+
+
+def claimed_position(raw: bytes) -> Position:
+    """Where a message says that it belongs. For messages of one's own: nothing is verified.
+
+    Raises:
+        ProtocolError: ``BAD_ENCODING``.
+    """
+    envelope = _envelope(raw)
+    return position_of(_parse(TYPES[envelope.type], bytes(envelope.body)).header)
 
 
 @overload

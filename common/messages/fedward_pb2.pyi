@@ -27,6 +27,8 @@ class MessageType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MASK: _ClassVar[MessageType]
     GRAPH: _ClassVar[MessageType]
     GRAPH_REPLY: _ClassVar[MessageType]
+    PENDING: _ClassVar[MessageType]
+    COLLECT: _ClassVar[MessageType]
 MESSAGE_TYPE_UNSPECIFIED: MessageType
 PLAN_OFFER: MessageType
 PLAN_ACCEPT: MessageType
@@ -45,6 +47,8 @@ READY: MessageType
 MASK: MessageType
 GRAPH: MessageType
 GRAPH_REPLY: MessageType
+PENDING: MessageType
+COLLECT: MessageType
 
 class Envelope(_message.Message):
     __slots__ = ("version", "type", "body", "signature", "vector", "witness")
@@ -523,3 +527,19 @@ class Mask(_message.Message):
     graph_hash: bytes
     bundles: _containers.RepeatedCompositeFieldContainer[Bundle]
     def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., model_digest: _Optional[bytes] = ..., layout_digest: _Optional[bytes] = ..., cohort: _Optional[_Iterable[str]] = ..., min_survivors: _Optional[int] = ..., num_coordinates: _Optional[int] = ..., scale_log2: _Optional[int] = ..., clamp_log2: _Optional[int] = ..., previous_sum_hash: _Optional[bytes] = ..., assumed_colluders: _Optional[int] = ..., graph_hash: _Optional[bytes] = ..., bundles: _Optional[_Iterable[_Union[Bundle, _Mapping]]] = ...) -> None: ...
+
+class Pending(_message.Message):
+    __slots__ = ("header", "request_hash")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    request_hash: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ...) -> None: ...
+
+class Collect(_message.Message):
+    __slots__ = ("header", "request_hash")
+    HEADER_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_HASH_FIELD_NUMBER: _ClassVar[int]
+    header: Header
+    request_hash: bytes
+    def __init__(self, header: _Optional[_Union[Header, _Mapping]] = ..., request_hash: _Optional[bytes] = ...) -> None: ...

@@ -66,6 +66,8 @@ LENGTHS: Mapping[str, Mapping[str, tuple[int, int]]] = {
     "Unmask": {"cohort_digest": _HASH},
     "UnmaskReply": {"survivors_hash": _HASH, "seed_shares": _SHARE, "key_shares": _SHARE},
     "Ready": {"request_hash": _HASH},
+    "Pending": {"request_hash": _HASH},
+    "Collect": {"request_hash": _HASH},
     "OpenedRound": {
         "model_digest": _HASH,
         "previous_sum_hash": _HASH,

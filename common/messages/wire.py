@@ -15,7 +15,8 @@ ERROR_RECORD = "fw-error"
 """Name of the ``ConfigRecord`` with which a relay says that it failed; unsigned, never a site's decision."""
 ERROR_KEY = "code"
 MESSAGE_TYPE = "query"
-
+MAX_MESSAGE_BYTES = 512 << 20
+"""Nobody carries more; what a message of ours may have at most, ``codec`` says."""
 
 RELAY_ERRORS = frozenset({"daemon-down", "deadline", "too-large", "bad-record", "draining", "internal"})
 """All that a relay may say of itself."""

@@ -20,8 +20,8 @@ FORBIDDEN = re.compile(
     r"record|unit(?!_loss)|patient|sample|batch|loss|grad|param|weight|norm|text|message|file|path|name|token|secret"
     r"|key|password|epsilon|value|data",
 )
-MAY_SAY = {("trend.opened", "unit_loss")}
-"""The metric that a plan pays for."""
+MAY_SAY = {("trend.opened", "unit_loss"), ("relay.unanswered", "bad-record")}
+"""The metric that a plan pays for; a relay's code for a record of Flower's that is none of ours."""
 _REPOSITORY = Path(__file__).parents[3]
 
 

@@ -62,6 +62,8 @@ BODIES: list[Body] = [
     ),
     pb.Graph(header=HEADER, members=[pb.GraphMember(site_id="alpha", commitment=b"c" * 32, signature=b"x" * 64)]),
     pb.GraphReply(header=HEADER, request_hash=b"h" * 32, shown=b"r" * 32),
+    pb.Pending(header=HEADER, request_hash=b"\x01" * 32),
+    pb.Collect(header=HEADER, request_hash=b"\x01" * 32),
 ]
 END = pb.RunEnd(header=HEADER, model_digest=b"m" * 32)
 REPLY = pb.TrainReply(header=HEADER, cohort_digest=b"c" * 32, vector_hash=HASH)

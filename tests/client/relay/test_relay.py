@@ -3,7 +3,8 @@ from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.supercore.task_identity import TaskIdentity
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,3 +106,17 @@ def test_what_a_relay_says_is_on_the_closed_list(code: str) -> None:
 
 def test_app_answers_queries() -> None:
     assert type(relay.client_app(lambda payload, _: payload)).__name__ == "ClientApp"
+
+
+@pytest.mark.parametrize("socket", ["nowhere.sock", ""])
+def test_app_of_a_deployment_asks_the_socket_that_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, socket: str
+) -> None:
+    for name in ("_run_id", "_task_id", "_node_id"):
+        monkeypatch.setattr(TaskIdentity, name, 1)
+    monkeypatch.setenv(relay.SOCKET_VARIABLE, socket)
+    message = Message(relay.pack(b"request"), 1, wire.MESSAGE_TYPE)
+    message.metadata.__dict__["_message_id"] = "m1"
+    context = Context(run_id=1, node_id=1, node_config={}, state=RecordDict(), run_config={})
+    assert code_of(relay.app(message, context).content) == "daemon-down"
+    assert context.state == RecordDict()
