@@ -22,7 +22,6 @@ from fedward.client.site_folder import SiteFolder
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
-from fedward.common.ledger.trail import LedgerTrail
 from fedward.common.logs.logger import log
 from fedward.common.messages import wire
 from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
@@ -159,7 +158,7 @@ def main(grid: Grid, context: Context) -> None:
                 clock=SystemClock(),
                 aggregator=aggregator(),
                 observer=RunLog(log, job.run_id, [site.id for site in job.plan.sites], EventLog(folder.events)),
-                ledger=LedgerTrail(server.ledger),
+                ledger=server.trail,
             )
             folder.write_result(loop.run())
     except Exception as error:

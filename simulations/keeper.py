@@ -24,7 +24,7 @@ from fedward.client.witness import Witnessing
 from fedward.common.config import COORDINATOR
 from fedward.common.desensitize.keys import ScrubKeys
 from fedward.common.identity import Identity
-from fedward.common.ledger.trail import HeadTrail, LedgerTrail
+from fedward.common.ledger.trail import HeadTrail
 from fedward.common.logs.logger import log
 from fedward.common.logs.party_log import kept_by
 from fedward.common.shredding.certificate import Certificate
@@ -170,14 +170,14 @@ class Keeper:
             site_id=site_id,
             identity=job.identity(site_id),
             roster=job.roster(),
-            trail=LedgerTrail(self.parties.sites[site_id].ledger),
+            trail=self.parties.sites[site_id].trail,
             min_witnesses=SIMULATION_POLICY.min_witnesses,
         )
 
     @property
     def trail(self) -> HeadTrail | None:
         """The coordinator's ledger."""
-        return None if self.parties is None else LedgerTrail(self.parties.coordinator.ledger)
+        return None if self.parties is None else self.parties.coordinator.trail
 
     # ------------------------------------------------------------------------------------------------ the end
 

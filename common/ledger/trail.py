@@ -55,10 +55,12 @@ class LedgerTrail:
             LedgerError: as ``Ledger.append``.
         """
         for _ in range(_MAX_TRIES):
+            head = self._ledger.head
             try:
-                return self._ledger.append(drafts, expected_head=self._ledger.head)
+                return self._ledger.append(drafts, expected_head=head)
             except HeadMovedError:
-                continue  # another thread of this process was faster
+                if self._ledger.head == head:
+                    raise  # another process wrote past the lock; a thread of this one was only faster
         raise HeadMovedError("the ledger grows faster than it can be appended to")
 
     def holds(self, entry_hash: bytes) -> bool:

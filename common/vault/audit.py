@@ -17,15 +17,13 @@ No names of objects, no sizes, no paths. Not handled here: whether the chain hol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from fedward.common.errors import HeadMovedError, LedgerError
+from fedward.common.errors import LedgerError
 from fedward.common.ledger.body import Value
 from fedward.common.ledger.chain import Draft, Entry
-from fedward.common.ledger.reader import LedgerReader
-from fedward.common.ledger.store import Ledger, Receipt
+from fedward.common.ledger.store import Receipt
 from fedward.common.vault.grants import Grants
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Action, Principal, Resource, Role
@@ -46,39 +44,6 @@ class AuditTrail(Protocol):
 
     def entries(self) -> Iterable[Entry]:
         """All that stands there, in order."""
-
-
-class LedgerTrail:
-    """A ledger as an audit trail: entries that hold whatever the head is.
-
-    Args:
-        ledger: open for writing.
-        path: of its file, to read it.
-    """
-
-    def __init__(self, ledger: Ledger, path: Path) -> None:
-        self.ledger = ledger
-        self._path = path
-
-    def append(self, drafts: Sequence[Draft]) -> Receipt:
-        """See ``AuditTrail.append``.
-
-        Raises:
-            HeadMovedError: another process wrote past the lock.
-            LedgerError: it cannot be written.
-        """
-        while True:
-            head = self.ledger.head
-            try:
-                return self.ledger.append(drafts, expected_head=head)
-            except HeadMovedError:
-                if self.ledger.head == head:  # not a thread of ours
-                    raise
-
-    def entries(self) -> Iterator[Entry]:
-        """See ``AuditTrail.entries``."""
-        with LedgerReader(self._path) as reader, reader.snapshot():
-            yield from reader.entries()
 
 
 def access(
@@ -194,7 +159,6 @@ __all__ = [
     "AuditTrail",
     "granted",
     "GRANTED",
-    "LedgerTrail",
     "Record",
     "removed",
     "REMOVED",

@@ -28,8 +28,8 @@ from fedward.common.identity import Identity
 from fedward.common.ledger.anchor import AnchorFile
 from fedward.common.ledger.reader import LedgerReader
 from fedward.common.ledger.store import Ledger
+from fedward.common.ledger.trail import LedgerTrail
 from fedward.common.vault import audit
-from fedward.common.vault.audit import LedgerTrail
 from fedward.common.vault.files import PrivateFolder
 from fedward.common.vault.key_records import Purpose
 from fedward.common.vault.keystore import Keystore
@@ -59,7 +59,7 @@ class PartyFolder:
         self.folder = folder
         self.ledger = ledger
         self.keystore = keystore
-        self.trail = LedgerTrail(ledger, folder.path(LEDGER))
+        self.trail = LedgerTrail(ledger)
         self.vault = Vault(folder, keystore, self.trail, clock=clock)
         self.clock = clock
         with LedgerReader(folder.path(LEDGER)) as reader:
