@@ -14,7 +14,7 @@ from fedward.simulations.hospitals.seeded import Random, stream
 MARKS_PER_SITE = 3
 _NUM_CHARACTERS, _NUM_WORDS = 10, 4
 # Characters that neither begin a name nor end a place: a phrase of them is nothing that would be replaced.
-_CHARACTERS = "霜雾露潮汐藤蕨萤鲸鹭琥珀靛绯棋笛瓷帆锚舵烛炉炭筐篱缆绳锯凿钉"
+ALPHABET = "霜雾露潮汐藤蕨萤鲸鹭琥珀靛绯棋笛瓷帆锚舵烛炉炭筐篱缆绳锯凿钉"
 _ONSETS, _NUCLEI, _CODAS = "bdfgklmnprstvz", "aeiou", "lmnrst"
 
 
@@ -37,7 +37,7 @@ def with_marks(hospital: Hospital, phrases: tuple[str, ...]) -> Hospital:
 
 
 def _chinese(rng: Random) -> str:
-    return "".join(rng.sample(_CHARACTERS, _NUM_CHARACTERS))
+    return "".join(rng.sample(ALPHABET, _NUM_CHARACTERS))
 
 
 def _english(rng: Random) -> str:
@@ -45,4 +45,4 @@ def _english(rng: Random) -> str:
     return " ".join(first + second for first, second in zip(words, words, strict=True))
 
 
-__all__ = ["marks", "MARKS_PER_SITE", "with_marks"]
+__all__ = ["ALPHABET", "marks", "MARKS_PER_SITE", "with_marks"]
