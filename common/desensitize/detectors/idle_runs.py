@@ -19,6 +19,7 @@ from fedward.common.desensitize.detectors.runs import (
     Flags,
     Groups,
     Offsets,
+    among,
     flags_of,
     matrix,
     three_bytes,
@@ -31,10 +32,10 @@ _PLAIN = flags_of(b"\n\t,;:=|\"'<>!?[]{}")
 """ASCII that no shape has beside its digits; the colon only before them."""
 _PLAIN_AFTER = _PLAIN & ~flags_of(b":")
 _IDEOGRAPH = flags_of(bytes(range(0xE4, 0xEA)))
-_PUNCTUATION = np.array([0xEFBC8C, 0xEFBC9A, 0xEFBC9B, 0xE38082, 0xE38081])
-"""， ： ； 。 、 in UTF-8."""
-_CONTINUING = np.array([0xE58FB7, 0xE8BDAC, 0xE8BD89, 0xE58886])
-"""号 of a record's number; 转 轉 分 of an extension."""
+_PUNCTUATION = np.array([0xE38081, 0xE38082, 0xEFBC8C, 0xEFBC9A, 0xEFBC9B])
+"""、 。 ， ： ； in UTF-8."""
+_CONTINUING = np.array([0xE58886, 0xE58FB7, 0xE8BD89, 0xE8BDAC])
+"""分 轉 转 of an extension, 号 of a record's number."""
 _LONG = 20
 """No identifier has so many digits in one group."""
 _SHORT = 9
@@ -64,11 +65,11 @@ def _clear_before(block: Bytes, starts: Offsets) -> Flags:
     word = (left == 32) & _LETTER[second] & _LETTER_OR_SLASH[third]
     # WJ京12345, and the same with a blank
     ideograph = _IDEOGRAPH[third] & (block[starts - 4] != 74) & (block[starts - 4] != 32)
-    return np.asarray(_PLAIN[left] | word | ideograph | np.isin(three_bytes(block, starts - 3), _PUNCTUATION))
+    return np.asarray(_PLAIN[left] | word | ideograph | among(three_bytes(block, starts - 3), _PUNCTUATION))
 
 
 def _clear_after(block: Bytes, ends: Offsets) -> Flags:
-    return np.asarray(_PLAIN_AFTER[block[ends]] | np.isin(three_bytes(block, ends), _PUNCTUATION))
+    return np.asarray(_PLAIN_AFTER[block[ends]] | among(three_bytes(block, ends), _PUNCTUATION))
 
 
 def _long(groups: Groups, length: Offsets) -> Offsets:
@@ -85,7 +86,7 @@ def lengthy_rows(groups: Groups) -> Offsets:
     rows = np.flatnonzero((length >= _SHORT) & (length < _LONG))
     block = groups.block
     after = three_bytes(block, groups.ends[rows])
-    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~np.isin(after, _CONTINUING))
+    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~among(after, _CONTINUING))
     rows = rows[clear & _clear_before(block, groups.starts[rows])]
     return np.asarray(rows[~_is_strong(groups, rows, length[rows])])
 

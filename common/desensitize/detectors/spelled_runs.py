@@ -18,15 +18,25 @@ from fedward.common.desensitize import validators as check
 from fedward.common.desensitize.detectors.hits import DIGITS, Hit
 from fedward.common.desensitize.detectors.labels import MAX_LABEL_BYTES, MONEY, OTHER
 from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
-from fedward.common.desensitize.detectors.runs import IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, three_bytes
+from fedward.common.desensitize.detectors.runs import (
+    IS_LETTER,
+    Bytes,
+    Flags,
+    Groups,
+    Offsets,
+    among,
+    flags_of,
+    three_bytes,
+)
 from fedward.common.desensitize.detectors.values import continues_list
 from fedward.common.desensitize.spans import EntityType
 
 _JOINTS = b" .-"
 _IS_JOINT = flags_of(_JOINTS)
 _IS_MASK_JOINT, _IS_MASK = flags_of(b" -"), flags_of(b"*Xx")
-_STARS = np.array([int.from_bytes(star.encode()) for star in "＊●•※"])
-_PLATE_MARKS = np.array([int.from_bytes(mark.encode()) for mark in "使•・‧●"])
+_STARS = np.array(sorted(int.from_bytes(star.encode()) for star in "＊●•※"))
+_PLATE_MARKS = np.array(sorted(int.from_bytes(mark.encode()) for mark in "使•・‧●"))
+_ENVOY = int.from_bytes("使".encode())
 _MOBILE_DIGITS, _ID_DIGITS = 11, 18
 _BASE = 32
 _MAX_GROUPS = 5
@@ -61,7 +71,7 @@ def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
     left = left - _IS_MASK_JOINT[block[left]]
     right = right + _IS_MASK_JOINT[block[right]]
     masked = _IS_MASK[block[left]] | _IS_MASK[block[right]]
-    masked |= np.isin(three_bytes(block, left - 2), _STARS) | np.isin(three_bytes(block, right), _STARS)
+    masked |= among(three_bytes(block, left - 2), _STARS) | among(three_bytes(block, right), _STARS)
     return np.asarray(~masked)
 
 
@@ -70,8 +80,8 @@ def _off_plates(block: Bytes, starts: Offsets) -> Flags:
     left, second, third = block[starts - 1], block[starts - 2], block[starts - 3]
     plate = _IS_JOINT[left] & IS_LETTER[second] & ~IS_LETTER[third] & (third != 47)
     plate |= (third >= 0xE4) & ((block[starts - 4] == 74) | (block[starts - 4] == 32))
-    plate |= np.isin(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
-    plate |= (left == 32) & (three_bytes(block, starts - 4) == _PLATE_MARKS[0])
+    plate |= among(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
+    plate |= (left == 32) & (three_bytes(block, starts - 4) == _ENVOY)
     return np.asarray(~plate)
 
 
@@ -93,7 +103,7 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
         at = np.minimum(first + step, last)
         size = ends[at] - starts[at] + (is_x & (at == last))
         code = np.where(first + step <= last, code * _BASE + size, code)
-    fits = np.flatnonzero(np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)))
+    fits = np.flatnonzero(np.where(is_mobile, among(code, _MOBILES), among(code, _IDS)))
     begin, end, is_id = starts[first[fits]], (ends[last] + is_x)[fits], ~is_mobile[fits]
     free = groups.free(begin, end) & _unmasked(block, begin, end) & _off_plates(block, begin)
     return zip(begin[free].tolist(), end[free].tolist(), is_id[free].tolist(), strict=True)
