@@ -14,12 +14,12 @@ from fedward.common.desensitize.detectors.runs import flags_of
 _IS_NARROW = flags_of(b"".join(mark for mark in FIELD_ENDS if len(mark) == 1))
 _WIDE = tuple(int.from_bytes(mark) for mark in FIELD_ENDS if len(mark) == 3)
 _IS_THIRD = flags_of(bytes(mark[2] for mark in FIELD_ENDS if len(mark) == 3))
-_BACK = np.arange(-MAX_LABEL_BYTES, 0)
 
 
-def windows_before(block: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """(N, ``MAX_LABEL_BYTES``): what stands before each start, in a block that is padded with newlines."""
-    return np.asarray(block[np.maximum(starts[:, None] + _BACK, 0)])
+def windows_before(block: NDArray[np.uint8], starts: NDArray[np.int64], *, more: int = 0) -> NDArray[np.uint8]:
+    """(N, ``MAX_LABEL_BYTES + more``): what stands before each start, in a block that is padded with newlines."""
+    back = np.arange(-MAX_LABEL_BYTES - more, 0)
+    return np.asarray(block[np.maximum(starts[:, None] + back, 0)])
 
 
 def field_starts(block: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -36,7 +36,15 @@ def field_starts(block: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray
             ends[rows[codes == code], columns[codes == code] + 2] = True
     behind = np.argmax(ends[:, ::-1], axis=1)  # bytes between the last mark and the start
     behind[~ends[np.arange(len(starts)), MAX_LABEL_BYTES - 1 - behind]] = MAX_LABEL_BYTES
-    return np.maximum(starts - behind, 0)
+    return np.asarray(np.maximum(starts - behind, 0))
 
 
-__all__ = ["field_starts", "windows_before"]
+def may_follow_age(block: NDArray[np.uint8], starts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Whether the label of an age may stand before each start: 年龄, 年齡, age, aged."""
+    windows = windows_before(block, starts)
+    left, right = windows[:, :-1], windows[:, 1:]
+    age = ((right & 0xDF) == 71) | ((left == 0xBE) & (right == 0x84)) | ((left == 0xBD) & (right == 0xA1))
+    return np.asarray(age.any(axis=1))
+
+
+__all__ = ["field_starts", "may_follow_age", "windows_before"]

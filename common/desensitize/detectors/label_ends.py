@@ -1,14 +1,13 @@
 """Which places of a block have no label before them in their field, with numpy: then nothing need look back.
 
-A label ends in one of few pairs of bytes; where none stands between the beginning of the field and a place, no label
-does. Invariant: what is said to be free of labels ``Labels.nearest`` says None of; what is not may be free as well.
-Not handled here: which label it is.
+The last four bytes of a label, five bits of each, are one of few numbers; where none of these stands between the
+beginning of the field and a place, no label does. Invariant: what is said to be free of labels ``Labels.nearest`` says
+None of; what is not may be free as well. Not handled here: which label it is.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -18,40 +17,46 @@ from fedward.common.desensitize.detectors.labels import TRADITIONAL, WORDS
 from fedward.common.desensitize.detectors.runs import Bytes, Flags, Offsets
 
 _GAPS: Final = " _-"
+_KEY_BYTES: Final = 4
+_MIN_LABEL_BYTES: Final = 2
 _AS_TRADITIONAL: Final = str.maketrans(dict(TRADITIONAL))
 
 
-def _pairs(word: str) -> Iterable[bytes]:
-    """The last two bytes of a label in every spelling."""
-    last = word[-2:]
-    spelled = [last]
-    if last[0] == " ":
-        spelled = [*(gap + last[1] for gap in _GAPS), word[:-1].rstrip()[-1] + last[1]]
-    for pair in spelled:
-        for cased in itertools.product(*({c, c.upper(), c.lower(), c.translate(_AS_TRADITIONAL)} for c in pair)):
-            yield "".join(cased).encode()[-2:]
+def _last_bytes(word: str) -> Iterator[bytes]:
+    """Up to four last bytes of a label in every spelling that five bits tell apart."""
+    tails = [""]
+    for character in reversed(word):
+        cases = {character, character.translate(_AS_TRADITIONAL)} if character != " " else {"", *_GAPS, "  "}
+        tails = [case + tail for tail in tails for case in cases if len(tail.encode()) < _KEY_BYTES] + [
+            tail for tail in tails if len(tail.encode()) >= _KEY_BYTES
+        ]
+    for tail in tails:
+        yield tail.encode()[-_KEY_BYTES:]
 
 
-def pair_table(kinds: Iterable[str]) -> Flags:
-    """(65536,): whether a label of some kinds may end in two bytes."""
-    table = np.zeros(1 << 16, np.bool_)
+def label_table(kinds: Iterable[str]) -> Flags:
+    """(2^20,): whether a label of some kinds may end in four bytes, five bits of each."""
+    table = np.zeros((32,) * _KEY_BYTES, np.bool_)
     for kind in kinds:
         for word in "|".join(WORDS[kind]).split("|"):
-            for pair in _pairs(word):
-                table[int.from_bytes(pair)] = True
-    return table
+            for last in _last_bytes(word):
+                table[(..., *(byte & 31 for byte in last))] = True  # a shorter label ends in fewer
+    return table.reshape(-1)
 
 
-ANY_LABEL: Final = pair_table(WORDS)
+ANY_LABEL: Final = label_table(WORDS)
 
 
 def unlabelled(block: Bytes, starts: Offsets, firsts: Offsets, table: Flags = ANY_LABEL) -> Flags:
     """For each of ``starts``, whose field begins at one of ``firsts``, whether no label of a table stands there."""
-    windows = windows_before(block, starts)
-    ends = table[(windows[:, :-1].astype(np.int64) << 8) | windows[:, 1:]]
-    width = windows.shape[1]
-    inside = np.arange(width - 1) >= (width - (starts - firsts))[:, None]
-    return np.asarray(~(ends & inside).any(axis=1))
+    windows = windows_before(block, starts, more=_KEY_BYTES - _MIN_LABEL_BYTES).astype(np.int32) & 31
+    num = windows.shape[1] - _KEY_BYTES + 1
+    keys = windows[:, :num]
+    for step in range(1, _KEY_BYTES):
+        keys = (keys << 5) | windows[:, step : step + num]
+    # of the key that ends at the last byte before the start, at least the last two bytes are in the field
+    inside = np.arange(num) >= (num + 1 - (starts - firsts))[:, None]
+    return np.asarray(~(table[keys] & inside).any(axis=1))
 
 
-__all__ = ["ANY_LABEL", "pair_table", "unlabelled"]
+__all__ = ["ANY_LABEL", "label_table", "unlabelled"]

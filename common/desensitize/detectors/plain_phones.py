@@ -54,14 +54,22 @@ def plain_phones(block: Bytes, starts: Offsets, ends: Offsets, harmless: Callabl
     Args:
         harmless: for starts, whether no label stands before them that would lower or retype a phone.
     """
-    left = block[starts - 1]
-    may_go_on = _MAY_GO_ON[block[ends]] | among(three_bytes(block, ends), _MAY_GO_ON_WIDE)
-    plain = _NARROW_ENDS[left] | among(three_bytes(block, starts - 3), _WIDE_ENDS)
+    bare = np.flatnonzero(~goes_on(block, starts, ends))
+    starts = starts[bare]
+    plain = _NARROW_ENDS[block[starts - 1]] | among(three_bytes(block, starts - 3), _WIDE_ENDS)
     plain |= _behind_phone_word(block, starts)
-    plain &= ~(may_go_on | _MONEY[left])
-    rest = np.flatnonzero(~(plain | may_go_on | _MONEY[left]))
+    rest = np.flatnonzero(~plain)
     plain[rest] = harmless(starts[rest])
-    return np.asarray(plain)
+    found = np.zeros(len(ends), np.bool_)
+    found[bare[plain]] = True
+    return found
+
+
+def goes_on(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
+    """Whether an extension or an amount's unit may follow, or a currency stands before."""
+    after = ends + (block[ends] == 32)
+    may = _MAY_GO_ON[block[after]] | among(three_bytes(block, after), _MAY_GO_ON_WIDE)
+    return np.asarray(may | _MONEY[block[starts - 1]])
 
 
 def _behind_phone_word(block: Bytes, starts: Offsets) -> Flags:
@@ -77,4 +85,4 @@ def _behind_phone_word(block: Bytes, starts: Offsets) -> Flags:
     return np.asarray(is_clear & is_word)
 
 
-__all__ = ["CLOSE", "LONG_PHONE_WORDS", "PHONE_WORDS", "plain_phones"]
+__all__ = ["CLOSE", "goes_on", "LONG_PHONE_WORDS", "PHONE_WORDS", "plain_phones"]

@@ -188,7 +188,7 @@ _BEGINNINGS = {
     "ipv6": f"(?:{_HEX}{{1,4}}:){{7}}{_HEX}|{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}::|::{_HEX}",
     "number": f"[0-9](?:{NUMBER_SEPARATOR}{{0,2}}[0-9]){{8}}",
 }
-"""As much of a shape as says where it begins: google-re2 has fewer states to build, and the exact rule reads the rest."""
+"""As much of a shape as says where it begins: google-re2 has fewer states to build; the exact rule reads the rest."""
 _ANY_SEPARATORS = SEPARATOR.replace("{1,18}", "+") + "*"
 
 

@@ -92,13 +92,21 @@ def _is_real(year: Offsets, month: Offsets, day: Offsets) -> Flags:
 
 
 def _is_id(block: Bytes, starts: Offsets) -> Flags:
-    """ISO 7064, province, date and sequence of the 18 characters from each start."""
-    digits = matrix(block, starts, 17)
+    """Of the 18 characters from each start."""
+    return are_ids(matrix(block, starts, 17), block[starts + 17])
+
+
+def are_ids(digits: Offsets, last: Bytes) -> Flags:
+    """ISO 7064, province, date and sequence of (N, 17) digits and their check characters."""
     real = _is_real(digits[:, 6:10] @ (1000, 100, 10, 1), digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1))
-    last = block[starts + 17]
     last = np.where(last > 57, last & 0xDF, last)
     checked = _CHECKS[(digits @ _WEIGHTS) % 11] == last
     return np.asarray(checked & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0))
+
+
+def are_mobiles(digits: Offsets) -> Flags:
+    """Whether (N, 5 or more) digits begin with an allocated mobile prefix."""
+    return _MOBILE[digits[:, :5] @ (10000, 1000, 100, 10, 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +293,8 @@ def typed_runs(groups: Groups) -> Typed:
 
 __all__ = [
     "among",
+    "are_ids",
+    "are_mobiles",
     "Bytes",
     "CARD",
     "CARD_LEADS",

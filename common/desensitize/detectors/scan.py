@@ -22,8 +22,8 @@ from fedward.common.desensitize.detectors.anchors import find_addresses, find_li
 from fedward.common.desensitize.detectors.document import Document, fold
 from fedward.common.desensitize.detectors.fields import field_starts
 from fedward.common.desensitize.detectors.hits import Hit
-from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows
-from fedward.common.desensitize.detectors.label_ends import pair_table, unlabelled
+from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows, undated_rows
+from fedward.common.desensitize.detectors.label_ends import label_table, unlabelled
 from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Find, Labels
 from fedward.common.desensitize.detectors.plain_phones import plain_phones
 from fedward.common.desensitize.detectors.plain_plates import plain_plates
@@ -60,7 +60,7 @@ _RUN_HITS = {
 _PLATE = (EntityType.PLATE, 2, "plate")
 _PHONES = (runs.MOBILE, runs.LANDLINE)
 _NULS = bytes(64)
-_PHONE_LABELS = pair_table((OTHER, MONEY, *RETYPED))
+_PHONE_LABELS = label_table((OTHER, MONEY, *RETYPED))
 _LOWERING = frozenset((OTHER, MONEY))
 _WITNESSES = frozenset(("ID", "LICENCE", "CARD", "ACCOUNT", "TAIL", "PHONE", "SSN"))
 """Labels that lift a bare number above level 1."""
@@ -144,13 +144,13 @@ class StructuredDetector:
             headers = _every(self._find_header, data, [(0, len(data))])
             hits += self._typed_in_text(data, work)
             left = bytes(work)
-            hits += self._rest(left, left)
+            hits += self._rest(left, left, left)
         else:
             groups = runs.Groups.of(np.frombuffer(bytes(work), np.uint8))
             headers = _every(self._find_header, data, lines_with_header(text, data))
             hits += self._typed_in_block(data, work, groups)
             left = bytes(work)
-            hits += self._rest(left, self._clear(left, groups))
+            hits += self._rest(left, self._clear(left, groups), _without_undated(left, groups))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
         levels = self._levels
@@ -191,7 +191,7 @@ class StructuredDetector:
     def _clear(self, data: bytes, groups: runs.Groups) -> bytes:
         """``data`` without the digits that are no identifier, whatever shape of the scan they have."""
         clear = bytearray(data)
-        for start, end in idle_runs(groups):
+        for start, end in idle_runs(groups, sections=self._levels[EntityType.IP] > Level.PATTERN):
             clear[start:end] = bytes(end - start)
         rows = lengthy_rows(groups)
         block = np.frombuffer(clear, np.uint8)
@@ -210,14 +210,17 @@ class StructuredDetector:
                 clear[start:end] = _NULS[: end - start]
         return bytes(clear)
 
-    def _rest(self, data: bytes, clear: bytes) -> list[Hit]:
+    def _rest(self, data: bytes, clear: bytes, valued: bytes) -> list[Hit]:
         """The scan proper, over what is not yet taken: always the part whose next hit is the first.
 
-        ``clear``: ``data`` without what only labelled rules need to see.
+        Args:
+            data: what the rules read.
+            clear: the same without what only labelled rules need to see.
+            valued: without what no label has for its value.
         """
         hits: list[Hit] = []
         finds, num_labelled, shapes, take = self._finds, self._num_labelled, self._shapes, self._reader.take
-        texts = [data] * num_labelled + [clear] * (len(finds) - num_labelled)
+        texts = [valued] * num_labelled + [clear] * (len(finds) - num_labelled)
         nexts = [find(text, 0) or _NO_MORE for find, text in zip(finds, texts, strict=True)]
         queue = [(span[0], i) for i, span in enumerate(nexts)]
         heapify(queue)
@@ -279,6 +282,14 @@ def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
         work[start:end] = bytes(end - start)
 
 
+def _without_undated(data: bytes, groups: runs.Groups) -> bytes:
+    """``data`` without digits behind labels of dates that are no date."""
+    rows = undated_rows(groups)
+    valued = bytearray(data)
+    _blank_rows(np.frombuffer(valued, np.uint8), groups.starts[rows], groups.ends[rows])
+    return bytes(valued)
+
+
 def _harmless(block: runs.Bytes, starts: runs.Offsets) -> runs.Flags:
     """For each phone whether no label before it could lower or retype it."""
     return unlabelled(block, starts, field_starts(block, starts), _PHONE_LABELS)
@@ -299,9 +310,9 @@ def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], en
     at = np.array(starts, np.int64)
     cuts = [*np.searchsorted(at, firsts).tolist(), len(hits)]
     shift = np.repeat(firsts, np.diff(cuts))
-    _, _, types, levels, methods = zip(*hits, strict=True)
-    rows = zip((at - shift).tolist(), (np.array(ends) - shift).tolist(), types, levels, methods, strict=True)
-    spans = list(map(partial(tuple.__new__, Span), rows))
+    make = tuple.__new__
+    rows = zip((at - shift).tolist(), (np.array(ends, np.int64) - shift).tolist(), hits, strict=True)
+    spans = [make(Span, (start, end, type_, level, how)) for start, end, (_, _, type_, level, how) in rows]
     return [spans[i:j] for i, j in itertools.pairwise(cuts)]
 
 
