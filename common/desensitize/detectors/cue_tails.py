@@ -28,8 +28,9 @@ class Tails:
         if not (source.startswith(_HEAD) and source.endswith("))" + end)):
             raise ValueError("not a pattern of words")
         phrases = _expanded(source[len(_HEAD) : -len("))" + end)])
-        self._tails = frozenset(phrase[-_TAIL_CHARS:].lower() for phrase in phrases)
-        self._lengths = sorted({len(tail) for tail in self._tails})
+        tails = {phrase[-_TAIL_CHARS:].lower() for phrase in phrases}
+        self._tails = frozenset(tail for tail in tails if len(tail) == _TAIL_CHARS)
+        self._short = tuple(sorted(tails - self._tails))
 
     def may_end(self, text: str) -> bool:
         """Whether ``text`` may end in one of the words."""
@@ -37,7 +38,7 @@ class Tails:
         if not last.isascii():
             return True
         last = last.lower()
-        return any(last[-length:] in self._tails for length in self._lengths)
+        return last in self._tails or last.endswith(self._short)
 
 
 def before_blanks(text: str) -> str | None:

@@ -107,7 +107,7 @@ class Weights:
         weight += AFTER.match(text, end) is not None or CREDENTIAL.match(text, end) is not None
         weight += weight < 2 and len(names) > 1 and fills_line(text, start, end)
         weight -= all(word.text.isupper() for word in names)
-        weight -= any(self._lexicon.is_inflected(w.key) and not self.is_name(w.key) for w in names)
+        weight -= any(not self.is_name(w.key) and self._lexicon.is_inflected(w.key) for w in names)
         weight -= len(names) == 1 and before.endswith(_ONE_WORD_AFTER)
         return weight
 

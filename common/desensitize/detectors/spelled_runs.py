@@ -135,10 +135,17 @@ def _may_be_barred(block: Bytes, starts: Offsets) -> Flags:
     return np.asarray(may_follow_age(block, starts) | capital | among(three_bytes(block, at - 3), _NUMBERED))
 
 
+def _windows(block: Bytes, starts: Offsets, ends: Offsets) -> tuple[Bytes, Flags]:
+    """(N, ``_MAX_CHAIN``): the bytes of each chain and what follows, and which are its own."""
+    columns = np.arange(_MAX_CHAIN)
+    windows = block[np.minimum(starts[:, None] + columns, len(block) - 1)]
+    return windows, np.asarray(columns < (ends - starts)[:, None])
+
+
 def _digits(block: Bytes, starts: Offsets, ends: Offsets) -> Offsets:
     """(N, 18): digits of each chain, those of a phone and zeros."""
-    windows = block[starts[:, None] + np.arange(_MAX_CHAIN)]
-    is_digit = _IS_DIGIT[windows] & (np.arange(_MAX_CHAIN) < (ends - starts)[:, None])
+    windows, inside = _windows(block, starts, ends)
+    is_digit = _IS_DIGIT[windows] & inside
     rows, columns = np.nonzero(is_digit)
     digits = np.zeros((len(starts), _ID_DIGITS), np.int64)
     digits[rows, np.cumsum(is_digit, axis=1)[rows, columns] - 1] = windows[rows, columns].astype(np.int64) - 48
@@ -149,7 +156,8 @@ def _candidates(groups: Groups, data: bytes) -> Iterator[tuple[int, int, bool, b
     """Start and end; whether it has the length of an id, may go on, may have what ``_BEFORE`` says, or any label."""
     starts, ends, is_id = _chains(groups)
     now = np.frombuffer(data, np.uint8)
-    taken = (now[starts[:, None] + np.arange(_MAX_CHAIN)] == 0) & (np.arange(_MAX_CHAIN) < (ends - starts)[:, None])
+    windows, inside = _windows(now, starts, ends)
+    taken = (windows == 0) & inside
     rows = np.flatnonzero(~(taken.any(axis=1) | _is_reached(now, starts, ends)))
     starts, ends, is_id = starts[rows], ends[rows], is_id[rows]
     digits = _digits(now, starts, ends)
