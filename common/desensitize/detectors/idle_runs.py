@@ -48,6 +48,8 @@ _FOLLOWED = np.array(
     )
 )
 """Ideographs with which a date, an age, a code's word, an extension or a plate may go on behind its digits."""
+_ENVOY = int.from_bytes("使".encode())
+"""Before the digits of a diplomatic plate."""
 _HEX_OR_COLON = flags_of(b"0123456789ABCDEFabcdef:")
 _NAMES_DATE = np.array(sorted(int.from_bytes(word.encode()) for word in ("时间", "效期")))
 """How labels of dates end that mostly have a time of day or a number of months behind them."""
@@ -84,7 +86,8 @@ def _clear_before(block: Bytes, starts: Offsets) -> Flags:
     # WJ京12345, and the same with a blank
     ideograph = _IDEOGRAPH[third] & (block[starts - 4] != 74) & (block[starts - 4] != 32)
     plain = _PLAIN[left] & ~((left == 58) & _HEX_OR_COLON[second])  # fe80::12
-    return np.asarray(plain | word | ideograph | among(three_bytes(block, starts - 3), _PUNCTUATION))
+    character = three_bytes(block, starts - 3)
+    return np.asarray(plain | word | (ideograph & (character != _ENVOY)) | among(character, _PUNCTUATION))
 
 
 def _clear_after(block: Bytes, ends: Offsets) -> Flags:

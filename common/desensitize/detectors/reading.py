@@ -287,7 +287,7 @@ class Reader:
     def _mac(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         value = data[start:end]
         beside = data[start - 1 : start] in (b":", b"-", b".") or data[end : end + 1] == b":"
-        if touches_alnum(data, start, end) or (beside and data[start - 2] in ALNUM):
+        if touches_alnum(data, start, end) or (beside and data[start - 1] != 10 and data[start - 2] in ALNUM):
             return _NOTHING, _after_alnum(data, start)
         letters = any(c in LETTERS for c in value)
         certain = (b":" in value and (letters or len(set(value)) > 2)) or (letters and b"-" in value)
