@@ -8,6 +8,7 @@ None of; what is not may be free as well. Not handled here: which label it is.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -36,12 +37,13 @@ def _last_bytes(word: str) -> Iterator[bytes]:
 
 def label_table(kinds: Iterable[str]) -> Flags:
     """(2^20,): whether a label of some kinds may end in four bytes, five bits of each."""
-    table = np.zeros((32,) * _KEY_BYTES, np.bool_)
+    table = np.zeros(32**_KEY_BYTES, np.bool_)
     for kind in kinds:
         for word in "|".join(WORDS[kind]).split("|"):
             for last in _last_bytes(word):
-                table[(..., *(byte & 31 for byte in last))] = True  # a shorter label ends in fewer
-    return table.reshape(-1)
+                key = reduce(lambda code, byte: code << 5 | byte & 31, last, 0)
+                table.reshape(-1, 32 ** len(last))[:, key] = True  # whatever stands before a shorter label
+    return table
 
 
 ANY_LABEL: Final = label_table(WORDS)

@@ -106,7 +106,7 @@ def are_ids(digits: Offsets, last: Bytes) -> Flags:
 
 def are_mobiles(digits: Offsets) -> Flags:
     """Whether (N, 5 or more) digits begin with an allocated mobile prefix."""
-    return _MOBILE[digits[:, :5] @ (10000, 1000, 100, 10, 1)]
+    return np.asarray(_MOBILE[digits[:, :5] @ (10000, 1000, 100, 10, 1)])
 
 
 @dataclass(frozen=True, slots=True)

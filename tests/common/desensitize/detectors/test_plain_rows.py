@@ -52,7 +52,7 @@ def test_a_place_that_is_called_unlabelled_has_no_label(before: str) -> None:
 
 @pytest.mark.parametrize("word", WORDS_OF_LABELS)
 def test_every_label_is_seen_where_it_ends(word: str) -> None:
-    for form in (word, word.upper(), word.title(), word.translate(str.maketrans(dict(labels.TRADITIONAL)))):
+    for form in (word, word.upper(), word.title(), word.translate({ord(c): t for c, t in labels.TRADITIONAL.items()})):
         data, block = _block(f"，{form}1")
         start = np.array([len(data) - len(PAD) - 1])
         assert not unlabelled(block, start, field_starts(block, start))[0]
