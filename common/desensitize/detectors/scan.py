@@ -172,7 +172,8 @@ class StructuredDetector:
         starts, ends, kinds = runs.typed_rows(groups)
         is_phone = (kinds == runs.MOBILE) | (kinds == runs.LANDLINE)
         plain = ~is_phone
-        plain[is_phone] = plain_phones(groups.block, starts[is_phone], ends[is_phone], partial(_harmless, groups.block))
+        source = np.frombuffer(data, np.uint8)  # a label may be part of a link or an address
+        plain[is_phone] = plain_phones(source, starts[is_phone], ends[is_phone], partial(_harmless, source))
         rest = ~plain
         rows = zip(starts[plain].tolist(), ends[plain].tolist(), kinds[plain].tolist(), strict=True)
         hits: list[Hit] = [(start, end, *_RUN_HITS[kind]) for start, end, kind in rows]
