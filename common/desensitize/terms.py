@@ -7,10 +7,16 @@ tagger proposes (``detectors.lexicon``).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from functools import cache, lru_cache
+from itertools import accumulate
+from typing import Final
 
 from fedward.common.desensitize.detectors.lexicon import terms as name_like_terms
 from fedward.common.desensitize.wordlists import word_list
+
+_BETWEEN: Final = "\n"
+"""In no term."""
 
 
 @cache
@@ -30,8 +36,23 @@ def in_term(text: str, start: int, end: int) -> bool:
 
 @lru_cache(maxsize=4096)
 def _holding(name: str) -> tuple[tuple[str, int], ...]:
-    """Terms that hold ``name``, and where in them it stands."""
-    return tuple((term, place) for term in all_terms() if (place := term.find(name)) >= 0 and term != name)
+    """Terms that hold ``name``, and where in them it first stands."""
+    every, (joined, starts) = all_terms(), _joined()
+    found: list[tuple[str, int]] = []
+    at = -1 if _BETWEEN in name else joined.find(name)
+    while at >= 0:
+        i = bisect_right(starts, at) - 1
+        if every[i] != name:
+            found.append((every[i], at - starts[i]))
+        at = joined.find(name, starts[i] + len(every[i]))
+    return tuple(found)
+
+
+@cache
+def _joined() -> tuple[str, list[int]]:
+    """All terms in one string, where one search looks into thousands, and where each begins in it."""
+    starts = accumulate((len(term) + 1 for term in all_terms()), initial=0)
+    return _BETWEEN.join(all_terms()), list(starts)[:-1]
 
 
 __all__ = ["all_terms", "in_term"]

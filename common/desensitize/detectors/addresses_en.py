@@ -133,6 +133,12 @@ _HAS_CORNER = re.compile("(?:orner|ntersection) of |(?:ORNER|NTERSECTION) OF ").
 _HAS_CAPITAL = re.compile(_UP).search
 _LOWER_WORD = re.compile(r"(?<![\w@.])[^\W\d_]{2,}")
 _SENTENCE_END = re.compile(r"[^\W\d_]{5}\.$")
+_HAS_ANY_DIGIT = re.compile(r"\d").search
+_HAS_STATE_ZIP = re.compile(r"[A-Z],? \d{5}").search
+_STREET_WORDS = ("street", "avenue", "boulevard", "road", "lane", "drive", "highway", "parkway", "terrace", "crescent")
+_BOX_WORDS = ("box", "apo", "fpo", "dpo")
+_ZIP_WORDS = ("zip", "post", "plz")
+"""One of these is in every hit of the patterns for streets, boxes and postcodes; looking for them costs little."""
 _MAX_PARTS = 8
 _FIELD = re.compile(r"[^\W\d_][^\n:\d]{0,20}:")
 
@@ -143,28 +149,43 @@ def street_addresses(text: str) -> Iterator[Found]:
         text = _capitalised(text)
     for match in _CORNER.finditer(text) if _HAS_CORNER(text) else ():
         yield Found(match.start(), _without_stop(text, match.end()), EntityType.ADDRESS, Level.CHECKED, "en.corner")
-    for match in _NO_NUMBER.finditer(text):
+    lower = text.lower()
+    has_street = any(word in lower for word in _STREET_WORDS)
+    for match in _NO_NUMBER.finditer(text) if has_street else ():
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.WITNESS, "en.street-name")
     if _HAS_DIGIT(text):
-        yield from _numbered(text)
+        yield from _numbered(text, lower, has_street=has_street)
 
 
-def _numbered(text: str) -> Iterator[Found]:
-    yield from _boxes(text)
-    for match in _LOWER.finditer(text):
+def _numbered(text: str, lower: str, *, has_street: bool) -> Iterator[Found]:
+    if any(word in lower for word in _BOX_WORDS):
+        yield from _boxes(text)
+    for match in _LOWER.finditer(text) if has_street else ():
         yield Found(match.start(), _tail(text, match.end())[0], EntityType.ADDRESS, Level.CHECKED, "en.street")
-    for match in _CITY_STATE_ZIP.finditer(text):
+    for match in _CITY_STATE_ZIP.finditer(text) if _HAS_STATE_ZIP(text) else ():
         yield Found(match.start(), match.end(), EntityType.ADDRESS, Level.CHECKED, "en.city-zip")
-    for match in _ZIP_LABEL.finditer(text):
-        yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
-    candidate = _CANDIDATE.search(text)
+    if not text.isascii() or any(word in lower for word in _ZIP_WORDS):  # without case, others are these letters too
+        for match in _ZIP_LABEL.finditer(text):
+            yield Found(match.start(1), match.end(1), EntityType.POSTCODE, Level.WITNESS, "en.zip")
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        if _HAS_ANY_DIGIT(text, start, end):
+            yield from _with_number(text, start, end)
+        start = end + 1
+
+
+def _with_number(text: str, start: int, end: int) -> Iterator[Found]:
+    """Streets of one line, beyond which no candidate reaches."""
+    candidate = _CANDIDATE.search(text, start, end)
     while candidate is not None:
         found = _street(text, candidate) if candidate["before"] or candidate["after"] else None
         if found is not None:
             yield found
         # "Address 8422 Old Mill Road": the number of what was no street may begin one.
         retry = found is None and candidate["after"] and candidate["before"] is None
-        candidate = _CANDIDATE.search(text, candidate.start("after") if retry else candidate.end())
+        candidate = _CANDIDATE.search(text, candidate.start("after") if retry else candidate.end(), end)
 
 
 def _capitalised(text: str) -> str:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fedward.common.desensitize.detectors.fields import field_starts, may_follow_age
+from fedward.common.desensitize.detectors.label_ends import unlabelled
 from fedward.common.desensitize.detectors.numbers import KNOWN_SHAPES
+from fedward.common.desensitize.detectors.rules import PLATE_SUFFIXES
 from fedward.common.desensitize.detectors.runs import (
     CARD_LEADS,
     IS_LETTER,
@@ -19,6 +22,7 @@ from fedward.common.desensitize.detectors.runs import (
     Flags,
     Groups,
     Offsets,
+    among,
     flags_of,
     matrix,
     three_bytes,
@@ -31,10 +35,27 @@ _PLAIN = flags_of(b"\n\t,;:=|\"'<>!?[]{}")
 """ASCII that no shape has beside its digits; the colon only before them."""
 _PLAIN_AFTER = _PLAIN & ~flags_of(b":")
 _IDEOGRAPH = flags_of(bytes(range(0xE4, 0xEA)))
-_PUNCTUATION = np.array([0xEFBC8C, 0xEFBC9A, 0xEFBC9B, 0xE38082, 0xE38081])
-"""， ： ； 。 、 in UTF-8."""
-_CONTINUING = np.array([0xE58FB7, 0xE8BDAC, 0xE8BD89, 0xE58886])
-"""号 of a record's number; 转 轉 分 of an extension."""
+_PUNCTUATION = np.array([0xE38081, 0xE38082, 0xEFBC8C, 0xEFBC9A, 0xEFBC9B])
+"""、 。 ， ： ； in UTF-8."""
+_CONTINUING = np.array([0xE58886, 0xE58FB7, 0xE8BD89, 0xE8BDAC])
+"""分 轉 转 of an extension, 号 of a record's number."""
+_FOLLOWED = np.array(
+    sorted(
+        int.from_bytes(c.encode())
+        for c in set("年月日号號岁歲余多周虚转轉分是为您你的本登注短动支手交验校确").union(
+            PLATE_SUFFIXES.replace("|", "")
+        )
+    )
+)
+"""Ideographs with which a date, an age, a code's word, an extension or a plate may go on behind its digits."""
+_ENVOY = int.from_bytes("使".encode())
+"""Before the digits of a diplomatic plate."""
+_HEX_OR_COLON = flags_of(b"0123456789ABCDEFabcdef:")
+_NAMES_DATE = np.array(sorted(int.from_bytes(word.encode()) for word in ("时间", "效期")))
+"""How labels of dates end that mostly have a time of day or a number of months behind them."""
+_DATE_DIGITS = 8
+_MAX_DOTTED = 3
+_OLDEST = 150
 _LONG = 20
 """No identifier has so many digits in one group."""
 _SHORT = 9
@@ -64,11 +85,13 @@ def _clear_before(block: Bytes, starts: Offsets) -> Flags:
     word = (left == 32) & _LETTER[second] & _LETTER_OR_SLASH[third]
     # WJ京12345, and the same with a blank
     ideograph = _IDEOGRAPH[third] & (block[starts - 4] != 74) & (block[starts - 4] != 32)
-    return np.asarray(_PLAIN[left] | word | ideograph | np.isin(three_bytes(block, starts - 3), _PUNCTUATION))
+    plain = _PLAIN[left] & ~((left == 58) & _HEX_OR_COLON[second])  # fe80::12
+    character = three_bytes(block, starts - 3)
+    return np.asarray(plain | word | (ideograph & (character != _ENVOY)) | among(character, _PUNCTUATION))
 
 
 def _clear_after(block: Bytes, ends: Offsets) -> Flags:
-    return np.asarray(_PLAIN_AFTER[block[ends]] | np.isin(three_bytes(block, ends), _PUNCTUATION))
+    return np.asarray(_PLAIN_AFTER[block[ends]] | among(three_bytes(block, ends), _PUNCTUATION))
 
 
 def _long(groups: Groups, length: Offsets) -> Offsets:
@@ -85,7 +108,7 @@ def lengthy_rows(groups: Groups) -> Offsets:
     rows = np.flatnonzero((length >= _SHORT) & (length < _LONG))
     block = groups.block
     after = three_bytes(block, groups.ends[rows])
-    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~np.isin(after, _CONTINUING))
+    clear = _clear_after(block, groups.ends[rows]) | (_IDEOGRAPH[after >> 16] & ~among(after, _CONTINUING))
     rows = rows[clear & _clear_before(block, groups.starts[rows])]
     return np.asarray(rows[~_is_strong(groups, rows, length[rows])])
 
@@ -101,22 +124,45 @@ def _is_strong(groups: Groups, rows: Offsets, length: Offsets) -> Flags:
     return np.asarray(strong)
 
 
-def _chains(groups: Groups, length: Offsets) -> tuple[Offsets, Offsets]:
-    """First and last rows of groups joined by single hyphens that have no known shape and no date in them."""
+def _chains(groups: Groups, length: Offsets, *, sections: bool) -> tuple[Offsets, Offsets]:
+    """First and last rows of groups joined by single hyphens or full stops, with no known shape and no date in them.
+
+    Args:
+        sections: whether numbers such as 1.2.3.4 are idle, too, which are an address only behind a label.
+    """
     block, starts, ends = groups.block, groups.starts, groups.ends
-    joined = (starts[1:] - ends[:-1] == 1) & (block[ends[:-1]] == 45)
-    edges = np.flatnonzero(np.diff(joined, prepend=False, append=False))
+    joint = np.where(starts[1:] - ends[:-1] == 1, block[ends[:-1]], np.uint8(0))
+    edges = np.flatnonzero(np.diff((joint == 45) | (joint == 46), prepend=False, append=False))
     first, last = edges[0::2], edges[1::2]
-    clear = _clear_before(block, starts[first]) & _clear_after(block, ends[last])
+    after = three_bytes(block, ends[last])
+    clear = _clear_after(block, ends[last]) | (_IDEOGRAPH[after >> 16] & ~among(after, _FOLLOWED))
+    clear &= _clear_before(block, starts[first])
     first, last = first[clear], last[clear]
     if not len(first):
         return first, last
     size = last - first + 1
-    rows = np.repeat(first - np.concatenate(([0], np.cumsum(size)[:-1])), size) + np.arange(size.sum())
+    before = np.concatenate(([0], np.cumsum(size)[:-1]))
+    rows = np.repeat(first - before, size) + np.arange(size.sum())
     stop = np.repeat(last, size)
     bad = _is_known(length, rows, stop) | _is_dated(length, rows, stop)
-    idle = ~np.logical_or.reduceat(bad, np.concatenate(([0], np.cumsum(size)[:-1])))
+    dots = np.add.reduceat(np.append(joint, np.uint8(0))[rows] == 46, before, dtype=np.int64)
+    dots -= (joint[np.minimum(last, len(joint) - 1)] == 46) & (last < len(joint))
+    idle = ~np.logical_or.reduceat(bad, before)
+    idle &= (dots == 0) | ((dots == size - 1) & (size <= _MAX_DOTTED) & ~_may_be_age(groups, first, length))
+    if sections:
+        short = np.logical_and.reduceat(length[rows] == 1, before) & (size == 4) & (dots == 3)
+        short[short] = unlabelled(block, starts[first[short]], field_starts(block, starts[first[short]]))
+        idle |= short
     return first[idle], last[idle]
+
+
+def _may_be_age(groups: Groups, rows: Offsets, length: Offsets) -> Flags:
+    """Whether a group may be the age of someone old, behind its label: 年龄：95.5."""
+    starts = groups.starts[rows]
+    number = groups.value(rows) + np.where(length[rows] == 3, 100 * (groups.block[starts].astype(np.int64) - 48), 0)
+    may = ((length[rows] == 2) | (length[rows] == 3)) & (number >= 90) & (number < _OLDEST)
+    may[may] = may_follow_age(groups.block, starts[may])
+    return np.asarray(may)
 
 
 def _is_known(length: Offsets, rows: Offsets, stop: Offsets) -> Flags:
@@ -139,15 +185,24 @@ def _is_dated(length: Offsets, rows: Offsets, stop: Offsets) -> Flags:
     return np.asarray((rows < stop) & (short | ((here == 3) & (after == 3))))
 
 
-def idle_runs(groups: Groups) -> list[tuple[int, int]]:
-    """Start and end of what the shapes of the scan need not see, in no order."""
+def idle_runs(groups: Groups, *, sections: bool = False) -> list[tuple[int, int]]:
+    """Start and end of what the shapes of the scan need not see, in no order; ``sections``: see ``_chains``."""
     length = groups.ends - groups.starts
     long = _long(groups, length)
     found = [(groups.starts[long], groups.ends[long])]
     if len(length) > 1:
-        first, last = _chains(groups, length)
+        first, last = _chains(groups, length, sections=sections)
         found.append((groups.starts[first], groups.ends[last]))
     return [span for starts, ends in found for span in zip(starts.tolist(), ends.tolist(), strict=True)]
 
 
-__all__ = ["idle_runs", "lengthy_rows"]
+def undated_rows(groups: Groups) -> Offsets:
+    """Rows of groups right behind a label of a date that are none, and so no value of any label."""
+    starts = groups.starts
+    rows = np.flatnonzero((groups.block[starts - 1] >= 0x80) & (groups.ends - starts != _DATE_DIGITS))
+    at = starts[rows]
+    word = (three_bytes(groups.block, at - 6) << 24) | three_bytes(groups.block, at - 3)
+    return np.asarray(rows[among(word, _NAMES_DATE)])
+
+
+__all__ = ["idle_runs", "lengthy_rows", "undated_rows"]

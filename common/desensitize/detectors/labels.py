@@ -14,10 +14,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
-Find = Callable[[bytes, int], tuple[int, int] | None]
-"""The span of the first hit from an offset on."""
+
+class Find(Protocol):
+    """The span of the first hit from an offset on, and before another."""
+
+    def __call__(self, data: bytes, at: int, end: int = ..., /) -> tuple[int, int] | None:
+        """None if there is none."""
+
 
 OTHER: Final = "OTHER"
 MONEY: Final = "MONEY"
@@ -172,7 +177,7 @@ _LETTERS = _LOWER | frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _ALNUM = _LETTERS | frozenset(b"0123456789")
 
 
-_TRADITIONAL: Final = dict(
+TRADITIONAL: Final = dict(
     zip(
         "号码证护驾驶军医师险参账帐户银联电话机传订单业务购验识别态动"
         "网络录车辆发编时间诊历档检体备设终产贷储贴积结缴费团员学执资经办给",
@@ -201,8 +206,8 @@ def _zh(word: str) -> str:
     return "".join(
         f"[{c.upper()}{c.lower()}]"
         if c.isascii() and c.isalpha()
-        else f"(?:{c}|{_TRADITIONAL[c]})"
-        if c in _TRADITIONAL
+        else f"(?:{c}|{TRADITIONAL[c]})"
+        if c in TRADITIONAL
         else c
         for c in word
     )
@@ -257,7 +262,7 @@ _KINDS = {
 }
 
 
-_SIMPLIFIED: Final = {ord(t): s for s, t in _TRADITIONAL.items()}
+_SIMPLIFIED: Final = {ord(t): s for s, t in TRADITIONAL.items()}
 
 
 def kind_of(label: bytes) -> str:
@@ -326,6 +331,7 @@ __all__ = [
     "OTHER",
     "SEPARATOR",
     "stands_alone",
+    "TRADITIONAL",
     "WORDS",
     "zh_pattern",
 ]

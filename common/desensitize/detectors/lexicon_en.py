@@ -209,6 +209,8 @@ class EnglishLexicon:
 
     def is_inflected(self, key: str) -> bool:
         """Whether ``key`` is an ordinary word with an ending: customers, caller, starting."""
+        if not key.endswith(_INFLECTIONS):
+            return False
         return any(
             len(key) > len(end) + 2 and key.endswith(end) and key[: -len(end)] in self.words for end in _INFLECTIONS
         )

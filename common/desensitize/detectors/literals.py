@@ -10,17 +10,21 @@ Not handled here: which occurrences count (``known``).
 from __future__ import annotations
 
 import importlib
+import re
 import unicodedata
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any, Final
 
 from fedward.common.desensitize.tables import to_simplified
 
 SEPARATORS: Final = " \t\n\r\u3000-\u2010\u2011\u2013\u2014._,'\u2019`·•・‧∙/()（）"
 """What may stand between the characters of a value without changing it."""
+_IS_SEPARATOR = re.compile("[" + re.escape(SEPARATORS) + "]").finditer
+_USUAL: Final = ((0x20, 0x7F), (0x3000, 0x3020), (0x4E00, 0xA000), (0xFF00, 0xFF60))
 _MAX_GAP: Final = 3
 MAX_FIND: Final = 50
 """Above so many literals one pass beats one ``find`` each."""
@@ -29,7 +33,9 @@ MAX_FIND: Final = 50
 @cache
 def _table() -> dict[int, int | None]:
     """Character by character, never one to many: places in the squeezed text stay places in the text."""
-    table: dict[int, int | None] = {code: ord(character) for code, character in to_simplified().items()}
+    # A character that a table lacks costs ``translate`` an exception, ten times a look-up: the usual ones are in it.
+    table: dict[int, int | None] = {code: code for first, last in _USUAL for code in range(first, last)}
+    table |= {code: ord(character) for code, character in to_simplified().items()}
     for code in (*range(0x41, 0x5B), *range(0xC0, 0x530), *range(0x1E00, 0x2000)):
         base = unicodedata.normalize("NFD", chr(code))[0].lower()
         if len(base) == 1:
@@ -54,24 +60,30 @@ class Squeezed:
         self.squeezed = squeeze(text)
 
     @cached_property
-    def _places(self) -> list[int]:
-        table = _table()
-        return [i for i, c in enumerate(self.text) if table.get(ord(c), 0) is not None]
+    def _separators(self) -> list[int]:
+        return [match.start() for match in _IS_SEPARATOR(self.text)]
+
+    @cached_property
+    def _kept_before(self) -> list[int]:
+        """How many characters are kept before each separator: separators are fewer than other characters."""
+        return [place - i for i, place in enumerate(self._separators)]
+
+    def _source(self, place: int) -> int:
+        """Where a squeezed character comes from."""
+        return place + bisect_right(self._kept_before, place)
 
     def span(self, start: int, end: int) -> tuple[int, int] | None:
         """The characters of ``text`` behind ``squeezed[start:end]``; None if they are too far apart to be one value."""
-        places = self._places
-        first, last = places[start], places[end - 1]
+        first, last = self._source(start), self._source(end - 1)
         if last - first >= end - start and any(
-            after - before > _MAX_GAP + 1
-            for before, after in zip(places[start:end], places[start + 1 : end], strict=False)
+            after - before > _MAX_GAP + 1 for before, after in pairwise(map(self._source, range(start, end)))
         ):
             return None
         return first, last + 1
 
     def place(self, position: int) -> int:
         """How many characters of ``squeezed`` come from before ``text[position]``."""
-        return bisect_left(self._places, position)
+        return position - bisect_left(self._separators, position)
 
 
 class Literals:

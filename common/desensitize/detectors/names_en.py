@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, Protocol
 
+from fedward.common.desensitize.detectors.cue_tails import Tails
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.lexicon_en import PARTICLES, SUFFIXES, TITLES, name_key
 from fedward.common.desensitize.detectors.names_en_grammar import (
@@ -73,6 +74,7 @@ _FIRM_TITLES = frozenset(
         "signora",
     )
 )
+_ROLE_TAILS = Tails(ROLE, "$")
 CHINESE_MARK = re.compile("[。；、]")
 HAS_CJK = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]").search
 _TYPE_OF_LABEL = {
@@ -272,18 +274,24 @@ def _parts(text: str, entities: list[Entity]) -> Iterator[Entity]:
                 yield left, right, label
 
 
+def _may_be_label(text: str) -> bool:
+    """Whether ``LABELLED`` may match: it ends in "name" or "name is"."""
+    last = text[-3:]
+    return last.lower() in ("ame", " is") or not last.isascii()
+
+
 def _announced(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Where a label, a phrase or a title says that a name begins, and how far it may go."""
     for match in FIELD.finditer(text):
         label = text[max(0, match.start() - LABEL_CHARS) : match.start()]
         if closes_tag(text, match):
             continue
-        if LABELLED.search(label):
+        if _may_be_label(label) and LABELLED.search(label):
             if not IN_MARKS(match[0]):
                 yield match.span(1), "en.label"
             elif not NO_KEYS_VALUE(match[1]):
                 yield match.span(1), "en.key"
-        elif ROLE.search(label) and not NO_ROLE(match[0]):
+        elif _ROLE_TAILS.may_end(label) and ROLE.search(label) and not NO_ROLE(match[0]):
             yield match.span(1), "en.role"
     lower = text.lower()
     if any(word in lower for word in PHRASE_WORDS):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from fedward.common.desensitize.detectors.cue_tails import Tails, before_blanks
 from fedward.common.desensitize.detectors.lexicon_en import (
     EPONYMS,
     MEDICAL_ENDING,
@@ -35,6 +36,7 @@ from fedward.common.desensitize.detectors.names_en_grammar import (
     fills_line,
 )
 
+_TAILS, _SPEAKS_TAILS = (Tails(pattern, r"[,:]?\s{1,3}$") for pattern in (BEFORE, SPEAKS_BEFORE))
 _ONE_WORD_AFTER = (" a ", " an ", " in ", " at ", "In ", " the ", "The ", "A ", "An ")
 """Before a single word these speak for a thing or a place."""
 
@@ -96,14 +98,16 @@ class Weights:
         before = text[max(0, start - CONTEXT_CHARS) : start]
         if self._is_a_thing(text, names, before, end):
             return weight - 2
-        spoken = SPEAKS_BEFORE.search(before) is not None or SPEAKS_AFTER.match(text, end) is not None
+        word = before_blanks(before)
+        spoken = word is not None and _SPEAKS_TAILS.may_end(word) and SPEAKS_BEFORE.search(before) is not None
+        spoken = spoken or SPEAKS_AFTER.match(text, end) is not None
         if spoken and weight == 0 and (self.is_unusual(names) or names[0].key in self._first):
             weight = 1
-        weight += spoken or BEFORE.search(before) is not None
+        weight += spoken or (word is not None and _TAILS.may_end(word) and BEFORE.search(before) is not None)
         weight += AFTER.match(text, end) is not None or CREDENTIAL.match(text, end) is not None
         weight += weight < 2 and len(names) > 1 and fills_line(text, start, end)
         weight -= all(word.text.isupper() for word in names)
-        weight -= any(self._lexicon.is_inflected(w.key) and not self.is_name(w.key) for w in names)
+        weight -= any(not self.is_name(w.key) and self._lexicon.is_inflected(w.key) for w in names)
         weight -= len(names) == 1 and before.endswith(_ONE_WORD_AFTER)
         return weight
 

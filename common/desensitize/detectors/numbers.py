@@ -70,7 +70,9 @@ KNOWN_SHAPES = SHAPES | _SHAPES_X
 _BLANKS = bytes(c if c in DIGITS else 32 for c in range(256))
 _UNIT_FIRST = frozenset(unit[0] for unit in UNITS)
 _MONEY_LAST = frozenset(mark[-1] for mark in MONEY_LEFT)
-_EXTENSION_FIRST = frozenset(" 转轉分EeXx#-".encode())
+EXTENSION_WORDS = " 转轉分EeXx#-"
+"""First characters of what may be an extension."""
+_EXTENSION_FIRST = frozenset(EXTENSION_WORDS.encode())
 _YEARS = re.compile(rb"(?:19|20)[0-9]{2}.(?:19|20)[0-9]{2}").fullmatch
 _MAX_E164 = 15
 _OPEN, _CLOSE = "（".encode(), "）".encode()
@@ -363,13 +365,16 @@ def _is_date_or_years(text: bytes) -> bool:
 
 
 __all__ = [
+    "EXTENSION_WORDS",
     "ID_SHAPES",
     "is_amount",
     "Kind",
     "KNOWN_SHAPES",
     "MOBILE_SHAPES",
+    "MONEY_LEFT",
     "read_at",
     "read_phone",
     "SHAPES",
+    "UNITS",
     "with_extension",
 ]

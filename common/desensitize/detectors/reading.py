@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from fedward.common.desensitize import validators as check
@@ -28,8 +28,10 @@ from fedward.common.desensitize.detectors.labels import (
     kind_of,
 )
 from fedward.common.desensitize.detectors.numbers import is_amount, read_at, with_extension
+from fedward.common.desensitize.detectors.plain_phones import CLOSE, LONG_PHONE_WORDS, PHONE_WORDS
 from fedward.common.desensitize.detectors.rules import (
     LABELLED_AT,
+    NOT_XINJIANG,
     NUMBER_AT,
     PLATE_AT,
     PROVINCE_CHARACTERS,
@@ -41,13 +43,9 @@ from fedward.common.desensitize.spans import EntityType as T
 Taken = tuple[list[Hit], int]
 Match = Callable[[bytes, int], re.Match[bytes] | None]
 _MAX_REMEMBERED = 1 << 13
-_PHONE_TAILS = frozenset(
-    label.encode()
-    for label in (*("电话", "手机", "座机", "固话", "热线", "传真", "致电", "拨打"), *("手机号", "话号码", "手机号码"))
-)
+_PHONE_TAILS = frozenset(word.encode() for word in (*PHONE_WORDS, *LONG_PHONE_WORDS))
 _NARROW_ENDS = frozenset(mark[0] for mark in FIELD_ENDS if len(mark) == 1)
-_CLOSE_TO_LABEL = frozenset(mark.encode() for mark in "：是为（")
-"""The labels before most phones, for which no look back is needed, and what may stand in between."""
+_CLOSE_TO_LABEL = frozenset(mark.encode() for mark in CLOSE)
 _NUMBER_WORD = re.compile(rb" (no|nr|id|num|NO|NR|ID)$").search
 _IS_GLUED = re.compile(rb"[A-Za-z]+[-_]?").fullmatch
 """A label that is part of its value: MRN12345678, SN-2024-001."""
@@ -59,7 +57,7 @@ _KNOWN_SHORT = frozenset((b"mrn", b"ssn", b"txn"))
 _NEW = "新".encode()
 _RECORD_BEFORE = re.compile(rb"[A-Z]{0,3}[0-9](?:-?[0-9]){3,15}$").search
 _MAX_RECORD = 40
-_NOT_XINJIANG = tuple(c.encode() for c in "更最创刷全重革翻崭从")
+_NOT_XINJIANG = tuple(c.encode() for c in NOT_XINJIANG)
 _VERSION = re.compile(
     rb"(?:version|ver|v|section|chapter|release|rev|ec|\xe7\x89\x88\xe6\x9c\xac|\xe7\xab\xa0|\xe8\x8a\x82)[ .:]{0,2}$",
     re.I,
@@ -74,15 +72,21 @@ class Reader:
         self._remembered: dict[bytes, tuple[str, int] | None] = {}
         self._fields: dict[bytes, tuple[str, int] | None] = {}
         self._first_of: dict[int, int] = {}
+        self._unlabelled: set[int] = set()
 
     def forget(self) -> None:
         """Forget the fields of the last text."""
         self._fields.clear()
         self._first_of.clear()
+        self._unlabelled.clear()
 
-    def expect(self, first_of: dict[int, int]) -> None:
+    def expect(self, starts: Iterable[int], firsts: Iterable[int]) -> None:
         """Where the fields before some places of the text begin, if that is known."""
-        self._first_of.update(first_of)
+        self._first_of.update(zip(starts, firsts, strict=True))
+
+    def expect_none(self, starts: Iterable[int]) -> None:
+        """Places before which no label stands in their field."""
+        self._unlabelled.update(starts)
 
     def kind_before(self, data: bytes, start: int) -> str | None:
         """Kind of the nearest label in the field."""
@@ -95,6 +99,8 @@ class Reader:
         Forms repeat themselves, so fields are remembered: the bytes between the last mark that ends a field and
         ``start``, with one more to the left; the one to the right counts only if it goes on with a word.
         """
+        if start in self._unlabelled:
+            return None
         floor = max(start - MAX_LABEL_BYTES, 0)
         first = self._first_of.get(start)
         if first is None:
@@ -129,10 +135,10 @@ class Reader:
             divided = not data[start:end].lstrip(b"+").isdigit()
             if nearest is not None and (nearest[0] == OTHER or (nearest[0] == MONEY and not divided)):
                 return start, end, T.PHONE, 1, "mobile_prefix"
-            if nearest is not None and nearest[0] in _RETYPE:
+            if nearest is not None and nearest[0] in RETYPED:
                 between = SEPARATORS_AT(data, start - nearest[1], start)
                 if between is not None and between.end() == start:
-                    return start, end, _RETYPE[nearest[0]], 2, f"{nearest[0].lower()}_labelled"
+                    return start, end, RETYPED[nearest[0]], 2, f"{nearest[0].lower()}_labelled"
         return start, end, T.PHONE, 2, "mobile_prefix"
 
     def take(self, data: bytes, start: int, label_end: int, shape: Match, floor: int) -> Taken:
@@ -281,7 +287,7 @@ class Reader:
     def _mac(self, data: bytes, start: int, end: int, floor: int) -> Taken:
         value = data[start:end]
         beside = data[start - 1 : start] in (b":", b"-", b".") or data[end : end + 1] == b":"
-        if touches_alnum(data, start, end) or (beside and data[start - 2] in ALNUM):
+        if touches_alnum(data, start, end) or (beside and data[start - 1] != 10 and data[start - 2] in ALNUM):
             return _NOTHING, _after_alnum(data, start)
         letters = any(c in LETTERS for c in value)
         certain = (b":" in value and (letters or len(set(value)) > 2)) or (letters and b"-" in value)
@@ -345,8 +351,9 @@ class Reader:
         return [(start, end, T.PASSPORT, 1, "passport_shape")], end
 
 
-_RETYPE = {**CODE_TYPES, "ACCOUNT": T.ACCOUNT, "NATIONAL_ID": T.NATIONAL_ID}
-_RETYPE.pop("PASSPORT")
+RETYPED = {**CODE_TYPES, "ACCOUNT": T.ACCOUNT, "NATIONAL_ID": T.NATIONAL_ID}
+"""What a number of a phone's form is right behind such a label."""
+RETYPED.pop("PASSPORT")
 _NAMES_ITSELF = frozenset((*CODE_TYPES, "HANDLE", "ACCOUNT", "NATIONAL_ID", "CARD"))
 _READERS: dict[str, Callable[[Reader, bytes, int, int, int], Taken]] = {
     "number": Reader._number,
@@ -390,4 +397,4 @@ def _after_dotted(data: bytes, start: int) -> int:
     return max(stop, start + 1)
 
 
-__all__ = ["Match", "Reader", "Taken"]
+__all__ = ["Match", "Reader", "RETYPED", "Taken"]

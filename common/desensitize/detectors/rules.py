@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -119,9 +120,12 @@ MASKED = (
     f"(?:{_SURNAMES})(?:\\*|＊){{1,2}}(?:[\u00e4-\u00e9][\u0080-\u00bf]{{2}})?"
 )
 PROVINCES = "京|津|沪|渝|冀|豫|云|辽|黑|湘|皖|鲁|新|苏|浙|赣|鄂|桂|甘|晋|蒙|陕|吉|闽|贵|粤|青|藏|川|宁|琼"
+PLATE_SUFFIXES = "学|警|港|澳|挂|领|试|超|使"
+NOT_XINJIANG = "更最创刷全重革翻崭从"
+"""After these 新 is no province."""
 _DOT = "(?:·|•|・|‧|●|[ .-])?"
 PLATE = (
-    f"(?:{PROVINCES}){_DOT}[A-Za-z]{_DOT}(?:[A-Za-z0-9*]{{4,5}}(?:学|警|港|澳|挂|领|试|超|使)|[A-Za-z0-9*]{{5,6}})|"
+    f"(?:{PROVINCES}){_DOT}[A-Za-z]{_DOT}(?:[A-Za-z0-9*]{{4,5}}(?:{PLATE_SUFFIXES})|[A-Za-z0-9*]{{5,6}})|"
     f"WJ ?(?:{PROVINCES}){_DOT}[0-9]{{4,5}}[A-Z]?|(?:军|空|海){_DOT}[A-Z]{_DOT}[0-9]{{5}}|"
     f"使 ?[0-9]{{3}}{_DOT}[0-9]{{3}}"
 )
@@ -170,11 +174,21 @@ def _bytes(pattern: str) -> bytes:
 _NAMED = ("day_name_year", "day_name", "name_day_year", "name_year", "name_day")
 _NUMERIC_DATES = ("ymd_zh", "yymd_zh", "md_zh", "ymd", "dmy", "dmy_short", "ym", "my")
 _SPOKEN_DATES = ("ymd_spoken", "yymd_spoken", "md_spoken", "minguo")
-_PARTS = (
+PARTS = (
     ("token", "age", "code_before", "record_before", "passport"),
     ("plate", "masked", *_NAMED, *_SPOKEN_DATES, "iban", "image_file", "spelt"),
     (*_NUMERIC_DATES, "ipv4", "mac", "ipv6", "number"),
 )
+"""Shapes of the scan by the part that looks for them."""
+_BEGINNINGS = {
+    "token": _TOKEN_HEAD,
+    "ymd_zh": f"{_YEAR} ?年 ?[0-9]{{1,2}} ?月",
+    "ymd": f"{_YEAR} ?[-/.] ?[0-9]{{1,2}} ?[-/.] ?[0-9]",
+    "ipv4": "(?:[0-9]{1,3}\\.){3}[0-9]",
+    "ipv6": f"(?:{_HEX}{{1,4}}:){{7}}{_HEX}|{_HEX}{{1,4}}(?::{_HEX}{{1,4}}){{0,6}}::|::{_HEX}",
+    "number": f"[0-9](?:{NUMBER_SEPARATOR}{{0,2}}[0-9]){{8}}",
+}
+"""As much of a shape as says where it begins: google-re2 has fewer states to build; the exact rule reads the rest."""
 _ANY_SEPARATORS = SEPARATOR.replace("{1,18}", "+") + "*"
 
 
@@ -188,22 +202,22 @@ def scan_patterns(*, bare_passports: bool, engine: Engine | None) -> tuple[list[
     """
     labelled = ["|".join(rule.replace("«", "(?:").replace("»", ")") for _, rule in some) for some in _LABELLED_PARTS]
     shapes = dict(_SHAPES) | ({"passport": PASSPORT} if bare_passports else {})
-    if _is_stdlib(engine):
+    if is_stdlib(engine):
         return [_bytes("|".join(labelled))], [_bytes("|".join(shapes.values()))]
     labelled = [rules.replace(_SEPARATORS, _ANY_SEPARATORS) for rules in labelled]
-    shapes["token"] = _TOKEN_HEAD
-    parts = [[shapes[name] for name in part if name in shapes] for part in _PARTS]
+    shapes |= _BEGINNINGS
+    parts = [[shapes[name] for name in part if name in shapes] for part in PARTS]
     return [_bytes(rules) for rules in labelled], [_bytes("|".join(rules)) for rules in parts]
 
 
 def part_shapes(engine: Engine | None) -> list[Callable[[bytes, int], re.Match[bytes] | None]]:
     """For each part of ``scan_patterns`` without labels, which of its rules a hit is."""
-    if _is_stdlib(engine):
+    if is_stdlib(engine):
         return [SHAPE]
     rules = (*_SHAPES, ("passport", PASSPORT))
     return [
         re.compile(_bytes("|".join(f"(?P<{name}>{rule})" for name, rule in rules if name in part))).match
-        for part in (*_PARTS[:-1], (*_PARTS[-1], "token"))  # which may begin as a number
+        for part in (*PARTS[:-1], (*PARTS[-1], "token"))  # which may begin as a number
     ]
 
 
@@ -226,7 +240,8 @@ def has_re2() -> bool:
     return True
 
 
-def _is_stdlib(engine: Engine | None) -> bool:
+def is_stdlib(engine: Engine | None) -> bool:
+    """Whether the stdlib's ``re`` scans."""
     return engine == "re" or (engine is None and not has_re2())
 
 
@@ -236,7 +251,7 @@ def finder(pattern: bytes, engine: Engine | None) -> Find:
     Raises:
         ConfigError: google-re2 was asked for by name and is not installed.
     """
-    if _is_stdlib(engine):
+    if is_stdlib(engine):
         return _spans_of(re.compile(pattern).search)
     if not has_re2():
         raise ConfigError("the engine re2 is not installed", hint="`pip install google-re2`, or leave the engine open.")
@@ -251,17 +266,17 @@ def finder(pattern: bytes, engine: Engine | None) -> Find:
     return _spans_of(compiled.search) if anchor is None else _spans_of_re2(inner.Match, anchor)
 
 
-def _spans_of(search: Callable[[bytes, int], re.Match[bytes] | None]) -> Find:
-    def find(data: bytes, at: int) -> tuple[int, int] | None:
-        match = search(data, at)
+def _spans_of(search: Callable[[bytes, int, int], re.Match[bytes] | None]) -> Find:
+    def find(data: bytes, at: int, end: int = sys.maxsize) -> tuple[int, int] | None:
+        match = search(data, at, end)
         return None if match is None else match.span()
 
     return find
 
 
 def _spans_of_re2(match: Callable[..., list[tuple[int, int]]], anchor: object) -> Find:
-    def find(data: bytes, at: int) -> tuple[int, int] | None:
-        span = match(anchor, data, at, len(data))[0]
+    def find(data: bytes, at: int, end: int = -1) -> tuple[int, int] | None:
+        span = match(anchor, data, at, end if end >= 0 else len(data))[0]
         return span if span[0] >= 0 else None
 
     return find
@@ -271,12 +286,17 @@ __all__ = [
     "Engine",
     "finder",
     "has_re2",
+    "is_stdlib",
     "LABELLED_AT",
+    "NOT_XINJIANG",
     "NUMBER_AT",
     "NUMBER_SEPARATOR",
     "part_shapes",
+    "PARTS",
     "PLATE_AT",
+    "PLATE_SUFFIXES",
     "PROVINCE_CHARACTERS",
+    "PROVINCES",
     "scan_patterns",
     "SEPARATORS_AT",
     "SHAPE",

@@ -22,6 +22,8 @@ PAD_BYTES = 4
 ID_CN, CARD, MOBILE, LANDLINE, DATE, DATE_ZH = 1, 2, 3, 4, 5, 6
 Typed = list[tuple[int, int, int]]
 """Start, end and type of each hit, in order, disjoint."""
+Rows = tuple[Offsets, Offsets, Offsets]
+"""The same as three arrays of one length."""
 
 
 def flags_of(members: bytes) -> Flags:
@@ -72,6 +74,12 @@ def three_bytes(block: Bytes, at: Offsets) -> Offsets:
     return np.asarray(high | block[at + 2], np.int64)
 
 
+def among(values: Offsets, members: Offsets) -> Flags:
+    """Which values are among ``members``, few and sorted: for few values faster than ``numpy.isin``."""
+    at = np.searchsorted(members, values)
+    return np.asarray(members[np.minimum(at, len(members) - 1)] == values)
+
+
 def _has_luhn(digits: Offsets) -> Flags:
     total = digits[:, ::-2].sum(axis=1) + _LUHN[digits[:, -2::-2]].sum(axis=1)
     return np.asarray(total % 10 == 0)
@@ -84,13 +92,21 @@ def _is_real(year: Offsets, month: Offsets, day: Offsets) -> Flags:
 
 
 def _is_id(block: Bytes, starts: Offsets) -> Flags:
-    """ISO 7064, province, date and sequence of the 18 characters from each start."""
-    digits = matrix(block, starts, 17)
+    """Of the 18 characters from each start."""
+    return are_ids(matrix(block, starts, 17), block[starts + 17])
+
+
+def are_ids(digits: Offsets, last: Bytes) -> Flags:
+    """ISO 7064, province, date and sequence of (N, 17) digits and their check characters."""
     real = _is_real(digits[:, 6:10] @ (1000, 100, 10, 1), digits[:, 10:12] @ (10, 1), digits[:, 12:14] @ (10, 1))
-    last = block[starts + 17]
     last = np.where(last > 57, last & 0xDF, last)
     checked = _CHECKS[(digits @ _WEIGHTS) % 11] == last
     return np.asarray(checked & real & _PROVINCE[digits[:, :2] @ (10, 1)] & (digits[:, 14:17].sum(axis=1) > 0))
+
+
+def are_mobiles(digits: Offsets) -> Flags:
+    """Whether (N, 5 or more) digits begin with an allocated mobile prefix."""
+    return np.asarray(_MOBILE[digits[:, :5] @ (10000, 1000, 100, 10, 1)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +160,7 @@ class Groups:
         )
 
 
-def _bare(groups: Groups, length: Offsets) -> Typed:
+def _bare(groups: Groups, length: Offsets) -> Rows:
     """Single groups: resident ids, cards, mobile phones with or without +86."""
     block = groups.block
     rows = np.flatnonzero((length == 11) | ((length >= 13) & (length <= 19)))
@@ -172,16 +188,16 @@ def _bare(groups: Groups, length: Offsets) -> Typed:
     return _typed(groups, starts, ends, kinds)
 
 
-def _typed(groups: Groups, starts: Offsets, ends: Offsets, kinds: Offsets | int) -> Typed:
+def _typed(groups: Groups, starts: Offsets, ends: Offsets, kinds: Offsets | int) -> Rows:
     """Those of known kind that stand free."""
     kinds = np.broadcast_to(np.asarray(kinds), starts.shape)
     keep = np.flatnonzero(kinds > 0)
     starts, ends, kinds = starts[keep], ends[keep], kinds[keep]
     free = groups.free(starts, ends)
-    return list(zip(starts[free].tolist(), ends[free].tolist(), kinds[free].tolist(), strict=True))
+    return starts[free], ends[free], kinds[free]
 
 
-def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+def _phones(groups: Groups, length: Offsets, joint: Bytes) -> list[Rows]:
     """3-4-4 mobile phones, and area code with subscriber number; ``joint``: the one byte behind a group, else 0."""
     block, starts, ends = groups.block, groups.starts, groups.ends
     same = _BETWEEN[joint[:-1]] & (joint[:-1] == joint[1:])
@@ -197,13 +213,13 @@ def _phones(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     lead = matrix(block, starts[rows], 3) @ (10000, 1000, 100) + np.where(length[rows] == 4, fourth, 0)
     subscriber = block[starts[rows + 1]]
     rows = rows[_AREA[lead] & (subscriber >= 50) & (subscriber <= 56)]
-    return mobiles + _typed(groups, starts[rows] - closing[rows], ends[rows + 1], LANDLINE)
+    return [mobiles, _typed(groups, starts[rows] - closing[rows], ends[rows + 1], LANDLINE)]
 
 
 _FOURS = np.array([0, 1, 2, 3, 5, 6, 7, 8, 10, 11, 12, 13, 15, 16, 17, 18])
 
 
-def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+def _cards(groups: Groups, length: Offsets, joint: Bytes) -> list[Rows]:
     """4-4-4-4 with blanks or hyphens, and 4-4-4-4-3 of 19 digits."""
     block, starts, ends = groups.block, groups.starts, groups.ends
     four = length == 4
@@ -221,16 +237,16 @@ def _cards(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     # Three digits that begin an amount belong to no card: 6225 7501 8160 9997 220,944.20
     last = ends[after]
     long &= ~(((block[last] == 44) | (block[last] == 46)) & _DIGIT[block[last + 1]])
-    hits: Typed = []
+    found: list[Rows] = []
     for at, offsets in ((rows[~long], _FOURS), (rows[long], np.append(_FOURS, (20, 21, 22)))):
         digits = block[starts[at][:, None] + offsets].astype(np.int64) - 48
         good = CARD_LEADS[len(offsets)][digits[:, :5] @ (10000, 1000, 100, 10, 1)] & _has_luhn(digits)
         at = at[good]
-        hits += _typed(groups, starts[at], ends[at + (3 if len(offsets) == 16 else 4)], CARD)
-    return hits
+        found.append(_typed(groups, starts[at], ends[at + (3 if len(offsets) == 16 else 4)], CARD))
+    return found
 
 
-def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
+def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Rows:
     """Year, month and day of the calendar: 2024-03-05, 2024/3/5, 2024.3.5 and 2024年3月5日."""
     block, starts, ends = groups.block, groups.starts, groups.ends
     rows = np.flatnonzero((length[:-2] == 4) & (length[1:-1] <= 2) & (length[2:] <= 2))
@@ -253,30 +269,32 @@ def _dates(groups: Groups, length: Offsets, joint: Bytes) -> Typed:
     free &= ~((before >= 45) & (before <= 47) & _DIGIT[block[first - 2]])
     free &= zh | ~((after >= 45) & (after <= 47) & _DIGIT[block[last + 1]])
     rows = np.flatnonzero(free)
-    return list(
-        zip(
-            first[rows].tolist(),
-            (last + 3 * zh)[rows].tolist(),
-            np.where(zh, DATE_ZH, DATE)[rows].tolist(),
-            strict=True,
-        )
-    )
+    return first[rows], (last + 3 * zh)[rows], np.where(zh, DATE_ZH, DATE)[rows]
 
 
-def typed_runs(groups: Groups) -> Typed:
+def typed_rows(groups: Groups) -> Rows:
     """Whatever of a padded block's digit groups needs no second look."""
     block = groups.block
     starts, ends = groups.starts, groups.ends
     length = ends - starts
-    hits = _bare(groups, length)
+    found = [_bare(groups, length)]
     if len(starts) > 1:
         joint = np.where(starts[1:] - ends[:-1] == 1, block[ends[:-1]], np.uint8(0))
-        hits += _phones(groups, length, joint) + _cards(groups, length, joint) + _dates(groups, length, joint)
-        hits.sort()
-    return hits
+        found += _phones(groups, length, joint) + _cards(groups, length, joint) + [_dates(groups, length, joint)]
+    first, last, kinds = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(first, kind="stable")
+    return first[order], last[order], kinds[order]
+
+
+def typed_runs(groups: Groups) -> Typed:
+    """The same as tuples."""
+    return list(zip(*(column.tolist() for column in typed_rows(groups)), strict=True))
 
 
 __all__ = [
+    "among",
+    "are_ids",
+    "are_mobiles",
     "Bytes",
     "CARD",
     "CARD_LEADS",
@@ -292,8 +310,10 @@ __all__ = [
     "MOBILE",
     "Offsets",
     "PAD_BYTES",
+    "Rows",
     "three_bytes",
     "Typed",
+    "typed_rows",
     "typed_runs",
     "WIDE_LAST",
     "WIDE_LEAD",

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from heapq import heapify, heapreplace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,12 +22,21 @@ from fedward.common.desensitize.detectors.anchors import find_addresses, find_li
 from fedward.common.desensitize.detectors.document import Document, fold
 from fedward.common.desensitize.detectors.fields import field_starts
 from fedward.common.desensitize.detectors.hits import Hit
-from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows
-from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Labels
-from fedward.common.desensitize.detectors.reading import Match, Reader
-from fedward.common.desensitize.detectors.rules import SHAPE, Engine, finder, part_shapes, scan_patterns
+from fedward.common.desensitize.detectors.idle_runs import idle_runs, lengthy_rows, undated_rows
+from fedward.common.desensitize.detectors.label_ends import label_table, unlabelled
+from fedward.common.desensitize.detectors.labels import MONEY, OTHER, Find, Labels
+from fedward.common.desensitize.detectors.plain_phones import plain_phones
+from fedward.common.desensitize.detectors.plain_plates import plain_plates
+from fedward.common.desensitize.detectors.reading import RETYPED, Match, Reader
+from fedward.common.desensitize.detectors.rules import (
+    SHAPE,
+    Engine,
+    finder,
+    part_shapes,
+    scan_patterns,
+)
 from fedward.common.desensitize.detectors.spelled_runs import spelled_runs
-from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits
+from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits, lines_with_header
 from fedward.common.desensitize.spans import EntityType, Level, Span
 
 _BLOCK_CHARS = 1 << 18
@@ -41,10 +52,15 @@ _LABELS_OF: Mapping[EntityType, frozenset[str]] = {
 _RUN_HITS = {
     runs.ID_CN: (EntityType.ID_CN, 3, "id_checked"),
     runs.CARD: (EntityType.CARD, 3, "card_luhn_bin"),
+    runs.MOBILE: (EntityType.PHONE, 2, "mobile_prefix"),
+    runs.LANDLINE: (EntityType.PHONE, 2, "mobile_prefix"),
     runs.DATE: (EntityType.DATE, 2, "date_ymd"),
     runs.DATE_ZH: (EntityType.DATE, 2, "date_ymd_zh"),
 }
+_PLATE = (EntityType.PLATE, 2, "plate")
+_PHONES = (runs.MOBILE, runs.LANDLINE)
 _NULS = bytes(64)
+_PHONE_LABELS = label_table((OTHER, MONEY, *RETYPED))
 _LOWERING = frozenset((OTHER, MONEY))
 _WITNESSES = frozenset(("ID", "LICENCE", "CARD", "ACCOUNT", "TAIL", "PHONE", "SSN"))
 """Labels that lift a bare number above level 1."""
@@ -91,11 +107,11 @@ class StructuredDetector:
         source = "\n".join([_PAD, *[document.source for document in documents], _PAD])
         text, kept = fold(source)
         data = text.encode("utf-8", "surrogatepass")
-        hits = self._scan(data)
-        headers = self._headers(data)
-        places = [(hit[0], hit[1]) for hit in hits] + headers
-        offsets = [place[0] for place in places], [place[1] for place in places]
-        starts, ends = offsets if len(data) == len(text) or not offsets[0] else _code_points(data, *offsets)
+        hits, headers = self._scan(text, data)
+        places = [hit[0] for hit in hits], [hit[1] for hit in hits]
+        if headers:
+            places = places[0] + [first for first, _ in headers], places[1] + [last for _, last in headers]
+        starts, ends = places if len(data) == len(text) or not places[0] else _code_points(data, *places)
         if kept is not None and starts:
             starts, ends = _in_source(kept, starts, ends)
         found = _spans(documents, hits, starts[: len(hits)], ends[: len(hits)])
@@ -103,26 +119,18 @@ class StructuredDetector:
             found[i] = self._with_columns(documents[i], found[i])
         return found
 
-    def _headers(self, data: bytes) -> list[tuple[int, int]]:
-        """What may be a cell in the header of a table."""
-        at, headers = 0, []
-        while (span := self._find_header(data, at)) is not None:
-            headers.append(span)
-            at = span[1]
-        return headers
-
     def _with_columns(self, document: Document, spans: list[Span]) -> list[Span]:
         """The spans, and the values that stand in a table below their label."""
         columns = [
             Span(*document.span_of_chars(start, end), type_, level, method)
-            for start, end, type_, level, method in column_hits(document.text)
+            for start, end, type_, level, method in column_hits(document.text, self._find_header)
             if level >= self._levels[type_]
         ]
         new = [c for c in columns if not any(span.start < c.end and c.start < span.end for span in spans)]
         return sorted([*spans, *new]) if new else spans
 
-    def _scan(self, data: bytes) -> list[Hit]:
-        """Hits in a padded block that reach their level, sorted and disjoint."""
+    def _scan(self, text: str, data: bytes) -> tuple[list[Hit], list[tuple[int, int]]]:
+        """Hits in a padded block that reach their level, sorted and disjoint; and what may be a table's header."""
         self._reader.forget()
         work = bytearray(data)
         hits = find_links(data)
@@ -132,89 +140,108 @@ class StructuredDetector:
             addresses = find_addresses(bytes(work) if hits else data)
             _blank(work, addresses)
             hits += addresses
-        groups = None
-        if len(data) >= short_runs.MAX_BYTES:
+        if len(data) < short_runs.MAX_BYTES:
+            headers = _every(self._find_header, data, [(0, len(data))])
+            hits += self._typed_in_text(data, work)
+            left = bytes(work)
+            hits += self._rest(left, left, left)
+        else:
             groups = runs.Groups.of(np.frombuffer(bytes(work), np.uint8))
-        rows = None if groups is None else lengthy_rows(groups)
-        hits += self._typed_runs(data, work, groups, rows)
-        left = bytes(work)
-        hits += self._rest(left, left if groups is None or rows is None else self._clear(left, groups, rows))
+            headers = _every(self._find_header, data, lines_with_header(text, data))
+            hits += self._typed_in_block(data, work, groups)
+            left = bytes(work)
+            hits += self._rest(left, self._clear(left, groups), _without_undated(left, groups))
         if self._wants_labels:
             hits = [self._with_label(data, hit) for hit in hits]
         levels = self._levels
         hits = [hit for hit in hits if hit[3] >= levels[hit[2]]]
         hits.sort()
-        return hits
+        return hits, headers
 
-    def _typed_runs(
-        self, data: bytes, work: bytearray, groups: runs.Groups | None, rows: runs.Offsets | None
-    ) -> list[Hit]:
-        """Ids, cards, phones and dates that need no second look, blanked in ``work``."""
+    def _typed_in_text(self, data: bytes, work: bytearray) -> list[Hit]:
+        """Ids, cards, phones and dates of a short text that need no second look, blanked in ``work``."""
         hits: list[Hit] = []
-        phone = self._reader.phone
-        if groups is None or rows is None:
-            typed = short_runs.typed_runs(bytes(work))
-        else:
-            typed = runs.typed_runs(groups)
-            self._look_ahead(groups, rows, typed)
-        for start, end, kind in typed:
-            known = _RUN_HITS.get(kind)
-            hit = (start, end, *known) if known is not None else phone(data, start, end)
-            end = hit[1]
-            work[start:end] = _NULS[: end - start]
+        for start, end, kind in short_runs.typed_runs(bytes(work)):
+            hit = self._reader.phone(data, start, end) if kind in _PHONES else (start, end, *_RUN_HITS[kind])
             hits.append(hit)
-        if groups is not None:
-            for hit in spelled_runs(groups, bytes(work), self._reader.kind_before):
-                work[hit[0] : hit[1]] = _NULS[: hit[1] - hit[0]]
-                hits.append(hit)
+        _blank(work, hits)
         return hits
 
-    def _look_ahead(self, groups: runs.Groups, rows: runs.Offsets, typed: runs.Typed) -> None:
-        """Find the fields of all phones and bare numbers at once."""
-        starts = [start for start, _, kind in typed if kind in (runs.MOBILE, runs.LANDLINE)]
-        both = np.concatenate((np.array(starts, np.int64), groups.starts[rows]))
-        self._reader.expect(field_starts(groups.block, both))
+    def _typed_in_block(self, data: bytes, work: bytearray, groups: runs.Groups) -> list[Hit]:
+        """The same, and plates and what is spelled in groups, for a whole block."""
+        starts, ends, kinds = runs.typed_rows(groups)
+        is_phone = (kinds == runs.MOBILE) | (kinds == runs.LANDLINE)
+        plain = ~is_phone
+        source = np.frombuffer(data, np.uint8)  # a label may be part of a link or an address
+        plain[is_phone] = plain_phones(source, starts[is_phone], ends[is_phone], partial(_harmless, source))
+        rest = ~plain
+        rows = zip(starts[plain].tolist(), ends[plain].tolist(), kinds[plain].tolist(), strict=True)
+        hits: list[Hit] = [(start, end, *_RUN_HITS[kind]) for start, end, kind in rows]
+        phone = self._reader.phone
+        phones = [phone(data, *row) for row in zip(starts[rest].tolist(), ends[rest].tolist(), strict=True)]
+        plates = plain_plates(groups.block)
+        block = np.frombuffer(work, np.uint8)
+        _blank_rows(block, starts[plain], ends[plain])
+        _blank(work, phones)
+        spelled = spelled_runs(groups, bytes(work), self._reader.kind_before)
+        _blank(work, spelled)
+        _blank_rows(block, *plates)
+        hits += [(start, end, *_PLATE) for start, end in zip(*(column.tolist() for column in plates), strict=True)]
+        return hits + phones + spelled
 
-    def _clear(self, data: bytes, groups: runs.Groups, rows: runs.Offsets) -> bytes:
+    def _clear(self, data: bytes, groups: runs.Groups) -> bytes:
         """``data`` without the digits that are no identifier, whatever shape of the scan they have."""
         clear = bytearray(data)
-        for start, end in idle_runs(groups):
+        for start, end in idle_runs(groups, sections=self._levels[EntityType.IP] > Level.PATTERN):
             clear[start:end] = bytes(end - start)
+        rows = lengthy_rows(groups)
+        block = np.frombuffer(clear, np.uint8)
+        rows = rows[block[groups.starts[rows]] != 0]  # typed
+        starts, ends = groups.starts[rows], groups.ends[rows]
+        firsts = field_starts(groups.block, starts)
+        if self._wants_witness:
+            free = unlabelled(groups.block, starts, firsts)
+            _blank_rows(block, starts[free], ends[free])
+            starts, ends, firsts = starts[~free], ends[~free], firsts[~free]
+        self._reader.expect(starts.tolist(), firsts.tolist())
         kind_before, wants_witness = self._reader.kind_before, self._wants_witness
-        for start, end in zip(groups.starts[rows].tolist(), groups.ends[rows].tolist(), strict=True):
-            if not clear[start]:
-                continue  # typed
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             kind = kind_before(data, start)
             if kind in _LOWERING or (wants_witness and kind not in _WITNESSES):
                 clear[start:end] = _NULS[: end - start]
         return bytes(clear)
 
-    def _rest(self, data: bytes, clear: bytes) -> list[Hit]:
+    def _rest(self, data: bytes, clear: bytes, valued: bytes) -> list[Hit]:
         """The scan proper, over what is not yet taken: always the part whose next hit is the first.
 
-        ``clear``: ``data`` without what only labelled rules need to see.
+        Args:
+            data: what the rules read.
+            clear: the same without what only labelled rules need to see.
+            valued: without what no label has for its value.
         """
         hits: list[Hit] = []
         finds, num_labelled, shapes, take = self._finds, self._num_labelled, self._shapes, self._reader.take
-        texts = [data] * num_labelled + [clear] * (len(finds) - num_labelled)
-        parts = list(zip(range(len(finds)), finds, texts, strict=True))
-        nexts = [find(text, 0) or _NO_MORE for _, find, text in parts]
-        starts = [span[0] for span in nexts]
+        texts = [valued] * num_labelled + [clear] * (len(finds) - num_labelled)
+        nexts = [find(text, 0) or _NO_MORE for find, text in zip(finds, texts, strict=True)]
+        queue = [(span[0], i) for i, span in enumerate(nexts)]
+        heapify(queue)
         floor = 0
-        while (start := min(starts)) < _FAR:
-            i = starts.index(start)
+        while (first := queue[0])[0] < _FAR:
+            start, i = first
             # only rules of parts that have a hit here can be it
             if i < num_labelled:
                 taken, at = take(data, start, nexts[i][1], SHAPE, floor)
             else:
-                taken, at = take(data, start, 0, shapes[i] if starts.count(start) == 1 else SHAPE, floor)
+                is_only = all(start != other for other, _ in queue[1:3])
+                taken, at = take(data, start, 0, shapes[i] if is_only else SHAPE, floor)
             if taken:
                 hits += taken
                 floor = taken[-1][1]
-            for i, find, text in parts:
-                if starts[i] < at:
-                    span = nexts[i] = find(text, at) or _NO_MORE
-                    starts[i] = span[0]
+            while first[0] < at:
+                i = first[1]
+                span = nexts[i] = finds[i](texts[i], at) or _NO_MORE
+                heapreplace(queue, (span[0], i))
+                first = queue[0]
         return hits
 
     def _with_label(self, data: bytes, hit: Hit) -> Hit:
@@ -240,28 +267,54 @@ def _blocks(documents: Sequence[Document]) -> Iterator[Sequence[Document]]:
         yield documents[first:]
 
 
+def _every(find: Find, data: bytes, parts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """All hits in some parts of ``data``."""
+    found: list[tuple[int, int]] = []
+    for at, end in parts:
+        while (span := find(data, at, end)) is not None:
+            found.append(span)
+            at = span[1]
+    return found
+
+
 def _blank(work: bytearray, hits: Sequence[Hit]) -> None:
     """Overwrite hits with NUL, which no rule matches."""
     for start, end, *_ in hits:
         work[start:end] = bytes(end - start)
 
 
+def _without_undated(data: bytes, groups: runs.Groups) -> bytes:
+    """``data`` without digits behind labels of dates that are no date."""
+    rows = undated_rows(groups)
+    valued = bytearray(data)
+    _blank_rows(np.frombuffer(valued, np.uint8), groups.starts[rows], groups.ends[rows])
+    return bytes(valued)
+
+
+def _harmless(block: runs.Bytes, starts: runs.Offsets) -> runs.Flags:
+    """For each phone whether no label before it could lower or retype it."""
+    return unlabelled(block, starts, field_starts(block, starts), _PHONE_LABELS)
+
+
+def _blank_rows(block: runs.Bytes, starts: runs.Offsets, ends: runs.Offsets) -> None:
+    """The same for many."""
+    length = ends - starts
+    block[np.repeat(ends - np.cumsum(length), length) + np.arange(length.sum())] = 0
+
+
 def _spans(documents: Sequence[Document], hits: list[Hit], starts: list[int], ends: list[int]) -> list[list[Span]]:
     """Hits of a block, which stand at ``starts`` and ``ends`` of the joined sources, as spans of its documents."""
-    found: list[list[Span]] = []
+    sizes = [len(document.source) + 1 for document in documents]
+    if not hits:
+        return [[] for _ in sizes]
+    firsts = np.cumsum([runs.PAD_BYTES, *sizes[:-1]])
+    at = np.array(starts, np.int64)
+    cuts = [*np.searchsorted(at, firsts).tolist(), len(hits)]
+    shift = np.repeat(firsts, np.diff(cuts))
     make = tuple.__new__
-    rows = list(zip(starts, ends, hits, strict=True))
-    i, first, num = 0, runs.PAD_BYTES, len(rows)
-    for document in documents:
-        last = first + len(document.source)
-        spans: list[Span] = []
-        while i < num and (row := rows[i])[0] < last:
-            start, end, (_, _, type_, level, method) = row
-            spans.append(make(Span, (start - first, end - first, type_, level, method)))
-            i += 1
-        found.append(spans)
-        first = last + 1
-    return found
+    rows = zip((at - shift).tolist(), (np.array(ends, np.int64) - shift).tolist(), hits, strict=True)
+    spans = [make(Span, (start, end, type_, level, how)) for start, end, (_, _, type_, level, how) in rows]
+    return [spans[i:j] for i, j in itertools.pairwise(cuts)]
 
 
 def _holding(documents: Sequence[Document], places: Sequence[int]) -> list[int]:

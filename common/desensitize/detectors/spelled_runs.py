@@ -15,18 +15,33 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from fedward.common.desensitize import validators as check
-from fedward.common.desensitize.detectors.hits import DIGITS, Hit
+from fedward.common.desensitize.detectors.fields import field_starts, may_follow_age, windows_before
+from fedward.common.desensitize.detectors.hits import Hit
+from fedward.common.desensitize.detectors.label_ends import unlabelled
 from fedward.common.desensitize.detectors.labels import MAX_LABEL_BYTES, MONEY, OTHER
 from fedward.common.desensitize.detectors.numbers import ID_SHAPES, MOBILE_SHAPES, is_amount, with_extension
-from fedward.common.desensitize.detectors.runs import IS_LETTER, Bytes, Flags, Groups, Offsets, flags_of, three_bytes
+from fedward.common.desensitize.detectors.plain_phones import goes_on
+from fedward.common.desensitize.detectors.runs import (
+    IS_LETTER,
+    Bytes,
+    Flags,
+    Groups,
+    Offsets,
+    among,
+    are_ids,
+    are_mobiles,
+    flags_of,
+    three_bytes,
+)
 from fedward.common.desensitize.detectors.values import continues_list
 from fedward.common.desensitize.spans import EntityType
 
 _JOINTS = b" .-"
 _IS_JOINT = flags_of(_JOINTS)
 _IS_MASK_JOINT, _IS_MASK = flags_of(b" -"), flags_of(b"*Xx")
-_STARS = np.array([int.from_bytes(star.encode()) for star in "＊●•※"])
-_PLATE_MARKS = np.array([int.from_bytes(mark.encode()) for mark in "使•・‧●"])
+_STARS = np.array(sorted(int.from_bytes(star.encode()) for star in "＊●•※"))
+_PLATE_MARKS = np.array(sorted(int.from_bytes(mark.encode()) for mark in "使•・‧●"))
+_ENVOY = int.from_bytes("使".encode())
 _MOBILE_DIGITS, _ID_DIGITS = 11, 18
 _BASE = 32
 _MAX_GROUPS = 5
@@ -47,7 +62,12 @@ def _codes(shapes: Iterable[tuple[int, ...]], digits: int) -> Offsets:
 _MOBILES = _codes(MOBILE_SHAPES, _MOBILE_DIGITS)
 _IDS = _codes(ID_SHAPES, _ID_DIGITS)
 _LOWERING = frozenset((OTHER, MONEY))
-_LABEL_ENDS = frozenset(b':=|"')
+_IS_LABEL_END, _IS_DIGIT = flags_of(b':=|"'), flags_of(b"0123456789")
+_ID = (EntityType.ID_CN, 3, "id_checked")
+_PHONE = (EntityType.PHONE, 2, "mobile_prefix")
+_WIDE_COLON = int.from_bytes("：".encode())
+_NUMBERED = np.array(sorted(int.from_bytes(c.encode()) for c in "转轉机号"))
+_MAX_CHAIN = _ID_DIGITS + _MAX_GROUPS - 1
 _LETTERS = re.compile(rb"[A-Za-z]").search
 _BEFORE = re.compile(
     "(?:(?:年龄|年齡|[Aa]ged?|AGE)[^0-9\\n]{0,20}|(?:转|轉|分机|号)(?:：|:)? ?|[A-Z] )$".encode()
@@ -61,7 +81,7 @@ def _unmasked(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
     left = left - _IS_MASK_JOINT[block[left]]
     right = right + _IS_MASK_JOINT[block[right]]
     masked = _IS_MASK[block[left]] | _IS_MASK[block[right]]
-    masked |= np.isin(three_bytes(block, left - 2), _STARS) | np.isin(three_bytes(block, right), _STARS)
+    masked |= among(three_bytes(block, left - 2), _STARS) | among(three_bytes(block, right), _STARS)
     return np.asarray(~masked)
 
 
@@ -70,12 +90,12 @@ def _off_plates(block: Bytes, starts: Offsets) -> Flags:
     left, second, third = block[starts - 1], block[starts - 2], block[starts - 3]
     plate = _IS_JOINT[left] & IS_LETTER[second] & ~IS_LETTER[third] & (third != 47)
     plate |= (third >= 0xE4) & ((block[starts - 4] == 74) | (block[starts - 4] == 32))
-    plate |= np.isin(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
-    plate |= (left == 32) & (three_bytes(block, starts - 4) == _PLATE_MARKS[0])
+    plate |= among(three_bytes(block, starts - 3), _PLATE_MARKS) | ((left == 0xB7) & (second == 0xC2))
+    plate |= (left == 32) & (three_bytes(block, starts - 4) == _ENVOY)
     return np.asarray(~plate)
 
 
-def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
+def _chains(groups: Groups) -> tuple[Offsets, Offsets, Flags]:
     """Start and end of chains of the right shapes that stand free, and whether they have the length of an id."""
     block, starts, ends = groups.block, groups.starts, groups.ends
     joined = (starts[1:] - ends[:-1] == 1) & _IS_JOINT[block[ends[:-1]]]
@@ -93,20 +113,60 @@ def _chains(groups: Groups) -> Iterator[tuple[int, int, bool]]:
         at = np.minimum(first + step, last)
         size = ends[at] - starts[at] + (is_x & (at == last))
         code = np.where(first + step <= last, code * _BASE + size, code)
-    fits = np.flatnonzero(np.where(is_mobile, np.isin(code, _MOBILES), np.isin(code, _IDS)))
+    fits = np.flatnonzero(np.where(is_mobile, among(code, _MOBILES), among(code, _IDS)))
     begin, end, is_id = starts[first[fits]], (ends[last] + is_x)[fits], ~is_mobile[fits]
     free = groups.free(begin, end) & _unmasked(block, begin, end) & _off_plates(block, begin)
-    return zip(begin[free].tolist(), end[free].tolist(), is_id[free].tolist(), strict=True)
+    return begin[free], end[free], is_id[free]
 
 
-def _may_be_more(data: bytes, start: int, end: int) -> bool:
-    """Whether a password, an age, an extension or an amount may reach into the first or the last group."""
-    left = data[start - 1]
-    if 32 < left < 0x80 and left not in _LABEL_ENDS:
-        return True
-    if data[end] == 44 and data[end + 1] in DIGITS:
-        return True
-    return _BEFORE(data, max(start - MAX_LABEL_BYTES, 0), start) is not None
+def _is_reached(block: Bytes, starts: Offsets, ends: Offsets) -> Flags:
+    """Whether a password may reach into the first group, or an amount into the last."""
+    left = block[starts - 1]
+    reached = (left > 32) & (left < 0x80) & ~_IS_LABEL_END[left]
+    return np.asarray(reached | ((block[ends] == 44) & _IS_DIGIT[block[ends + 1]]))
+
+
+def _may_be_barred(block: Bytes, starts: Offsets) -> Flags:
+    """Whether ``_BEFORE`` may match what stands before."""
+    at = starts - (block[starts - 1] == 32)
+    capital = (at < starts) & IS_LETTER[block[at - 1]]
+    at = at - (block[at - 1] == 58)
+    at = at - 3 * (three_bytes(block, at - 3) == _WIDE_COLON)
+    return np.asarray(may_follow_age(block, starts) | capital | among(three_bytes(block, at - 3), _NUMBERED))
+
+
+def _windows(block: Bytes, starts: Offsets, ends: Offsets) -> tuple[Bytes, Flags]:
+    """(N, ``_MAX_CHAIN``): the bytes of each chain and what follows, and which are its own."""
+    columns = np.arange(_MAX_CHAIN)
+    windows = block[np.minimum(starts[:, None] + columns, len(block) - 1)]
+    return windows, np.asarray(columns < (ends - starts)[:, None])
+
+
+def _digits(block: Bytes, starts: Offsets, ends: Offsets) -> Offsets:
+    """(N, 18): digits of each chain, those of a phone and zeros."""
+    windows, inside = _windows(block, starts, ends)
+    is_digit = _IS_DIGIT[windows] & inside
+    rows, columns = np.nonzero(is_digit)
+    digits = np.zeros((len(starts), _ID_DIGITS), np.int64)
+    digits[rows, np.cumsum(is_digit, axis=1)[rows, columns] - 1] = windows[rows, columns].astype(np.int64) - 48
+    return digits
+
+
+def _candidates(groups: Groups, data: bytes) -> Iterator[tuple[int, int, bool, bool, bool, bool]]:
+    """Start and end; whether it has the length of an id, may go on, may have what ``_BEFORE`` says, or any label."""
+    starts, ends, is_id = _chains(groups)
+    now = np.frombuffer(data, np.uint8)
+    windows, inside = _windows(now, starts, ends)
+    taken = (windows == 0) & inside
+    rows = np.flatnonzero(~(taken.any(axis=1) | _is_reached(now, starts, ends)))
+    starts, ends, is_id = starts[rows], ends[rows], is_id[rows]
+    digits = _digits(now, starts, ends)
+    goes = ~is_id & goes_on(now, starts, ends)
+    rows = np.flatnonzero(goes | np.where(is_id, are_ids(digits[:, :17], now[ends - 1]), are_mobiles(digits)))
+    starts, ends, is_id, goes = starts[rows], ends[rows], is_id[rows], goes[rows]
+    barred = _may_be_barred(now, starts)
+    told = ~unlabelled(now, starts, field_starts(now, starts)) | IS_LETTER[windows_before(now, starts)].any(axis=1)
+    return zip(*(column.tolist() for column in (starts, ends, is_id, goes, barred, told)), strict=True)
 
 
 def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int], str | None]) -> list[Hit]:
@@ -115,29 +175,26 @@ def spelled_runs(groups: Groups, data: bytes, kind_before: Callable[[bytes, int]
     if len(groups.starts) < 2:
         return hits
     reach = 0
-    for start, end, is_id in _chains(groups):
-        if start < reach:
-            continue  # the extension of a phone that the scan will find
-        value = data[start:end].translate(None, _JOINTS)
-        if b"\0" in value or _may_be_more(data, start, end):  # NUL: taken, or part of it
+    for start, end, is_id, goes, barred, told in _candidates(groups, data):
+        # the extension of a phone that the scan will find, or the label of an age or of an extension
+        if start < reach or (barred and _BEFORE(data, max(start - MAX_LABEL_BYTES, 0), start)):
             continue
-        if is_id:
-            if not (check.id_has_meaning(value) and check.id_has_check(value)):
-                continue
-            hit = (start, end, EntityType.ID_CN, 3, "id_checked")
-        else:
+        if goes:
             reach = with_extension(data, end)
-            if not check.is_mobile(value) or reach != end or is_amount(data, start, end):
+            value = data[start:end].translate(None, _JOINTS)
+            if reach != end or is_amount(data, start, end) or not check.is_mobile(value):
                 continue
-            hit = (start, end, EntityType.PHONE, 2, "mobile_prefix")
-        kind = kind_before(data, start)
-        if kind is None or (is_id and kind in _LOWERING):
-            # A label in Latin letters may hide in a longer word from the look back, but not from the scan.
-            if _LETTERS(data, max(start - MAX_LABEL_BYTES, 0), start) is None:
-                hits.append(hit)
-        elif kind == ("ID" if is_id else "PHONE") and (is_id or not continues_list(data, end)):
-            hits.append(hit)
+        if not told or _is_told(data, start, end, is_id, kind_before(data, start)):
+            hits.append((start, end, *(_ID if is_id else _PHONE)))
     return hits
+
+
+def _is_told(data: bytes, start: int, end: int, is_id: bool, kind: str | None) -> bool:
+    """Whether the nearest label, or there being none, makes it what its digits say."""
+    if kind is None or (is_id and kind in _LOWERING):
+        # A label in Latin letters may hide in a longer word from the look back, but not from the scan.
+        return _LETTERS(data, max(start - MAX_LABEL_BYTES, 0), start) is None
+    return kind == ("ID" if is_id else "PHONE") and (is_id or not continues_list(data, end))
 
 
 __all__ = ["spelled_runs"]

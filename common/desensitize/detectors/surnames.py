@@ -7,7 +7,7 @@ mapped before it is compared. Not handled here: telling a surname from the word 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Final
@@ -33,11 +33,12 @@ class Surnames:
     common: frozenset[str]
     rare: frozenset[str]
     compound: tuple[str, ...]
+    single: frozenset[str] = field(init=False, repr=False)
+    """Common and rare ones."""
 
-    @property
-    def single(self) -> frozenset[str]:
-        """Common and rare ones."""
-        return self.common | self.rare
+    def __post_init__(self) -> None:
+        """Unite once what is asked for at every name."""
+        object.__setattr__(self, "single", self.common | self.rare)
 
 
 @cache

@@ -66,12 +66,12 @@ def refill(original: str, old: str, new: str) -> str | None:
         return new
     out, i = [], 0
     for character in original:
-        folded = plain(character)
+        folded = character if character < "\x80" else plain(character)
         if not folded:
             continue
         if i < len(old) and folded.upper() == old[i].upper():
             fresh = new[i].lower() if folded.islower() else new[i]
-            out.append(fresh.translate(_WIDE) if folded != character else fresh)
+            out.append(fresh if folded == character else fresh.translate(_WIDE))
             i += 1
         else:
             out.append(character)

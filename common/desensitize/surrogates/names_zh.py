@@ -53,9 +53,9 @@ def read_name(text: str) -> ChineseName | None:
         None if it is none: too long, or with characters that no name has.
     """
     places = [i for i, c in enumerate(text) if _CJK.match(c)]
-    if not places or any(c not in _GLUE for i, c in enumerate(text) if i not in set(places)):
+    if not places or (len(places) < len(text) and any(c not in _GLUE and not _CJK.match(c) for c in text)):
         return None
-    core = "".join(simplified(text[i]) for i in places)
+    core = simplified("".join([text[i] for i in places]))
     start, end = _core(core)
     if not 0 < end - start <= _MAX_LENGTH:
         return None

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.repeats import literals_of, repeats
 from fedward.common.desensitize.spans import EntityType, Span
+from fedward.common.desensitize.terms import _holding as holding
+from fedward.common.desensitize.terms import all_terms
 
 T = EntityType
 
@@ -92,3 +94,13 @@ def test_unseen_characters_travel_with_the_repeat() -> None:
     source = "回拨138\u200b00138000。"
     spans = repeats(Document.of(source), {"13800138000": (T.PHONE, 2)})
     assert [source[s.start : s.end] for s in spans] == ["138\u200b00138000"]
+
+
+@pytest.mark.parametrize("name", ["张力", "头痛", "力", "a", "张力性头痛", "\n", "力\n张", "无此词"])
+def test_terms_that_hold_a_name_are_those_of_the_list(name: str) -> None:
+    expected = tuple((term, term.find(name)) for term in all_terms() if name in term and term != name)
+    assert holding(name) == expected
+
+
+def test_no_term_has_the_mark_that_parts_them() -> None:
+    assert not any("\n" in term or not term for term in all_terms())

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,8 +148,8 @@ class _Counting(StructuredDetector):
         self._finds = tuple(map(self._counted, self._finds))
 
     def _counted(self, find: Find) -> Find:
-        def counted(data: bytes, at: int) -> tuple[int, int] | None:
-            span = find(data, at)
+        def counted(data: bytes, at: int, end: int = sys.maxsize) -> tuple[int, int] | None:
+            span = find(data, at, min(end, len(data)))
             self.steps += 1 if span is None else 1 + span[1] - span[0]
             return span
 

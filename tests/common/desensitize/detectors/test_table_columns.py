@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.rules import finder
 from fedward.common.desensitize.detectors.scan import StructuredDetector
-from fedward.common.desensitize.detectors.table_columns import column_hits
+from fedward.common.desensitize.detectors.table_columns import HEADER, column_hits
 from fedward.common.desensitize.spans import EntityType
 from tests.common.desensitize.detectors.marked import ENGINES, found
 
@@ -36,7 +37,7 @@ def test_values_below_their_label_are_found(marked: str, engine: str) -> None:
     ],
 )
 def test_other_lines_and_other_columns_stay(text: str) -> None:
-    assert list(column_hits(text)) == []
+    assert list(column_hits(text, finder(HEADER.encode(), None))) == []
 
 
 def test_a_header_says_nothing_about_the_next_record() -> None:
