@@ -96,7 +96,8 @@ STEPS = ("before BEGIN", "after BEGIN", *(f"after INSERT {n}" for n in (1, 2, 3)
     [
         *((1, place, False, False) for place in STEPS),
         (1, "after COMMIT", True, False),
-        *((2, place, True, False) for place in STEPS),
+        # The second leaves the sealed state as it is: the charge moves no position.
+        *((2, place, True, False) for place in STEPS if place != "after beside"),
         (2, "after COMMIT", True, True),
         (2, "before send", True, True),
     ],
