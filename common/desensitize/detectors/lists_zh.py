@@ -183,6 +183,7 @@ LOOSE: Final = frozenset("时明全公相水连习查位成满宣银祝") | PREP
 LINKS: Final = frozenset("是找给请问让由被跟叫拨约见谢科院部处室:：")
 MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每诸多哪某首")
 """Before 位 they count people: 两位医生."""
+SPEAKER: Final = "主持人"
 NAME_ENDS: Final = frozenset("和有会中如可正年月自行若之")
 """Characters of ``STOPS`` that end a name where a mark follows: no preposition stands before a comma."""
 LIST_LABELS: Final = (
@@ -390,6 +391,7 @@ __all__ = [
     "rules",
     "SOUNDS",
     "SPACED",
+    "SPEAKER",
     "spaced_name",
     "SPEAKS",
     "STOPS",

@@ -34,6 +34,7 @@ from fedward.common.desensitize.detectors.lists_zh import (
     NO_VALUE,
     PREPOSITIONS,
     SOUNDS,
+    SPEAKER,
     SPEAKS,
     STOPS,
     beds,
@@ -120,6 +121,9 @@ class Rules:
     def _after_label(self, start: int) -> Iterator[RuleHit]:
         """A field's value: whatever two to four characters fill the field, or a name at its beginning; also a list."""
         text = self._text
+        if text.startswith(SPEAKER, max(0, start - len(SPEAKER) - 1)):
+            yield from self._name(start, "label")  # what follows is said by him, and seldom his name
+            return
         for _ in range(MAX_LIST):
             match = delimited().match(text, start)
             if match is None:
@@ -279,6 +283,8 @@ class Rules:
         if first in PREPOSITIONS:
             return before in ":：科" or self._stands_for_name(start)
         inner = is_han(before, 0)
+        if first == "原":
+            return before in ":：\n"  # 原董事长 is who was one
         if not inner and first == "祝":
             return False  # 祝老师节日快乐
         if not inner or before in LINKS or self._role_before(start):
