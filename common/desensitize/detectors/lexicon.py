@@ -95,7 +95,7 @@ _PROVINCES: Final = frozenset("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣�
 
 
 def is_no_name(text: str, start: int, end: int) -> bool:
-    """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, the head of a plate 桂A, 上周."""
+    """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, 上周, the head of a plate."""
     value = text[start:end]
     if (value.endswith("族") and value[:-1] in _ETHNIC) or value.endswith(("号", "号码")):
         return True

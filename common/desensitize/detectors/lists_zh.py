@@ -310,6 +310,20 @@ def cells() -> re.Pattern[str]:
 
 
 @cache
+def records() -> re.Pattern[str]:
+    """A label that is a whole cell of comma-separated values, and Chinese characters in the next: 姓名,张三."""
+    begins = r"(?:^|(?<=[\r\n,，;；\0])) {0,2}[\"']?"
+    ends = r"[\"']? ?[,，;；] {0,2}[\"']?"
+    return re.compile(f"{begins}(?:{_longest_first(NAME_LABELS)}){ends}(?=[{HAN}])")
+
+
+@cache
+def field_labels() -> frozenset[str]:
+    """Labels of names: in a row of headings the next cell holds one more of them."""
+    return frozenset(f"{NAME_LABELS}|{LABELS}|{LIST_LABELS}".split("|"))
+
+
+@cache
 def beds() -> re.Pattern[str]:
     """3床的, before a patient's name."""
     return re.compile(f"床的?[ \u3000]?(?=[{HAN}])")
@@ -364,6 +378,7 @@ __all__ = [
     "delimited",
     "ENDS_OF_ROLES",
     "ends_with_role",
+    "field_labels",
     "FIRM_ROLES",
     "HAN",
     "KIN",
@@ -386,6 +401,7 @@ __all__ = [
     "NO_VALUE",
     "openings",
     "PREPOSITIONS",
+    "records",
     "ROLES",
     "roles_pattern",
     "rules",

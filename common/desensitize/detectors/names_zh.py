@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedward.common.desensitize.detectors import gate
-from fedward.common.desensitize.detectors.characters import DOTS, Codes, codes_of, simplified
+from fedward.common.desensitize.detectors.characters import DOTS, Codes, codes_of
 from fedward.common.desensitize.detectors.contexts_zh import Contexts
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.features import REACH, WordsHere, words_here
@@ -31,6 +31,7 @@ from fedward.common.desensitize.detectors.surnames import TRANSLITERATION
 from fedward.common.desensitize.detectors.tagger import Tagger, chains_of
 from fedward.common.desensitize.detectors.words import shipped_words
 from fedward.common.desensitize.spans import EntityType, Level, Span
+from fedward.common.desensitize.tables import simplified
 
 Profile = Literal["structured", "fast", "max-recall"]
 

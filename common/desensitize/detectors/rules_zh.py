@@ -41,8 +41,10 @@ from fedward.common.desensitize.detectors.lists_zh import (
     cells,
     delimited,
     ends_with_role,
+    field_labels,
     no_nicks,
     openings,
+    records,
     rules,
     spaced_name,
     titles,
@@ -94,6 +96,8 @@ class Rules:
             if LATIN_LABEL.search(self._text, max(0, start - LATIN_LABEL_CHARS), start) and not self._closes_tag(match):
                 found += self._after_label(match.end())
         for match in cells().finditer(self._text):
+            found += self._in_cell(match.end())
+        for match in records().finditer(self._text):
             found += self._in_cell(match.end())
         for match in beds().finditer(self._text):
             found += self._name(match.end(), "role")
@@ -149,7 +153,9 @@ class Rules:
     def _in_cell(self, start: int) -> Iterator[RuleHit]:
         """A name that fills the cell beside its label's, if it begins as names do; else that is one more heading."""
         match = delimited().match(self._text, start)
-        if match is not None and self._text[match.end() - 1] not in "号码名称期间":
+        if match is None or match.group() in field_labels():
+            return
+        if self._text[match.end() - 1] not in "号码名称期间":
             yield from self._name(start, "label", firm=True)
 
     def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
