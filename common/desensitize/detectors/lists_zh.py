@@ -206,10 +206,11 @@ NO_NICKS: Final = (
 """Words that only look like 老, 小 or 阿 before a surname."""
 
 
-ENDS_OF_ROLES: Final = tuple(
+_ENDS_OF_ROLES: Final = (
     "医师|医生|大夫|护士|业主|店员|客户|患者|经理|顾问|柜员|主管|要求|联系|感谢|回访|拜访|助理|主刀|术者|班主任|家属|儿子|女儿|妻子|丈夫|父亲"
-    "|母亲|弟弟|妹妹|哥哥|姐姐|监护人|配偶|爱人|家长".split("|")
+    "|母亲|弟弟|妹妹|哥哥|姐姐|监护人|配偶|爱人|家长"
 )
+ENDS_OF_ROLES: Final = tuple(_ENDS_OF_ROLES.split("|"))
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
 MAX_LIST: Final = 64
 MAX_SOUNDS: Final = 6

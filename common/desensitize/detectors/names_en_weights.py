@@ -169,6 +169,10 @@ class Weights:
             return True
         if self.may_open(text, names, start, end):
             return True
+        if len(names) == 1 and not self.is_cued(text, start, end):
+            key = names[0].key
+            if key in _LABELS or (len(key) < 3 and not self.is_name(key)):
+                return True
         if all(w.text.isupper() and len(w.text) < 5 for w in names) or all(w.text.islower() for w in names):
             return not any(self.is_name(w.key) and w.key not in self.words for w in names if len(w.text) > 4)
         return all(w.key in self._everyday and not self.is_name(w.key) for w in names)

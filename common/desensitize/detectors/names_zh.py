@@ -46,6 +46,7 @@ _ORIGINAL: Final = re.compile(r"[（(] ?([A-Za-z][A-Za-z.'’\-]{2,24}(?:[ ·][A
 _PARTS: Final = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 _SOUNDS: Final = frozenset(TRANSLITERATION)
 _LONGEST_CHINESE: Final = 3
+_LONGEST_ABBREVIATION: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +64,7 @@ class Margins:
     """The same where LAC reads too, for both."""
     lac_weight: float = 4.0
     """What LAC's mean margin over a name's characters counts beside our tagger's margin."""
-    together: tuple[float, float, float] = (-11.0, -11.0, -13.0)
+    together: tuple[float, float, float] = (-11.0, -11.0, -12.0)
     """What the sum must reach for a person, a place, an organisation."""
 
 
@@ -238,15 +239,21 @@ def _original_spellings(text: str, hits: Sequence[_Hit]) -> Iterator[_Hit]:
             yield _Hit(*match.span(1), EntityType.PERSON, Level.WITNESS, "zh.original")
 
 
-def _is_latin_person(name: str) -> bool:
-    """Whether a name in Latin letters that one tagger alone takes for a person is on a list; others pass.
+def _is_latin_name(name: str, hit: _Hit) -> bool:
+    """Whether a hit in Latin letters may count; others pass.
 
-    The network and our tagger see letters as letters: VISA looks like Lisa.
+    Our tagger and the network see letters as letters: VISA looks like Lisa. One finder alone is not enough for a
+    person that is on no list, and neither are two for an everyday word or an abbreviation (NYHA, IBAN, Mobile).
     """
     if not name.isascii():
         return True
     lexicon = english_lexicon()
-    return any(lexicon.is_name(name_key(part)) for part in _PARTS.findall(name))
+    keys = [name_key(part) for part in _PARTS.findall(name)]
+    if hit.type is EntityType.PERSON and any(lexicon.is_name(key) for key in keys):
+        return True
+    if len(name) <= _LONGEST_ABBREVIATION and name.isupper():
+        return False
+    return hit.level >= Level.CHECKED and not any(key in lexicon.words for key in keys)
 
 
 def _sounds_foreign(name: str) -> bool:
@@ -255,10 +262,13 @@ def _sounds_foreign(name: str) -> bool:
 
 def _trimmed(text: str, hit: _Hit, cued: NDArray[np.bool_]) -> _Hit | None:
     """A tagger's hit without trailing particles; None if a term vetoes it."""
-    if hit.type is not EntityType.PERSON:
-        return None if hit.type is EntityType.ORG and is_no_name(text, hit.start, hit.end) else hit
-    if hit.level < Level.CHECKED and not _is_latin_person(text[hit.start : hit.end]):
+    if hit.type is EntityType.LOC:
+        return hit
+    if not _is_latin_name(text[hit.start : hit.end], hit):
         return None
+    if hit.type is EntityType.ORG:
+        no_name = is_no_name(text, hit.start, hit.end) or vetoed(text, hit.start, hit.end, cued=False)
+        return None if no_name else hit
     end = hit.end
     # No preposition stands before a mark: what looks like one there is the name's last character.
     if not (text[end - 1] in NAME_ENDS and not is_han(text, end)):
