@@ -105,6 +105,8 @@ def is_no_name(text: str, start: int, end: int) -> bool:
         text[start - 1 : start] in _NUMERALS or text[end : end + 1] in _NUMERALS
     ):
         return True
+    if value[-2:-1] in _PROVINCES and value[-1].isascii() and value[-1].isupper():
+        return True
     if value[-1] in _OF_TERMS and value[:-1] in terms():
         return True
     if value[0] == "周" and (text[start - 1 : start] in _WHICH_WEEK or value in _DAYS_OF_WEEKS):

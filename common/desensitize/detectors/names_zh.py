@@ -47,6 +47,8 @@ _PARTS: Final = re.compile("[A-Z]?[a-z]+|[A-Z]+")
 _SOUNDS: Final = frozenset(TRANSLITERATION)
 _LONGEST_CHINESE: Final = 3
 _LONGEST_ABBREVIATION: Final = 5
+_FIELDS: Final = frozenset(("iban", "swift", "mobile", "tel", "fax", "email"))
+"""Labels of fields; some are names of people elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +68,8 @@ class Margins:
     """What LAC's mean margin over a name's characters counts beside our tagger's margin."""
     together: tuple[float, float, float] = (-11.0, -11.0, -12.0)
     """What the sum must reach for a person, a place, an organisation."""
+    sure: tuple[float, float, float] = (0.0, 4.0, 4.0)
+    """From here on our tagger needs nobody beside it."""
 
 
 class _Hit(NamedTuple):
@@ -190,7 +194,8 @@ class ChineseNameDetector:
             number = _TYPES.index(type_)
             other = (their_margins[start, number, 0] + their_margins[start + 1 : end, number, 1].sum()) / (end - start)
             level = Level.PATTERN
-            if margin + margins.lac_weight * float(other) >= margins.together[number]:
+            sure = name not in new and margin >= margins.sure[number]
+            if sure or margin + margins.lac_weight * float(other) >= margins.together[number]:
                 level = Level.CHECKED if name in both else Level.WITNESS
             yield _Hit(start, end, type_, level, "zh.lac" if name in new else "zh.tagger")
 
@@ -249,6 +254,8 @@ def _is_latin_name(name: str, hit: _Hit) -> bool:
         return True
     lexicon = english_lexicon()
     keys = [name_key(part) for part in _PARTS.findall(name)]
+    if not _FIELDS.isdisjoint(keys):
+        return False
     if hit.type is EntityType.PERSON and any(lexicon.is_name(key) for key in keys):
         return True
     if len(name) <= _LONGEST_ABBREVIATION and name.isupper():

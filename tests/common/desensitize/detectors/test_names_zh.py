@@ -124,7 +124,7 @@ def test_what_the_second_tagger_alone_finds_counts_by_the_sum_of_both_margins(ma
     [
         ("导演马克·韦布（marc webb）表示满意。", "marc webb"),
         ("张伟明（John）昨天到会。", "John"),
-        ("主演瑞恩-高斯林到场。", "瑞恩-高斯林"),
+        ("前锋弗兰克-里贝里到场。", "弗兰克-里贝里"),
     ],
 )
 def test_a_foreign_name_is_found_with_a_hyphen_and_in_its_own_spelling(text: str, found: str) -> None:
