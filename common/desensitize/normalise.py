@@ -9,11 +9,10 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
-from fedward.common.desensitize import tables
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.tables import simplified
 from fedward.common.desensitize.term_finder import lower
 
 _NUMERALS = dict(zip("〇零○一二三四五六七八九壹贰叁肆伍陆柒捌玖两幺", "000123456789123456789" + "21", strict=True))
@@ -54,7 +53,7 @@ class Normalised:
     def of(cls, source: str) -> Normalised:
         """Normalise ``source``."""
         document = Document.of(source)
-        cased = to_simplified(document.text)
+        cased = simplified(document.text)
         return cls(document=document, text=lower(cased), cased=cased)
 
     def span(self, start: int, end: int) -> tuple[int, int]:
@@ -75,18 +74,6 @@ class Normalised:
                 edges = frozenset(itertools.accumulate(map(len, groups), initial=0))
                 streams.append(Stream("".join(groups), edges, match.start(), match.end()))
         return streams
-
-
-def to_simplified(text: str) -> str:
-    """Traditional to Simplified, character by character; the length stays."""
-    if text.isascii() or not _traditional().search(text):  # a table costs ten times as much as a look (measured)
-        return text
-    return text.translate(tables.to_simplified())
-
-
-@cache
-def _traditional() -> re.Pattern[str]:
-    return re.compile(f"[{''.join(re.escape(chr(code)) for code in tables.to_simplified())}]")
 
 
 def digits_of(text: str) -> str:
@@ -112,7 +99,7 @@ class Spelt(NamedTuple):
         if value.isascii():  # most numbers: nothing to fold, and this runs several times a hit
             small = value.lower()
             return cls(value, small, small if value.isalnum() else _SEPARATORS.sub("", small))
-        cased = to_simplified(Document.of(value).text)
+        cased = simplified(Document.of(value).text)
         small = lower(cased)
         return cls(cased, small, _SEPARATORS.sub("", small))
 
@@ -122,4 +109,4 @@ def normal_form(value: str) -> str:
     return Spelt.of(value).short
 
 
-__all__ = ["DIGIT", "digits_of", "normal_form", "Normalised", "Spelt", "Stream", "to_simplified"]
+__all__ = ["DIGIT", "digits_of", "normal_form", "Normalised", "Spelt", "Stream"]

@@ -25,9 +25,6 @@ from fedward.simulations.scrub_corpus.gold import Sample
 STRUCTURED_ZH = ("ID_CN", "PHONE", "CARD", "EMAIL", "PLATE", "MRN")
 """The types whose recall and precision are bounded."""
 STRUCTURED = (*STRUCTURED_ZH, "SSN", "IBAN", "IP", "URL", "PASSPORT", "LICENCE", "ACCOUNT", "HEALTH_PLAN", "TXN")
-UNBOUNDED_SPELLINGS = ("header",)
-"""Record numbers whose only label heads a column rows above: counted, shown, not bounded (the design leaves them to
-columns)."""
 NAMED = ("PERSON", "ORG", "LOC", "ADDRESS")
 
 BOUNDS: Mapping[str, tuple[str, float]] = {
@@ -103,7 +100,7 @@ def judge_structured(subject: Subject, samples: Sequence[Sample]) -> tuple[dict[
     """Figures of the bounded types; also for a control that must fail."""
     readings = subject.read(samples)
     scores = score(samples, [reading.found for reading in readings])
-    bounded = _without(scores, UNBOUNDED_SPELLINGS, STRUCTURED_ZH)
+    bounded = scores.pooled(STRUCTURED_ZH)
     checked, wrong = scrub_checks.invalid(readings)
     figures = {
         "zh_structured_recall": bounded.recall,
@@ -176,7 +173,9 @@ def _negatives(scope: Scope, figures: Mapping[str, Any]) -> dict[str, Any]:
             share, hits = share_touched(Pipeline(profile), hard_negatives(language))
             figures["examples"][f"hard_negatives_{language}_{profile}"] = hits
             found[f"hard_negatives_{language}_{profile}"] = share
-        found[f"hard_negatives_{language}"] = found[f"hard_negatives_{language}_fast"]
+        found[f"hard_negatives_{language}"] = max(
+            found[f"hard_negatives_{language}_{profile}"] for profile in ("fast", scope.names_profile)
+        )
     return found
 
 
@@ -273,15 +272,6 @@ def _row(counts: Counts) -> dict[str, float | int | None]:
         "found": counts.found,
         "precision": _finite(counts.precision),
     }
-
-
-def _without(scores: Scores, spellings: Sequence[str], types: Sequence[str]) -> Counts:
-    counts = scores.pooled(types)
-    for (type_, spelling), part in scores.spellings.items():
-        if type_ in types and spelling in spellings:
-            counts.gold -= part.gold
-            counts.covered -= part.covered
-    return counts
 
 
 def _finite(value: float) -> float | None:

@@ -16,9 +16,8 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from fedward.common.desensitize.detectors.addresses_en import Found
-from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.spans import EntityType, Level
-from fedward.common.desensitize.tables import read_table
+from fedward.common.desensitize.tables import read_table, simplified
 
 _CJK = "[\u3400-\u9fff\u3007]"
 _DIGITS = "[0-9一二三四五六七八九十百零\u3007两]"

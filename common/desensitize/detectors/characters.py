@@ -6,15 +6,13 @@ plane is one number like any other. Not handled here: words (``words``), and wha
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable
 from functools import cache
-from importlib import resources
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fedward.common.desensitize.tables import to_simplified
 
 Codes = NDArray[np.uint16]
 
@@ -29,29 +27,10 @@ _INSIDE: Final = DOTS + "-."
 
 
 @cache
-def traditional() -> dict[int, int]:
-    """Traditional to Simplified, one character for one, by code point."""
-    text = resources.files("fedward.common.desensitize.detectors.data").joinpath("traditional.json").read_text("utf-8")
-    table = json.loads(text)
-    return dict(zip(map(ord, table["traditional"]), map(ord, table["simplified"]), strict=True))
-
-
-def simplified(text: str) -> str:
-    """``text`` with Traditional characters as Simplified ones; its length stays."""
-    return text.translate(traditional()) if _has_traditional()(text) else text
-
-
-@cache
-def _has_traditional() -> Callable[[str], object]:
-    """Most texts have none, and looking for one is several times faster than mapping every character."""
-    return re.compile("[" + "".join(map(chr, sorted(traditional()))) + "]").search
-
-
-@cache
 def _table() -> Codes:
     table = np.arange(0x10000, dtype=np.uint16)
-    for source, target in traditional().items():
-        table[source] = target
+    for source, target in to_simplified().items():
+        table[source] = ord(target)
     for first, wide in ((0x30, 0xFF10), (0x41, 0xFF21), (0x61, 0xFF41)):
         # Full-width ones too: a document is folded before it comes here, training text is not.
         length = 10 if first == DIGIT else 26
@@ -97,7 +76,5 @@ __all__ = [
     "LOWER",
     "name_characters",
     "OTHER",
-    "simplified",
-    "traditional",
     "UPPER",
 ]

@@ -103,6 +103,14 @@ class Maker:
             "M": ("", lambda: str(draws.of(self._tables["medical"]))),
             "M2": ("", lambda: str(draws.of(self._tables["financial"]))),
             "T": ("", lambda: str(draws.of(self._tables["titles"]))),
+            "K": ("ORG", self._club),
+            "E": ("ORG", lambda: str(draws.of(self._tables["firms"]))),
+            "N": ("PERSON", lambda: str(draws.of(self._tables["nick"]))),
+            "X": ("", self._sounds),
+            "X1": ("LOC", self._sounds),
+            "X2": ("ORG", self._sounds),
+            "W": ("", lambda: str(draws.of(self._tables["works"]))),
+            "J": ("", lambda: str(draws.of(self._tables["jobs"]))),
             "R": ("", lambda: str(draws.of(self._tables["reviews"]))),
             "D": ("", self._date),
             "num": ("", lambda: str(1 + draws.below(200))),
@@ -140,6 +148,10 @@ class Maker:
         """Provinces, cities and countries, with and without 省 or 市."""
         names = {name for table in ("provinces", "cities", "countries") for name in self._tables[table]}
         return frozenset(names | {name.rstrip("省市") for name in names})
+
+    def known_organisations(self) -> list[str]:
+        """Teams and firms."""
+        return [*self._tables["clubs"], *self._tables["firms"]]
 
     def _surname(self) -> str:
         draws = self._draws
@@ -211,6 +223,11 @@ class Maker:
         if kind < 9:
             return self._place() + str(draws.of(self._tables["org_public"]))
         return str(draws.of(self._tables["banks"])) + self._town() + draws.of(("分行", "支行", "营业部"))
+
+    def _club(self) -> str:
+        """A team that everyone knows, or one that only what stands around it makes a team."""
+        draws = self._draws
+        return str(draws.of(self._tables["clubs"])) if draws.below(20) < 11 else self._sounds()
 
     def _date(self) -> str:
         draws = self._draws

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,23 @@ _BATCH_CHARACTERS: Final = 8192
 _TYPES: Final = {"PER": EntityType.PERSON, "LOC": EntityType.LOC, "ORG": EntityType.ORG}
 _ENDS: Final = "。！？；!?;\n\r\0"
 
+_NOTHING: Final = np.float32(-20)
+"""The margin where no sentence is."""
+
 Named = tuple[int, int, EntityType]
+
+
+class LacReading(NamedTuple):
+    """What the network says of one text.
+
+    Args:
+        names: from left to right.
+        margins: (N, 3, 2) float32; at each character, by how much the first and the other tag of a person, a place, an
+            organisation beat the best other tag, in log-odds.
+    """
+
+    names: list[Named]
+    margins: NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +56,18 @@ class Lac:
 
     def names(self, texts: Sequence[str]) -> list[list[Named]]:
         """People, places and organisations of each text, from left to right."""
+        return [reading.names for reading in self.read(texts)]
+
+    def read(self, texts: Sequence[str], *, eagerness: float = 0.0) -> list[LacReading]:
+        """Names of each text, and what speaks for one at each of its characters.
+
+        Args:
+            texts: any.
+            eagerness: added to the scores of the tags of names while the path is sought, in log-odds; the margins are
+                reckoned without it.
+        """
         pieces = [(number, start, piece) for number, text in enumerate(texts) for start, piece in _sentences(text)]
-        found: list[list[Named]] = [[] for _ in texts]
+        read = [LacReading([], np.full((len(text), len(_TYPES), 2), _NOTHING, np.float32)) for text in texts]
         by_length: dict[int, list[tuple[int, int, str]]] = {}
         for piece in pieces:
             by_length.setdefault(len(piece[2]), []).append(piece)
@@ -49,23 +75,46 @@ class Lac:
             size = max(1, _BATCH_CHARACTERS // length)
             for first in range(0, len(same), size):
                 batch = same[first : first + size]
-                for (number, start, _), tags in zip(batch, self._tags([p[2] for p in batch]), strict=True):
-                    found[number] += self._decoded(tags, start)
-        return [sorted(names) for names in found]
+                scores = self._scores([piece for _, _, piece in batch])
+                tags = self._tags(scores + np.float32(eagerness) * self._is_name())
+                for (number, start, _), path, margins in zip(batch, tags, self._margins(scores), strict=True):
+                    read[number].names.extend(self._decoded(path, start))
+                    read[number].margins[start : start + length] = margins
+        return [reading._replace(names=sorted(reading.names)) for reading in read]
 
-    def _tags(self, sentences: list[str]) -> NDArray[np.intp]:
-        """(B, L) best tags of sentences of one length."""
+    def _scores(self, sentences: list[str]) -> NDArray[np.float32]:
+        """(B, L, T) score of each tag at each character of sentences of one length."""
         ids = np.array([[self._id(c) for c in sentence] for sentence in sentences], np.int64)
         lengths = np.full(len(ids), ids.shape[1], np.int64)
-        scores = self.session.run(None, {"token_ids": ids, "length": lengths})[0]
+        scores: NDArray[np.float32] = self.session.run(None, {"token_ids": ids, "length": lengths})[0]
+        return scores
+
+    def _is_name(self) -> NDArray[np.float32]:
+        # The network has more outputs than tags.
+        marks = np.zeros(len(self.transitions), np.float32)
+        marks[: len(self.tags)] = [tag[:-2] in _TYPES for tag in self.tags]
+        return marks
+
+    def _margins(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(B, L, 3, 2) by how much a type's first and other tag beat the best tag of anything else."""
+        result = np.empty((*scores.shape[:2], len(_TYPES), 2), np.float32)
+        for number, name in enumerate(_TYPES):
+            own = [f"{name}-B", f"{name}-I"]
+            other = [place for place, tag in enumerate(self.tags) if tag not in own]
+            best = scores.take(other, axis=2).max(axis=2, keepdims=True)
+            result[:, :, number] = scores.take([self.tags.index(tag) for tag in own], axis=2) - best
+        return result
+
+    def _tags(self, scores: NDArray[np.float32]) -> NDArray[np.intp]:
+        """(B, L) best path through scores of sentences of one length."""
         totals = [scores[:, 0]]
-        for step in range(1, ids.shape[1]):
+        for step in range(1, scores.shape[1]):
             best = (totals[-1].T[:, None, :] + self.transitions[:, :, None]).max(axis=0)
             totals.append(best.T + scores[:, step])
         into = self.transitions.T
-        path = np.empty(ids.shape, np.intp)
+        path = np.empty(scores.shape[:2], np.intp)
         path[:, -1] = totals[-1].argmax(axis=1)
-        for step in range(ids.shape[1] - 2, -1, -1):
+        for step in range(scores.shape[1] - 2, -1, -1):
             path[:, step] = (totals[step] + into.take(path[:, step + 1], axis=0)).argmax(axis=1)
         return path
 
@@ -133,4 +182,4 @@ def _pairs(path: Path) -> Iterator[tuple[str, str]]:
             yield key, value
 
 
-__all__ = ["Lac", "load_lac", "MAX_SENTENCE", "Named"]
+__all__ = ["Lac", "LacReading", "load_lac", "MAX_SENTENCE", "Named"]

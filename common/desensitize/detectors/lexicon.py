@@ -89,17 +89,27 @@ _ETHNIC: Final = frozenset(
     ]
 )
 _NUMERALS: Final = frozenset("零〇壹贰叁肆伍陆柒捌玖拾佰仟万亿元圆角分整")
+_OF_TERMS: Final = frozenset("性症病型样")
+"""They make a longer term of a term: 张力性."""
+_WHICH_WEEK: Final = frozenset("上本下每")
+_DAYS_OF_WEEKS: Final = frozenset("周初 周中 周内 周末 周一 周二 周三 周四 周五 周六 周日".split())  # noqa: SIM905
 _PROVINCES: Final = frozenset("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼")
 
 
 def is_no_name(text: str, start: int, end: int) -> bool:
-    """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, the head of a plate 桂A."""
+    """Whether ``text[start:end]`` can be neither person nor organisation: 苗族, 伍佰陆, 上周, the head of a plate."""
     value = text[start:end]
     if (value.endswith("族") and value[:-1] in _ETHNIC) or value.endswith(("号", "号码")):
         return True
     if all(character in _NUMERALS for character in value) and (
         text[start - 1 : start] in _NUMERALS or text[end : end + 1] in _NUMERALS
     ):
+        return True
+    if value[-2:-1] in _PROVINCES and value[-1].isascii() and value[-1].isupper():
+        return True
+    if value[-1] in _OF_TERMS and value[:-1] in terms():
+        return True
+    if value[0] == "周" and (text[start - 1 : start] in _WHICH_WEEK or value in _DAYS_OF_WEEKS):
         return True
     return value[0] in _PROVINCES and text[start + 1 : start + 2].isascii() and text[start + 1 : start + 2].isupper()
 

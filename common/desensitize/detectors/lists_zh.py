@@ -183,6 +183,7 @@ LOOSE: Final = frozenset("时明全公相水连习查位成满宣银祝") | PREP
 LINKS: Final = frozenset("是找给请问让由被跟叫拨约见谢科院部处室:：")
 MEASURES: Final = frozenset("一二三四五六七八九十两几各那这每诸多哪某首")
 """Before 位 they count people: 两位医生."""
+SPEAKER: Final = "主持人"
 NAME_ENDS: Final = frozenset("和有会中如可正年月自行若之")
 """Characters of ``STOPS`` that end a name where a mark follows: no preposition stands before a comma."""
 LIST_LABELS: Final = (
@@ -205,43 +206,11 @@ NO_NICKS: Final = (
 """Words that only look like 老, 小 or 阿 before a surname."""
 
 
-ENDS_OF_ROLES: Final = (
-    *(
-        "医师",
-        "医生",
-        "大夫",
-        "护士",
-        "业主",
-        "店员",
-        "客户",
-        "患者",
-        "经理",
-        "顾问",
-        "柜员",
-        "主管",
-        "要求",
-        "联系",
-        "感谢",
-    ),
-    *(
-        "回访",
-        "拜访",
-        "助理",
-        "主刀",
-        "术者",
-        "班主任",
-        "家属",
-        "儿子",
-        "女儿",
-        "妻子",
-        "丈夫",
-        "父亲",
-        "母亲",
-        "弟弟",
-        "妹妹",
-    ),
-    *("哥哥", "姐姐", "监护人", "配偶", "爱人", "家长"),
+_ENDS_OF_ROLES: Final = (
+    "医师|医生|大夫|护士|业主|店员|客户|患者|经理|顾问|柜员|主管|要求|联系|感谢|回访|拜访|助理|主刀|术者|班主任|家属|儿子|女儿|妻子|丈夫|父亲"
+    "|母亲|弟弟|妹妹|哥哥|姐姐|监护人|配偶|爱人|家长"
 )
+ENDS_OF_ROLES: Final = tuple(_ENDS_OF_ROLES.split("|"))
 """Right before a surname with its title: 上级医师房主任, 业主柯女士."""
 MAX_LIST: Final = 64
 MAX_SOUNDS: Final = 6
@@ -309,6 +278,20 @@ def cells() -> re.Pattern[str]:
 
 
 @cache
+def records() -> re.Pattern[str]:
+    """A label that is a whole cell of comma-separated values, and Chinese characters in the next: 姓名,张三."""
+    begins = r"(?:^|(?<=[\r\n,，;；\0])) {0,2}[\"']?"
+    ends = r"[\"']? ?[,，;；] {0,2}[\"']?"
+    return re.compile(f"{begins}(?:{_longest_first(NAME_LABELS)}){ends}(?=[{HAN}])")
+
+
+@cache
+def field_labels() -> frozenset[str]:
+    """Labels of names: in a row of headings the next cell holds one more of them."""
+    return frozenset(f"{NAME_LABELS}|{LABELS}|{LIST_LABELS}".split("|"))
+
+
+@cache
 def beds() -> re.Pattern[str]:
     """3床的, before a patient's name."""
     return re.compile(f"床的?[ \u3000]?(?=[{HAN}])")
@@ -363,6 +346,7 @@ __all__ = [
     "delimited",
     "ENDS_OF_ROLES",
     "ends_with_role",
+    "field_labels",
     "FIRM_ROLES",
     "HAN",
     "KIN",
@@ -385,11 +369,13 @@ __all__ = [
     "NO_VALUE",
     "openings",
     "PREPOSITIONS",
+    "records",
     "ROLES",
     "roles_pattern",
     "rules",
     "SOUNDS",
     "SPACED",
+    "SPEAKER",
     "spaced_name",
     "SPEAKS",
     "STOPS",

@@ -257,6 +257,8 @@ class EnglishNameDetector:
                 yield start, end, EntityType.PERSON if person else type_, Level.WITNESS, "en.spacy-list"
             elif type_ is EntityType.LOC and not self._weights.is_place(names):
                 # Places are kept: what no list knows as one may be a rare name, and is replaced like an address.
+                if self._weights.is_ordinary(text, names, start, end):
+                    continue
                 yield start, end, EntityType.ADDRESS, Level.WITNESS, "en.spacy-place"
             elif self._weights.is_proper(text, names, end):
                 yield start, end, type_, Level.WITNESS, "en.spacy"

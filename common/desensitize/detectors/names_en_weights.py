@@ -6,6 +6,7 @@ The weight is the number of witnesses: 1 one, 2 two, 3 more. Not handled here: w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from fedward.common.desensitize.detectors.cue_tails import Tails, before_blanks
@@ -42,6 +43,11 @@ _ONE_WORD_AFTER = (" a ", " an ", " in ", " at ", "In ", " the ", "The ", "A ", 
 
 
 _ARTICLES = ("the ", "The ", "THE ")
+NUMBERED = re.compile(r"[ :#.(=\-]{1,4}[A-Z]?[0-9]")
+"""Behind a word it makes it a label or a measure: Barcode 69, Hemoglobin A1c."""
+_LABELS = frozenset("barcode batch bolt chart driver lot port serial tel unit".split())  # noqa: SIM905
+OPENING = re.compile(r"(?:^|[.!?:;\n\r|])\s{0,3}$")
+"""What stands before the first word of a sentence, a field or a line."""
 
 
 class Weights:
@@ -165,9 +171,35 @@ class Weights:
             return True
         if self.is_term(text, names, end) or any(w.key in TERM_HEADS or w.key in ORG_HEADS for w in names[1:]):
             return True
+        if self.may_open(text, names, start, end):
+            return True
+        if len(names) == 1 and not self.is_cued(text, start, end):
+            key = names[0].key
+            if key in _LABELS or (len(key) < 3 and not self.is_name(key)):
+                return True
         if all(w.text.isupper() and len(w.text) < 5 for w in names) or all(w.text.islower() for w in names):
             return not any(self.is_name(w.key) and w.key not in self.words for w in names if len(w.text) > 4)
         return all(w.key in self._everyday and not self.is_name(w.key) for w in names)
+
+    def may_open(self, text: str, names: list[Word], start: int, end: int) -> bool:
+        """Whether a lone word has its capital from beginning a sentence, and neither list nor cue makes a name of it.
+
+        A tagger takes Barcode, Compliant and Bolt for people there.
+        """
+        if len(names) != 1 or (start and text[start - 1] == "(") or not OPENING.search(text[max(0, start - 4) : start]):
+            return False
+        key = names[0].key
+        known = key in self.words or self._lexicon.is_inflected(key) or MEDICAL_ENDING.search(key) is not None
+        numbered = not self.is_name(key) and NUMBERED.match(text, end) is not None
+        return (known or numbered or key in _LABELS or len(key) < 3) and not self.is_cued(text, start, end)
+
+    def is_ordinary(self, text: str, names: list[Word], start: int, end: int) -> bool:
+        """Whether what a tagger calls a place is a word in lower case, an eponym, or the first of a sentence."""
+        if all(w.text.islower() or w.key in EPONYMS for w in names):
+            return True
+        return self.may_open(text, names, start, end) and not PLACE_BEFORE.search(
+            text[max(0, start - CONTEXT_CHARS) : start]
+        )
 
     def overrules(self, text: str, names: list[Word], start: int, end: int) -> bool:
         """Whether lists and neighbours call a person what a tagger calls an organisation or a place."""

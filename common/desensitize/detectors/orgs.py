@@ -19,10 +19,10 @@ from typing import Final
 from fedward.common.desensitize.detectors.addresses import Language
 from fedward.common.desensitize.detectors.addresses_en import Found
 from fedward.common.desensitize.detectors.addresses_zh import known_place
-from fedward.common.desensitize.detectors.characters import simplified
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.detectors.lexicon_en import english_lexicon, name_key
 from fedward.common.desensitize.spans import EntityType, Level, Span
+from fedward.common.desensitize.tables import simplified
 
 _ZH_SUFFIXES: Final = (
     "社区卫生服务中心|卫生服务中心|卫生服务站|妇幼保健院|疾病预防控制中心|疾控中心|急救中心|体检中心|医学中心"

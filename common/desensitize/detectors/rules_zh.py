@@ -34,14 +34,17 @@ from fedward.common.desensitize.detectors.lists_zh import (
     NO_VALUE,
     PREPOSITIONS,
     SOUNDS,
+    SPEAKER,
     SPEAKS,
     STOPS,
     beds,
     cells,
     delimited,
     ends_with_role,
+    field_labels,
     no_nicks,
     openings,
+    records,
     rules,
     spaced_name,
     titles,
@@ -94,6 +97,8 @@ class Rules:
                 found += self._after_label(match.end())
         for match in cells().finditer(self._text):
             found += self._in_cell(match.end())
+        for match in records().finditer(self._text):
+            found += self._in_cell(match.end())
         for match in beds().finditer(self._text):
             found += self._name(match.end(), "role")
         for rule, method in ((label, "label"), (is_label, "label"), (role, "role")):
@@ -120,6 +125,9 @@ class Rules:
     def _after_label(self, start: int) -> Iterator[RuleHit]:
         """A field's value: whatever two to four characters fill the field, or a name at its beginning; also a list."""
         text = self._text
+        if text.startswith(SPEAKER, max(0, start - len(SPEAKER) - 1)):
+            yield from self._name(start, "label")  # what follows is said by him, and seldom his name
+            return
         for _ in range(MAX_LIST):
             match = delimited().match(text, start)
             if match is None:
@@ -145,7 +153,9 @@ class Rules:
     def _in_cell(self, start: int) -> Iterator[RuleHit]:
         """A name that fills the cell beside its label's, if it begins as names do; else that is one more heading."""
         match = delimited().match(self._text, start)
-        if match is not None and self._text[match.end() - 1] not in "号码名称期间":
+        if match is None or match.group() in field_labels():
+            return
+        if self._text[match.end() - 1] not in "号码名称期间":
             yield from self._name(start, "label", firm=True)
 
     def _name(self, start: int, method: str, *, firm: bool = False) -> Iterator[RuleHit]:
@@ -279,6 +289,8 @@ class Rules:
         if first in PREPOSITIONS:
             return before in ":：科" or self._stands_for_name(start)
         inner = is_han(before, 0)
+        if first == "原":
+            return before in ":：\n"  # 原董事长 is who was one
         if not inner and first == "祝":
             return False  # 祝老师节日快乐
         if not inner or before in LINKS or self._role_before(start):

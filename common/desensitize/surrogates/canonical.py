@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from fedward.common.desensitize import tables
 from fedward.common.desensitize.detectors.document import Document
 from fedward.common.desensitize.spans import EntityType
+from fedward.common.desensitize.tables import simplified
 
 _NOT_ALPHANUMERIC = re.compile(r"[\W_]+")
 _WIDE = {i: chr(0xFF00 + i - 0x20) for i in (*range(0x30, 0x3A), *range(0x41, 0x5B), *range(0x61, 0x7B))}
@@ -27,11 +27,6 @@ def compact(text: str) -> str:
     """``plain`` without anything but letters and digits."""
     folded = plain(text)
     return folded if folded.isalnum() else _NOT_ALPHANUMERIC.sub("", folded)
-
-
-def simplified(text: str) -> str:
-    """Character by character; the length stays."""
-    return text if text.isascii() else text.translate(tables.to_simplified())
 
 
 def latin(text: str) -> str:
@@ -83,4 +78,4 @@ def widened(original: str, text: str) -> str:
     return text if original.isascii() or not _IS_WIDE(original) else text.translate(_WIDE)
 
 
-__all__ = ["canonical", "compact", "latin", "plain", "refill", "simplified", "widened"]
+__all__ = ["canonical", "compact", "latin", "plain", "refill", "widened"]

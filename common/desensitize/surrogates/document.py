@@ -23,7 +23,7 @@ from fedward.common.desensitize.policy import Action, DesensitizePolicy
 from fedward.common.desensitize.ranking import InvalidValueError
 from fedward.common.desensitize.spans import EntityType
 from fedward.common.desensitize.surrogates import ages, numbers, persons, phones, places
-from fedward.common.desensitize.surrogates.canonical import canonical, compact, plain, refill, simplified
+from fedward.common.desensitize.surrogates.canonical import canonical, compact, plain, refill
 from fedward.common.desensitize.surrogates.dates import (
     ImpossibleDateError,
     WrittenDate,
@@ -37,6 +37,7 @@ from fedward.common.desensitize.surrogates.makers import MAY_BE_ID, NUMBERS, TEX
 from fedward.common.desensitize.surrogates.names_zh import GIVEN, SURNAME
 from fedward.common.desensitize.surrogates.placeholders import Language, Placeholders, is_chinese
 from fedward.common.desensitize.surrogates.validity import bin_is_known
+from fedward.common.desensitize.tables import simplified
 from fedward.common.errors import ConfigError, FpeDomainError
 
 MAX_DRAWS = 64

@@ -15,8 +15,8 @@ from functools import cache
 from itertools import pairwise
 
 from fedward.common.desensitize import tables
-from fedward.common.desensitize.surrogates.canonical import simplified
 from fedward.common.desensitize.surrogates.draws import Stream
+from fedward.common.desensitize.tables import simplified
 
 SURNAME, GIVEN = "PERSON.surname", "PERSON.given"
 Part = tuple[str, str]

@@ -10,8 +10,9 @@ import re
 from functools import cache
 
 from fedward.common.desensitize import tables
-from fedward.common.desensitize.surrogates.canonical import plain, simplified
+from fedward.common.desensitize.surrogates.canonical import plain
 from fedward.common.desensitize.surrogates.draws import Stream
+from fedward.common.desensitize.tables import simplified
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _MAX_LENGTH = 120

@@ -10,8 +10,9 @@ import re
 from functools import cache
 
 from fedward.common.desensitize import tables
-from fedward.common.desensitize.surrogates.canonical import plain, simplified, widened
+from fedward.common.desensitize.surrogates.canonical import plain, widened
 from fedward.common.desensitize.surrogates.draws import Stream, digits, number
+from fedward.common.desensitize.tables import simplified
 
 _HAN = re.compile(r"[\u4e00-\u9fff]")
 _SUFFIX = re.compile(r"(?:特别行政区|维吾尔自治区|壮族自治区|回族自治区|自治区|自治州|地区|省|市|盟)$")

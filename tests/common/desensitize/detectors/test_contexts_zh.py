@@ -143,3 +143,13 @@ def test_any_text_gives_spans_inside_it(text: str) -> None:
 def test_rules_are_linear_on_long_runs() -> None:
     for piece in ("王", "姓王，", "A ", "1 3 ", "John "):
         assert len(RULES.detect(Document.of(piece * 20_000))) <= 20_000
+
+
+@pytest.mark.parametrize("text", ["本片由JohnCarpenter执导", "制作人MikeNewell表示"])
+def test_a_name_whose_blank_was_dropped_is_found(text: str) -> None:
+    assert found(text)
+
+
+@pytest.mark.parametrize("text", ["用PowerPoint做报告", "使用JavaScript编写", "在YouTube上播出"])
+def test_a_product_in_mixed_case_is_no_name(text: str) -> None:
+    assert not found(text)

@@ -38,13 +38,13 @@ def test_a_batch_gives_what_single_calls_give(lac: Lac) -> None:
 
 def test_a_batch_holds_equal_lengths_only(lac: Lac, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[int, ...]] = []
-    real = Lac._tags
+    real = Lac._scores
 
     def spy(self: Lac, sentences: list[str]) -> Any:  # noqa: ANN401
         seen.append(tuple(map(len, sentences)))
         return real(self, sentences)
 
-    monkeypatch.setattr(Lac, "_tags", spy)
+    monkeypatch.setattr(Lac, "_scores", spy)
     lac.names(TEXTS * 3)
     assert all(len(set(lengths)) == 1 for lengths in seen)
     assert max(map(len, seen)) >= 3
@@ -79,3 +79,18 @@ def test_without_the_extra_the_hint_names_it(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigError) as refused:
         load_lac.__wrapped__()
     assert "fedward[lac]" in refused.value.advice
+
+
+def test_margins_are_high_on_names_and_low_elsewhere(lac: Lac) -> None:
+    (reading,) = lac.read(["张伟明昨天在北京大学第一医院看病。"])
+    assert reading.margins.shape == (17, 3, 2)
+    assert reading.margins[0, 0, 0] > 0
+    assert reading.margins[1, 0, 1] > 0
+    assert reading.margins[3:5].max() < 0
+
+
+def test_eagerness_finds_more_and_leaves_the_margins(lac: Lac) -> None:
+    text = "小苍和单车一起解说，乾隆玉器独占鳌头。"
+    (shy,), (keen,) = lac.read([text]), lac.read([text], eagerness=6.0)
+    assert len(keen.names) > len(shy.names)
+    assert (keen.margins == shy.margins).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedward.common.desensitize.detectors.lexicon import terms, vetoed
+from fedward.common.desensitize.detectors.lexicon import is_no_name, terms, vetoed
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,18 @@ def test_beside_a_cue_only_a_longer_term_counts() -> None:
 def test_terms_are_simplified_words_of_two_to_eight_characters() -> None:
     assert len(terms()) > 1500
     assert all(2 <= len(term) <= 8 for term in terms())
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [("上周央行宣布", "周央"), ("周中有雨", "周中"), ("张力性头痛", "张力性"), ("车牌桂A·D19456", "车牌桂A")],
+)
+def test_weeks_kinds_of_terms_and_plates_are_no_names(text: str, name: str) -> None:
+    start = text.index(name)
+    assert is_no_name(text, start, start + len(name))
+
+
+@pytest.mark.parametrize(("text", "name"), [("昨天周央到会", "周央"), ("歌手周杰伦", "周杰伦")])
+def test_a_surname_that_is_also_a_week_stays_one(text: str, name: str) -> None:
+    start = text.index(name)
+    assert not is_no_name(text, start, start + len(name))

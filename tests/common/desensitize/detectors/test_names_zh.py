@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedward.common.desensitize.detectors.document import Document
+from fedward.common.desensitize.detectors.lac import LacReading
 from fedward.common.desensitize.detectors.names_zh import ChineseNameDetector, shipped_tagger
-from fedward.common.desensitize.spans import EntityType, Span, merge
+from fedward.common.desensitize.spans import EntityType, Level, Span, merge
 
 FAST = ChineseNameDetector("fast")
 
@@ -94,7 +98,42 @@ def test_max_recall_finds_at_least_what_fast_finds() -> None:
     most = ChineseNameDetector("max-recall")
     found = {name for name, _ in names(text, detector=most)}
     assert {name for name, _ in names(text)} <= found
-    assert "zh.lac" in {span.method for span in most.detect(Document.of(text))}
+
+
+class _Stub:
+    """A second tagger that says what it is told."""
+
+    def __init__(self, names: list[tuple[int, int, EntityType]], margin: float) -> None:
+        self._names, self._margin = names, margin
+
+    def read(self, texts: Sequence[str], *, eagerness: float) -> list[LacReading]:
+        assert eagerness > 0
+        return [LacReading(self._names, np.full((len(text), 3, 2), self._margin, np.float32)) for text in texts]
+
+
+@pytest.mark.parametrize(("margin", "level"), [(30.0, Level.WITNESS), (-30.0, Level.PATTERN)])
+def test_what_the_second_tagger_alone_finds_counts_by_the_sum_of_both_margins(margin: float, level: Level) -> None:
+    detector = ChineseNameDetector("fast")
+    detector._lac = _Stub([(0, 2, EntityType.PERSON)], margin)  # type: ignore[assignment]
+    hits = [hit for hit in detector.detect(Document.of("桌子上面有一本书。")) if hit.method == "zh.lac"]
+    assert [(hit.start, hit.end, hit.level) for hit in hits] == [(0, 2, level)]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("导演马克·韦布（marc webb）表示满意。", "marc webb"),
+        ("张伟明（John）昨天到会。", "John"),
+        ("前锋弗兰克-里贝里到场。", "弗兰克-里贝里"),
+    ],
+)
+def test_a_foreign_name_is_found_with_a_hyphen_and_in_its_own_spelling(text: str, found: str) -> None:
+    assert found in {name for name, _ in names(text)}
+
+
+@pytest.mark.parametrize("text", ["张伟明（blog）昨天更新。", "张医生（ICU）查房。"])
+def test_a_word_in_brackets_is_no_name(text: str) -> None:
+    assert not any(name.isascii() for name, _ in names(text))
 
 
 def test_nothing_of_the_text_shows_in_a_repr() -> None:
@@ -103,7 +142,7 @@ def test_nothing_of_the_text_shows_in_a_repr() -> None:
 
 def test_the_shipped_model_names_the_licence_of_all_it_learned_from() -> None:
     datasets = shipped_tagger().manifest["datasets"]
-    assert all(entry["licence"] and entry["split"] in ("generated", "silver") for entry in datasets)
+    assert all(entry["licence"] and entry["split"] in ("generated", "silver", "train") for entry in datasets)
 
 
 def _valid(text: str, spans: list[Span]) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fedward.common.desensitize.detectors.characters import codes_of, simplified
+from fedward.common.desensitize.detectors.characters import codes_of
 from fedward.common.desensitize.detectors.features import words_here
 from fedward.common.desensitize.detectors.words import Kind, Words, shipped_words
+from fedward.common.desensitize.tables import simplified
 from fedward.common.errors import ConfigError
 
 
