@@ -4,7 +4,6 @@ import pytest
 
 from fedward.common.desensitize import tables
 from fedward.common.desensitize.spans import EntityType
-from fedward.common.desensitize.surrogates.canonical import simplified
 from fedward.common.desensitize.surrogates.names_zh import gender_of
 from tests.common.desensitize.surrogates.making import document, replaced
 
@@ -22,7 +21,7 @@ def test_one_person_stays_one_with_title_prefix_and_spaces() -> None:
 
 def test_traditional_and_simplified_are_one_person_and_keep_their_script() -> None:
     traditional, plain = replaced(PERSON, "陳麗華", "陈丽华")
-    assert simplified(traditional) == plain
+    assert tables.simplified(traditional) == plain
 
 
 @pytest.mark.parametrize(
