@@ -221,6 +221,12 @@ _SCHEMAS = (
         fields={**_RUN, "code": CODES},
     ),
     Schema(
+        name="scratch.on_disk",
+        level=Level.WARNING,
+        means="there is no tmpfs for the run's scratch: its caches and temporary files go to the disk",
+        fields=_RUN,
+    ),
+    Schema(
         name="refusal.unwritten",
         level=Level.WARNING,
         means="a refusal was given that the ledger did not take",

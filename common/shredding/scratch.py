@@ -3,7 +3,7 @@
 ``datasets``, Hugging Face, Inductor, Triton, Matplotlib and ``tempfile`` put caches and temporary files wherever the
 environment says. Inside ``Scratch`` all of it says: a folder of the run on tmpfs, which only its owner enters. It is
 ``$RUNTIME_DIRECTORY`` (systemd's) or ``/dev/shm``, each checked to be a tmpfs; else the run's own folder on disk, which
-is said in a warning and in the certificate (``plaintext_medium``). The name depends on the site and the run alone, so
+is said in the log and in the certificate (``plaintext_medium``). The name depends on the site and the run alone, so
 that the next start finds what a killed process left.
 
 Python's own bytecode stays where it is and is not written meanwhile: it holds code and no record, and in a scratch of
@@ -28,15 +28,15 @@ import stat
 import sys
 import tempfile
 import threading
-import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, Final, Literal, NoReturn
 
 from fedward.common.errors import ShreddingError
+from fedward.common.logs.logger import log
 from fedward.common.shredding.media import Medium, System, Verdict, medium_of
 from fedward.common.shredding.overwrite import Overwriter
 from fedward.common.shredding.overwritten import Overwritten
@@ -123,7 +123,7 @@ def place_scratch(site: Path, run_id: bytes, *, machine: Machine | None = None) 
             folder = base / site_mark(site) / name
             if _own_folder(folder):
                 return ScratchPlace(folder=folder, medium=medium, is_memory=True)
-    warnings.warn("no tmpfs for the run's scratch: caches and temporary files go to the disk", stacklevel=2)
+    log.event("scratch.on_disk", run=run_id)
     folder = disk_scratch(site, run_id)
     _make_inside(site, f"runs/{name}")
     if not _own_folder(folder):
@@ -271,14 +271,14 @@ class Scratch:
 
     def _end(self) -> None:
         """All of it happens, whatever fails before, and whoever asks meanwhile to end: that is heard afterwards."""
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
-        try:
-            self.shredded = self._overwriter.shred_folder(self.place.folder)
-            leave(self.place.folder)
-        finally:
-            self._restore()
-            self._active.release()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        with _heard_later(self._handlers):
+            try:
+                self.shredded = self._overwriter.shred_folder(self.place.folder)
+                leave(self.place.folder)
+            finally:
+                self._restore()
+                self._active.release()
+        self._handlers = {}
 
     def _restore(self) -> None:
         if self._before:
@@ -290,9 +290,6 @@ class Scratch:
         self._before = {}
         if self._was_caching:
             sys.modules["datasets"].enable_caching()
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
 
     def _catch_signals(self) -> None:
         """SIGTERM ends Python without a word unless somebody asked for it; then nothing would be shredded."""
@@ -301,6 +298,26 @@ class Scratch:
         for number in _ENDING:
             if signal.getsignal(number) is signal.SIG_DFL:
                 self._handlers[number] = signal.signal(number, _end_in_order)
+
+
+@contextmanager
+def _heard_later(before: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Requests to end are noted, and made again behind the block, when the handlers from ``before`` are back.
+
+    Not by the thread's signal mask: another thread would take them, and Python runs the handler in this one anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+    kept = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in _HELD_BACK}
+    try:
+        yield
+    finally:
+        for number, handler in {**kept, **before}.items():
+            signal.signal(number, handler)
+        for again in dict.fromkeys(asked):
+            os.kill(os.getpid(), again)
 
 
 def _end_in_order(number: int, _: FrameType | None) -> NoReturn:

@@ -91,11 +91,7 @@ def test_what_is_told_to_the_system_is_a_state_a_warning_or_an_error() -> None:
     assert EVENTS["site.state"].is_told
     assert EVENTS["request.refused"].is_told
     assert not EVENTS["round.sent"].is_told
-    assert {s.name for s in EVENTS.values() if s.is_told and s.level is Level.INFO} == {
-        "log.opened",
-        "log.closed",
-        "site.state",
-    }
+    assert {s.name for s in EVENTS.values() if s.is_told and s.level is Level.INFO} == {"site.state"}
 
 
 def stdlib_logging_in(source: str) -> set[int]:

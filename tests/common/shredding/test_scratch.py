@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedward.common.errors import ShreddingError
+from fedward.common.logs.logger import log
 from fedward.common.shredding.overwrite import Overwriter
 from fedward.common.shredding.scratch import (
     FOLDERS,
@@ -92,8 +94,8 @@ def test_shared_memory_that_is_a_disk_is_not_taken_and_said(site: Path, tmp_path
     made.disk("8:1", "sda")
     made.mount("8:1", "/", "ext4")
     disk = Machine(environment={}, shared_memory=tmp_path, system=made.system)
-    with pytest.warns(UserWarning, match="go to the disk"):
-        place = place_scratch(site, RUN, machine=disk)
+    place = place_scratch(site, RUN, machine=disk)
+    assert log.waiting[-1].schema.name == "scratch.on_disk"
     assert (place.folder, place.plaintext_medium) == (disk_scratch(site, RUN), "disk")
     assert (site / "runs" / RUN.hex()).stat().st_mode & 0o777 == 0o700
 
@@ -114,14 +116,12 @@ def squat_with_file(home: Path) -> None:
 @pytest.mark.parametrize("squat", [squat_with_link, squat_with_loose_mode, squat_with_file])
 def test_name_that_another_took_first_is_not_used(squat: types.FunctionType, site: Path, machine: Machine) -> None:
     squat(machine.shared_memory / site_mark(site))
-    with pytest.warns(UserWarning, match="go to the disk"):
-        assert place_scratch(site, RUN, machine=machine).plaintext_medium == "disk"
+    assert place_scratch(site, RUN, machine=machine).plaintext_medium == "disk"
 
 
 def test_shared_memory_in_which_others_rename_is_not_used(site: Path, machine: Machine) -> None:
     machine.shared_memory.chmod(0o777)
-    with pytest.warns(UserWarning, match="go to the disk"):
-        place_scratch(site, RUN, machine=machine)
+    assert place_scratch(site, RUN, machine=machine).plaintext_medium == "disk"
 
 
 def test_link_in_the_place_of_the_disks_scratch_is_refused(site: Path, machine: Machine, tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_link_in_the_place_of_the_disks_scratch_is_refused(site: Path, machine: 
     folder = disk_scratch(site, RUN)
     folder.parent.mkdir(parents=True)
     folder.symlink_to(tmp_path)
-    with pytest.warns(UserWarning, match="disk"), pytest.raises(ShreddingError, match="is a link"):
+    with pytest.raises(ShreddingError, match="is a link"):
         place_scratch(site, RUN, machine=machine)
 
 
@@ -248,7 +248,14 @@ with Scratch(place):
 def killed_inside(place: ScratchPlace, number: signal.Signals) -> int:
     """The exit code of a real process that works in ``place`` and gets a signal."""
     words = [sys.executable, "-c", CHILD, str(place.folder), str(int(number))]
-    return subprocess.run(words, timeout=60, check=False, capture_output=True).returncode
+    done = subprocess.run(words, timeout=60, check=False, capture_output=True, preexec_fn=_listens_to_signals)
+    return done.returncode
+
+
+def _listens_to_signals() -> None:
+    """Whoever runs the tests in the background ignores some, and children inherit that."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
@@ -266,7 +273,13 @@ def test_process_that_is_killed_leaves_what_the_next_start_removes(
     assert not place.folder.exists()
 
 
-def test_request_to_end_during_the_end_is_heard_afterwards(place: ScratchPlace) -> None:
+@pytest.mark.parametrize("has_other_threads", [False, True])
+def test_request_to_end_during_the_end_is_heard_afterwards(has_other_threads: bool, place: ScratchPlace) -> None:
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    if has_other_threads:
+        thread.start()
+
     def ask(_: str) -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -277,4 +290,5 @@ def test_request_to_end_during_the_end_is_heard_afterwards(place: ScratchPlace) 
             (place.folder / "x").write_bytes(b"record")
     finally:
         signal.signal(signal.SIGTERM, before)
+        stop.set()
     assert handled == [False]
