@@ -40,7 +40,8 @@ def test_run_without_masks_is_accepted_sent_and_ended(log: Log) -> None:
         agent.handle(federation.train(1))  # once more: answered from memory
         agent.handle(federation.train(2))
         agent.handle(federation.end())
-    assert said(log) == ["plan.accepted", "round.sent 1/0", "round.sent 2/0", "run.ended"]
+    steps = [f"round.{step} {number}/0" for number in (1, 2) for step in ("accepted", "sent")]
+    assert said(log) == ["plan.accepted", *steps, "run.ended"]
     assert log.waiting[0].fields == {"run": federation.run_id.hex(), "plan": federation.position().plan_digest.hex()}
 
 
@@ -72,8 +73,8 @@ def test_failed_training_is_its_class_and_line(log: Log, error: Exception) -> No
     federation.trainers["alpha"].error = error
     with log.strict():
         agent.handle(federation.train())
-    assert said(log)[1:] == ["site.abstained 1/0", "request.refused 1/0 ABSTAIN"]
-    fields = log.waiting[1].fields
+    assert said(log)[1:] == ["round.accepted 1/0", "site.abstained 1/0", "request.refused 1/0 ABSTAIN"]
+    fields = log.waiting[2].fields
     assert fields["error"] == type(error).__name__
     assert fields["module"] == "fedward.client.duties"
     assert hits(text_of(log)) == []
