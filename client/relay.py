@@ -6,19 +6,17 @@ relay says of its own failures is a code of a closed list, unsigned, and never a
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedward.common.logs.logger import log
 from fedward.common.messages import wire
 from fedward.common.messages.codec import MAX_MESSAGE_BYTES
 
 Handler = Callable[[bytes, Context], bytes]
 """Answers one message. The context serves simulations, whose nodes have no process of their own."""
-
-_LOG = logging.getLogger("fedward.relay")
 
 
 def client_app(handler: Handler) -> ClientApp:
@@ -43,7 +41,7 @@ def carry(content: RecordDict, context: Context, handler: Handler) -> RecordDict
     try:
         return pack(handler(payload, context))
     except Exception as error:  # noqa: BLE001 - its text would go to the server
-        _LOG.warning("the site failed: %s", type(error).__name__)
+        log.failure("relay.failed", error)
         return failure("internal")
 
 

@@ -9,13 +9,13 @@ Not handled here: what is done with the records (``duties``), masks (``masked_ru
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
+from fedward.client import site_log
 from fedward.client.accepted_run import AcceptedRun
 from fedward.client.accounts import Accounts
 from fedward.client.duties import Assignment, Duties, Part, Trainer, adapter_of
@@ -33,6 +33,7 @@ from fedward.common.desensitize.policy import DesensitizePolicy
 from fedward.common.distributed_terms import is_distributed
 from fedward.common.errors import BudgetExhaustedError, FedwardError, ProtocolError
 from fedward.common.identity import Identity, Roster
+from fedward.common.logs.logger import log
 from fedward.common.lora import adapters
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
@@ -58,7 +59,6 @@ WEIGHT_STEPS = ("reserve", "draw_weight", "charge", *STEPS[1:])
 DISTRIBUTED_STEPS = ("reserve", "sum_clipped", "charge", "quantise", "add_ring_noise", "mask", "sign")
 """The same in mode ``distributed``: what is quantised is no release before the noise and the masks are on."""
 
-_LOG = logging.getLogger("fedward.site")
 _OF_MASKED_ROUNDS = (pb.Graph, pb.Prekey, pb.Train, pb.Mask, pb.Confirm, pb.Unmask)
 
 
@@ -130,11 +130,10 @@ class SiteAgent:
         except BudgetExhaustedError as error:
             refusal = ProtocolError("BUDGET_REFUSED", error.message)
         except FedwardError as error:
-            _LOG.warning("abstains: %s", type(error).__name__)
+            site_log.abstains(position, error)
             refusal = ProtocolError("ABSTAIN", error.message)
         except Exception as error:  # noqa: BLE001 - at the edge, where what is unforeseen must be a refusal
-            # The type alone: the text of a foreign exception may quote a record.
-            _LOG.warning("abstains: unforeseen %s", type(error).__name__)
+            site_log.abstains(position, error)
             refusal = ProtocolError("ABSTAIN", "unforeseen")
         return self._refuse(position, request_hash, refusal)
 
@@ -194,6 +193,7 @@ class SiteAgent:
         self._replica = self._replica_of(self._run)
         self._commit()
         self._store.scrub()
+        log.event("plan.accepted", run=position.run_id, plan=position.plan_digest)
 
     def on_masked(self, request: codec.Opened[codec.Body]) -> bytes:
         """One trip of a masked round; see ``STEPS`` for what a ``Train`` sets off."""
@@ -239,6 +239,7 @@ class SiteAgent:
         )
         sealed = codec.seal(self._identity, reply, vector=raw)
         self._answered = (request.body_hash, sealed)
+        site_log.sent(position)
         return sealed
 
     def _assignment(
@@ -284,6 +285,7 @@ class SiteAgent:
             self._masked = self._masked_run(self._run, None)
         self._commit()
         self._store.scrub()
+        log.event("run.ended", run=run.run_id)
         reply.events = history_to_json(self.history)
         return codec.seal(self._identity, reply)
 
@@ -292,7 +294,7 @@ class SiteAgent:
         try:
             self._coming = replica.follow(body.previous.round if body.HasField("previous") else 0, body, vector)
         except ProtocolError as error:
-            _LOG.warning("holds another final model: %s", error.code)
+            log.event("model.differs", run=replica.run_id, code=error.code)
             return error.code, replica.copy.digest
         return "", self._coming.digest
 
@@ -351,6 +353,7 @@ class SiteAgent:
         else:
             self._store.commit(entries, self.export_state, model=lambda: coming.to_bytes(run.plan, run.run_id))
             replica.keep(coming)
+        site_log.written_down(entries)
 
     def _replica_of(self, run: AcceptedRun) -> Replica | None:
         """The site's own model; None without masks, where the coordinator sends it."""
@@ -405,7 +408,7 @@ class SiteAgent:
         )
 
     def _refuse(self, position: codec.Position, request_hash: bytes, error: ProtocolError) -> bytes:
-        _LOG.warning("refused: %s %s", error.code, error.rule)
+        site_log.refused(position, error)
         refusal = pb.Refusal(
             header=position.header(self.site_id), request_hash=request_hash, code=error.code, rule=error.rule
         )

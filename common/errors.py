@@ -33,6 +33,8 @@
     │   ├── ChunkOrderError      chunks were moved, repeated or put in
     │   ├── TruncatedError       its end is missing
     │   └── TrailingDataError    something follows its end
+    ├── LogError                 a sealed log that cannot be read
+    │   └── LogEventError        an event that no schema allows
     ├── VaultError               an object, a key or a folder of the vault
     │   ├── AccessRefusedError   a role that may not do this
     │   ├── KeystoreLockedError  no unlock that was given opens the keystore
@@ -230,6 +232,20 @@ class TrailingDataError(EnvelopeError):
     """Something follows the end."""
 
 
+class LogError(FedwardError):
+    """A segment of a log is not what it should be."""
+
+    hint = "Take the segment from a backup, or read the others."
+    exit_code = 3
+
+
+class LogEventError(LogError):
+    """An event or a field that no schema allows, or a second sink. Raised in tests; a site drops it and counts."""
+
+    hint = "docs/logs.md lists events and fields; common/logs/events.py is where new ones go."
+    exit_code = 1
+
+
 class VaultError(FedwardError):
     """Something of the vault cannot be used. Nothing was handed out."""
 
@@ -338,6 +354,8 @@ __all__ = [
     "LedgerInvalidError",
     "LedgerLockedError",
     "LedgerVersionError",
+    "LogError",
+    "LogEventError",
     "MissingColumnError",
     "NotAnEnvelopeError",
     "NotYetError",

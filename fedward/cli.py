@@ -16,6 +16,7 @@ from fedward import __version__
 from fedward.client.audit_cli import audit_app
 from fedward.client.desensitize_cli import desensitize_app
 from fedward.client.ledger_cli import ledger_app
+from fedward.client.log_cli import logs
 from fedward.client.printable import printable
 from fedward.client.scrub_cli import scrub
 from fedward.client.site_cli import site_app
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(demo)
 app.command()(simulate)
 app.command()(scrub)
+app.command()(logs)
 app.add_typer(desensitize_app, name="desensitize")
 app.add_typer(bench_app, name="bench")
 app.add_typer(attack_app, name="attack")

@@ -137,15 +137,19 @@ def _run(
     as_json: bool,
     watch: Stopwatch,
 ) -> None:
+    import sys
+
     from rich.console import Console
 
+    from fedward.common.logs.logger import log
     from fedward.simulations.console import RichInterface
     from fedward.simulations.driver import Options, simulate
     from fedward.simulations.report import headline
     from fedward.simulations.summary import show
 
     options = Options(data_root=root, out=out, runtime=runtime.value, seeded_noise=seeded_noise)
-    outcome = simulate(recipe, options, RichInterface(), watch)
+    with log.shown_on(lambda: sys.stderr):  # another one while a progress bar is drawn
+        outcome = simulate(recipe, options, RichInterface(), watch)
     show(outcome, out, Console(stderr=as_json, highlight=False))
     if as_json:
         files = {"adapter_dir": str(out / "adapter"), "report_json": str(out / "report.json")}

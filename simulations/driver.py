@@ -18,6 +18,7 @@ from fedward.client.training.base_model import require_device
 from fedward.common.atomic import write_atomically
 from fedward.common.config import COORDINATOR, PrivacyMode
 from fedward.common.errors import ConfigError
+from fedward.common.logs.logger import log
 from fedward.common.lora import adapters
 from fedward.common.secagg.transcript import digest
 from fedward.simulations import report as reports
@@ -224,6 +225,7 @@ def run_in_process(
     """All sites in this process, on one frozen base; only adapters are swapped."""
     from fedward.server.app import SystemClock
     from fedward.server.rounds import RoundLoop
+    from fedward.server.run_log import RunLog
     from fedward.simulations.memory_grid import MemoryGrid
 
     agents = {data.site_id: site_agent(job, data, session, on_step=progress.step) for data in sites}
@@ -235,7 +237,7 @@ def run_in_process(
         grid=MemoryGrid({site_id: agent.handle for site_id, agent in agents.items()}, seed=job.plan.seed),
         clock=SystemClock(),
         aggregator=aggregator(),
-        observer=progress,
+        observer=RunLog(log, job.run_id, [site.id for site in job.plan.sites], progress),
     )
     return loop.run()
 

@@ -9,6 +9,7 @@ secrets. The base is loaded once per actor and the adapters are swapped.
 from __future__ import annotations
 
 import functools
+import sys
 from pathlib import Path
 
 from flwr.app import Array, ArrayRecord, Context, Message
@@ -19,9 +20,11 @@ from fedward.client.store import SqliteStore
 from fedward.client.training.session import AdapterSession
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import RunError
+from fedward.common.logs.logger import log
 from fedward.common.messages import wire
 from fedward.server.app import FlowerGrid, SystemClock, delivery, pack
 from fedward.server.rounds import RoundLoop
+from fedward.server.run_log import RunLog
 from fedward.simulations.flower_files import EventLog, RunFolder
 from fedward.simulations.job import SimulationJob, aggregator
 from fedward.simulations.site_memory import memory_from_bytes, memory_to_bytes
@@ -50,7 +53,8 @@ def _answer(request: bytes, context: Context) -> bytes:
         remembered = _load_memory(context)
         if remembered:
             agent.memory = memory_from_bytes(remembered)
-        reply = agent.handle(request)
+        with log.shown_on(lambda: sys.stderr):
+            reply = agent.handle(request)
         memory = agent.memory
         _save_memory(context, b"" if memory is None else memory_to_bytes(memory))
     finally:
@@ -147,7 +151,7 @@ def main(grid: Grid, context: Context) -> None:
             grid=FlowerGrid(grid, _nodes(grid, len(job.plan.sites))),
             clock=SystemClock(),
             aggregator=aggregator(),
-            observer=EventLog(folder.events),
+            observer=RunLog(log, job.run_id, [site.id for site in job.plan.sites], EventLog(folder.events)),
         )
         folder.write_result(loop.run())
     except Exception as error:

@@ -1,9 +1,12 @@
-"""Settings of all tests: hypothesis without time limits and repeatable, and a clear word when the links are missing."""
+"""Settings of all tests: hypothesis repeatable and without time limits, a strict log, a clear word on missing links."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from fedward.common.logs.logger import log
 
 settings.register_profile("fedward", deadline=None, derandomize=True)
 settings.load_profile("fedward")
@@ -18,6 +21,13 @@ def pytest_configure(config: pytest.Config) -> None:
             f"fedward/{broken[0]} is no link to a folder: clone with `git config core.symlinks true`, "
             "or install the wheel (docs/adr/0001-rooms-are-links.md)"
         )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict_log() -> Iterator[None]:
+    """What a site would drop from its log and count, raises here."""
+    with log.strict():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ LIGHT = (
     "common/errors.py",
     "common/identity.py",
     "common/ledger/",
+    "common/logs/",
     "common/lora/",
     "common/messages/",
     "common/privacy/",

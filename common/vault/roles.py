@@ -83,6 +83,7 @@ _TABLE: Final = (
     (Role.DAEMON, (Kind.TRAINING,), (Action.READ,)),
     (Role.DAEMON, (Kind.SHEETS, Kind.SCORES, Kind.CHECKPOINT), (Action.READ, Action.WRITE)),
     (Role.DAEMON, (Kind.ADAPTER, Kind.REPORT, Kind.LOG), (Action.WRITE,)),
+    (Role.DAEMON, (Kind.LOG,), (Action.DELETE,)),  # as old as `log_days`; it opens none
     (Role.DAEMON, (Office.LEDGER,), (Action.APPEND,)),
     (Role.DAEMON, tuple(sorted(EPHEMERAL)), (Action.READ, Action.WRITE, Action.DELETE)),
 )

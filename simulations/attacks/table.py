@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -105,7 +104,7 @@ class Trial:
 
 def try_out(attack: Attack, profile: Profile, holes: Sequence[Hole] = ()) -> Trial:
     """Play a row once, from the beginning."""
-    with opened(holes), _quiet_agents(), closing(attack.scene(profile)) as scene:
+    with opened(holes), closing(attack.scene(profile)) as scene:
         try:
             passed, code, rule = attack.play(scene), "", ""
         except ProtocolError as error:
@@ -119,17 +118,6 @@ def try_out(attack: Attack, profile: Profile, holes: Sequence[Hole] = ()) -> Tri
             given=scene.given,
             party=attack.party or scene.party,
         )
-
-
-@contextmanager
-def _quiet_agents() -> Iterator[None]:
-    """An agent says in its log what it refuses: here that is every row."""
-    logger = logging.getLogger("fedward.site")
-    was_disabled, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = was_disabled
 
 
 def judge(attack: Attack, profile: Profile) -> dict[str, Any]:

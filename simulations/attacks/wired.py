@@ -7,7 +7,6 @@ against agents with accounts and journals. Training is a fixed movement; all tha
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -46,8 +45,6 @@ _LAYOUT = [
     {"name": "base_model.model.q_proj.lora_B.weight", "shape": [32, 4]},
 ]
 _ROUNDS, _STOP_AT = 6, 3
-# A site says in its log what it refuses; here that is the play, and no news for whoever plays it.
-logging.getLogger("fedward.site").addHandler(logging.NullHandler())
 
 
 class _StoppedError(BaseException):

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedward.client import relay
+from fedward.common.logs.logger import log
 from fedward.common.messages import wire
 
 CONTEXT = cast("Context", object())
@@ -88,6 +89,8 @@ def test_text_of_an_exception_is_neither_sent_nor_logged(
     assert code_of(reply) == "internal"
     assert "gout" not in repr(reply)
     assert "gout" not in caplog.text
+    assert log.waiting[-1].fields["error"] == error.__name__
+    assert b"gout" not in log.waiting[-1].to_line()
 
 
 def test_handler_that_returns_no_bytes_is_an_internal_failure() -> None:

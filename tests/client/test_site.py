@@ -24,6 +24,7 @@ from fedward.common.errors import (
 )
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.budget import BudgetAccount, EntryState
+from fedward.common.logs.logger import log
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.privacy.accounting import epsilon, history_from_json
@@ -303,6 +304,9 @@ def test_text_of_an_exception_never_leaves(error: Exception, code: str, caplog: 
     federation.trainers["alpha"].error = error
     with caplog.at_level(logging.DEBUG):
         reply = agent.handle(federation.train())
+    logged = log.waiting[-1]
+    assert (logged.schema.name, logged.fields["code"], logged.fields["round"]) == ("request.refused", code, 1)
+    assert b"gout" not in b"".join(event.to_line() for event in log.waiting)
     assert refusal_of(reply).code == code
     assert b"gout" not in reply
     assert b"4711" not in reply

@@ -56,7 +56,7 @@ PAGE = {
         "checkpoint": "read write",
         "adapter": "write",
         "report": "write",
-        "log": "write",
+        "log": "write delete",  # by age; the page has no one who may
         "ledger": "append",
         "ephemeral": "read write delete",
     },

@@ -1,0 +1,1 @@
+"""Structured, sanitised, sealed logs. See docs/logs.md."""
