@@ -26,6 +26,7 @@ KIND = "log"
 MAX_SEALED_PLAINTEXT = 2 << 20
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{8})-(\d{6,10})", re.ASCII)
 _SUFFIX = ".fwe"
+_FRESH = ".fedward."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -122,6 +123,11 @@ class EnvelopeShelf:
         self._path(name).unlink(missing_ok=True)
         sync_folder(self._folder)
 
+    def tidy(self) -> None:
+        """Remove what a crash left half written: nobody would find it when it is old. While nobody else writes."""
+        for path in self._folder.glob(f"{_FRESH}*"):
+            path.unlink(missing_ok=True)
+
     def _path(self, name: SegmentName) -> Path:
         return self._folder / f"{name}{_SUFFIX}"
 
@@ -140,7 +146,7 @@ def _require_private(folder: Path) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     """A temporary sibling (0600), made durable, takes the place of ``path``."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fedward.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_FRESH)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

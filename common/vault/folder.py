@@ -186,19 +186,31 @@ def _fill(
 
 def _opened_ledger(path: Path, keystore: Keystore, clock: Clock) -> Ledger:
     """The ledger, by the key that signs it now; a change of identity that a crash cut short is finished or undone."""
-    name = (Purpose.IDENTITY, _SELF)
-    newest, *older = keystore.identities
+    signer, *older = keystore.identities
     try:
-        ledger = Ledger.open(path, identity=newest, clock=clock)
+        ledger = Ledger.open(path, identity=signer, clock=clock)
     except LedgerInvalidError:
         if not older:
             raise
-        ledger = Ledger.open(path, identity=older[0], clock=clock)
-        keystore.withdraw(name)
-    else:
-        if older:
-            keystore.finish([name])
+        signer = older[0]
+        ledger = Ledger.open(path, identity=signer, clock=clock)
+    try:
+        _settle_keys(keystore, signer)
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
+
+
+def _settle_keys(keystore: Keystore, signer: Identity) -> None:
+    """The lock is ours: take the keys as they are now, with the identity that signs the ledger and no other."""
+    name = (Purpose.IDENTITY, _SELF)
+    keystore.reload()
+    newest, *older = keystore.identities
+    if older and newest.public_key == signer.public_key:
+        keystore.finish([name])
+    elif older:
+        keystore.withdraw(name)
 
 
 __all__ = ["Clock", "FOLDERS", "LEDGER", "own_subject", "PartyFolder"]

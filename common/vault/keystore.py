@@ -46,6 +46,7 @@ _STORE = (FOLDER, "keystore.fwe")
 _SELF = "self"
 """The name of the one identity, and of the one scrub key."""
 _MAX_BYTES = 1 << 20
+_MAX_SEALED = 2 * _MAX_BYTES
 _LOCKED = "the keystore does not open"
 
 Name = tuple[Purpose, str]
@@ -101,25 +102,31 @@ class Keystore:
         """
         try:
             raw = folder.read(_ROOT, max_bytes=SLOT_BYTES)
-            with folder.reading(_STORE) as file:
-                num_stanzas = len(inspect(file)[0].stanzas)
             root = open_header(raw, _root_context(ledger_id), [unlock.key for unlock in unlocks])
-            with folder.reading(_STORE) as file:
-                plain = open_bytes(
-                    file, [_key_of(root)], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES
-                )
+            kinds, keys = _opened(folder.read(_STORE, max_bytes=_MAX_SEALED), root, ledger_id)
         except ContextMismatchError:
             raise
         except (EnvelopeError, FileNotFoundError):
             raise KeystoreLockedError(_LOCKED) from None
+        return cls(folder, ledger_id, root, kinds, keys)
+
+    def reload(self) -> None:
+        """Read the keys again, now that no other process changes them: by ``open``, or since, one may have.
+
+        To be called behind the ledger's lock and before any change: to save keys of before would be the end of those
+        that came meanwhile. It also finishes a change of the root that a crash cut short.
+
+        Raises:
+            KeystoreLockedError: another root has taken the place of this one.
+        """
         try:
-            kinds, keys = decoded(plain)
-        finally:
-            plain[:] = bytes(len(plain))
-        store = cls(folder, ledger_id, root, kinds, keys)
-        if num_stanzas > 1:  # a crash while the root was replaced
-            store._save(keys)
-        return store
+            sealed = self._folder.read(_STORE, max_bytes=_MAX_SEALED)
+            self.unlock_kinds, self._keys = _opened(sealed, self._root, self.ledger_id)
+            is_changing = len(inspect(io.BytesIO(sealed))[0].stanzas) > 1
+        except (EnvelopeError, FileNotFoundError):
+            raise KeystoreLockedError(_LOCKED) from None
+        if is_changing:
+            self._save(self._keys)
 
     @property
     def identity(self) -> Identity:
@@ -271,6 +278,21 @@ class Keystore:
     def _write_root(self, root: OpenedHeader) -> None:
         self._folder.write(_ROOT, root.header.to_bytes(root.file_key))
         self._root = root
+
+
+def _opened(sealed: bytes, root: OpenedHeader, ledger_id: bytes) -> tuple[tuple[str, ...], list[KeyRecord]]:
+    """How it can be unlocked, and the keys.
+
+    Raises:
+        EnvelopeError: not a keystore under this root.
+        VaultError: of another version.
+    """
+    expect = _store_context(ledger_id)
+    plain = open_bytes(io.BytesIO(sealed), [_key_of(root)], expect=expect, max_plaintext_bytes=_MAX_BYTES)
+    try:
+        return decoded(plain)
+    finally:
+        plain[:] = bytes(len(plain))
 
 
 def _fresh_root(ledger_id: bytes, unlocks: Sequence[Unlock]) -> OpenedHeader:
