@@ -13,13 +13,14 @@ in its children), and a ``SystemExit`` with a text.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any, TextIO
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, TextIO, TypeVar, cast
 
 from fedward.common.logs.logger import Log
 from fedward.common.logs.origin import origin_in_file
@@ -56,26 +57,44 @@ def _take_logging(guard: Guard, replace: _Replace, undo: ExitStack) -> None:
             replace(logger, "handlers", [])  # a handler that buffers would write at the end
 
 
+_Hook = TypeVar("_Hook", bound=Callable[..., None])
+
+
+def _quiet(hook: _Hook) -> _Hook:
+    """``hook``, raising nothing: of one that fails Python prints the error, and then the text it was called for."""
+
+    @functools.wraps(hook)
+    def call(*arguments: Any, **named: Any) -> None:  # noqa: ANN401 - stands for any hook
+        with suppress(Exception):
+            hook(*arguments, **named)
+
+    return cast(_Hook, call)
+
+
 class Guard:
     """The hooks. Each takes what Python gives it and reads no message of it."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
 
+    @_quiet
     def on_main(self, kind: type[BaseException], error: BaseException, trace: object = None) -> None:
         """See ``sys.excepthook``."""
         self._log.failure("error.uncaught", error, where="main")
 
+    @_quiet
     def on_thread(self, args: threading.ExceptHookArgs) -> None:
         """See ``threading.excepthook``."""
         if args.exc_value is not None and not isinstance(args.exc_value, SystemExit):
             self._log.failure("error.uncaught", args.exc_value, where="thread")
 
+    @_quiet
     def on_unraisable(self, args: sys.UnraisableHookArgs) -> None:
         """See ``sys.unraisablehook``."""
         if args.exc_value is not None:
             self._log.failure("error.uncaught", args.exc_value, where="finaliser")
 
+    @_quiet
     def on_warning(
         self,
         message: Warning | str,
@@ -89,6 +108,7 @@ class Guard:
         origin = origin_in_file(filename, lineno)
         self._log.event("warning.raised", error=category, module=origin.module, line=origin.line)
 
+    @_quiet
     def on_record(self, record: logging.LogRecord) -> None:
         """A library's record; neither its message nor its arguments are read."""
         if record.levelno < logging.WARNING:
@@ -109,6 +129,7 @@ class Guard:
         """Be the loop's exception handler."""
         loop.set_exception_handler(self.on_loop)
 
+    @_quiet
     def on_loop(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """See ``loop.set_exception_handler``. Without an exception there is but a message, which stays unread."""
         error = context.get("exception")

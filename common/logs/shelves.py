@@ -111,11 +111,11 @@ class EnvelopeShelf:
             LogError: it is not there.
             EnvelopeError: it does not open.
         """
+        limit = MAX_SEALED_PLAINTEXT
         try:
-            raw = self._path(name).read_bytes()
+            raw = _content(self._path(name), 2 * limit)
         except OSError as error:
             raise LogError(f"a segment of the log cannot be read: {error.strerror}") from error
-        limit = MAX_SEALED_PLAINTEXT
         return bytes(open_bytes(io.BytesIO(raw), identities, expect=name.context, max_plaintext_bytes=limit))
 
     def delete(self, name: SegmentName) -> None:
@@ -142,6 +142,20 @@ def _require_private(folder: Path) -> None:
     state = os.lstat(folder)
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid() or stat.S_IMODE(state.st_mode) & 0o077:
         raise ConfigError("the folder of the log is not this account's alone", hint="Make it 0700, and no link.")
+
+
+def _content(path: Path, max_bytes: int) -> bytes:
+    """Of a regular file; no link is followed, and no pipe is waited for.
+
+    Raises:
+        OSError: it cannot be opened.
+        LogError: something else, or too long.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+            raise LogError("a segment of the log is no file, or too long")
+        return file.read(max_bytes)
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """Judges who may do what, and enters every verdict: table, then grant. The key is the vault's part.
 
 A refusal is an entry with its reason; an allowed access is one that the vault appends before it hands anything over.
-Reasons: ``table``, ``unreleased``, ``grant``; from the vault ``key``, ``replaced``, ``damaged``.
+Reasons: ``table``, ``unreleased``, ``grant``; from the vault ``key``, ``replaced``, ``damaged``, ``missing``.
 """
 
 from __future__ import annotations

@@ -205,7 +205,11 @@ class Vault:
                 self.gate.require(principal, info.kind, action, info=info)
                 area = self._storage.area(info.run_id)
                 key = self._key_of(area, info, principal, action)
-                file = stack.enter_context(self._file(area, info))
+                try:
+                    file = stack.enter_context(self._storage.folder.reading(area.place(info)))
+                except FileNotFoundError:
+                    self.gate.refuse(principal, info.kind, action, "missing", info=info)
+                    raise ObjectNotFoundError("the file of this object is gone") from None
                 reader = self._authenticated(file, key, info, principal, action, max_bytes)
                 with self.gate.entry(principal, action, info, round_number) as drafts:
                     self._storage.append(drafts)
@@ -233,20 +237,15 @@ class Vault:
         name = SlotName(run_id=info.run_id, kind=info.kind, epoch=info.epoch)
         try:
             return area.slot(name, role_keys).key
+        except ObjectNotFoundError:
+            self.gate.refuse(principal, info.kind, action, "missing", info=info)
+            raise
         except EnvelopeError as error:
             is_sound = isinstance(error, WrongRecipientError) and area.has_sound_slot(name)
             self.gate.refuse(principal, info.kind, action, "key" if is_sound else "damaged", info=info)
         if is_sound:
             raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}")
         raise ObjectReplacedError("the slot of this object's key is not the one that was written last")
-
-    @contextmanager
-    def _file(self, area: Area, info: ObjectInfo) -> Iterator[FileIO]:
-        try:
-            with self._storage.folder.reading(area.place(info)) as file:
-                yield file
-        except FileNotFoundError:
-            raise ObjectNotFoundError("the file of this object is gone") from None
 
     def info(self, object_id: str) -> ObjectInfo:
         """What is known of an object.
