@@ -206,7 +206,9 @@ class PrivateFolder:
             VaultError: longer than ``max_bytes``, or not ours alone.
         """
         with self.reading(place) as file:
-            limit = min(max_bytes, os.fstat(file.fileno()).st_size) + 1  # `read` takes as much memory as it is asked for
+            limit = (
+                min(max_bytes, os.fstat(file.fileno()).st_size) + 1
+            )  # `read` takes as much memory as it is asked for
             raw = bytearray()
             while len(raw) <= max_bytes and (piece := file.read(limit)):
                 raw += piece

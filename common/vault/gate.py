@@ -72,7 +72,9 @@ class Gate:
         """
         with self._changing(principal):  # first: who holds what is not for everybody
             if not self.grants.holds(Principal(subject=subject, role=role)):
-                raise VaultError("this subject does not hold this role", hint="`fedward audit idle --days 0` lists all.")
+                raise VaultError(
+                    "this subject does not hold this role", hint="`fedward audit idle --days 0` lists all."
+                )
             if role is Role.STEWARD and self.grants.holders(role) == (subject,):
                 raise VaultError("the last steward is not revoked", hint="Grant the role to another first.")
             self._enter(principal, audit.revoked(subject, role, principal.subject))

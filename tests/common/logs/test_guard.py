@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from types import SimpleNamespace
 
 import pytest
 
@@ -186,3 +187,31 @@ def test_uncaught_exception_is_class_module_and_line(log: Log, guard: Guard) -> 
         sys.excepthook(type(error), error, error.__traceback__)
     said = only(log)
     assert (said["event"], said["error"], said["where"]) == ("error.uncaught", "ValueError", "main")
+
+
+class Stubborn(ValueError):
+    """Of a library whose exceptions are not what Python makes of them."""
+
+    @property
+    def __traceback__(self) -> None:  # type: ignore[override]
+        raise RuntimeError(CANARY)
+
+
+@pytest.mark.parametrize("hook", ["main", "thread", "finaliser"])
+def test_hook_that_fails_prints_neither_its_error_nor_the_one_it_was_called_for(
+    log: Log, capsys: pytest.CaptureFixture[str], hook: str
+) -> None:
+    with guarded(log) as guard:
+        if hook == "main":
+            guard.on_main(Stubborn, Stubborn(CANARY))
+        elif hook == "thread":
+            thread = threading.Thread(target=_raises_stubborn)
+            thread.start()
+            thread.join()
+        else:
+            guard.on_unraisable(SimpleNamespace(exc_value=Stubborn(CANARY)))  # type: ignore[arg-type]
+    assert capsys.readouterr() == ("", "")
+
+
+def _raises_stubborn() -> None:
+    raise Stubborn(CANARY)

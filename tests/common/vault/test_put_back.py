@@ -207,9 +207,7 @@ def test_reading_what_is_missing_is_an_entry(site: SiteFolder, what: str) -> Non
 # ------------------------------------------------------------------------------------------------ indexes and objects
 
 
-def test_index_that_is_swapped_behind_the_check_is_not_read(
-    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_index_that_is_swapped_behind_the_check_is_not_read(site: SiteFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = put(site, Kind.TRAINING, run_id=SITE_DATA)
     path = site.path / "data" / "index.fwe"
     old = path.read_bytes()
