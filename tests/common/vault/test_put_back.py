@@ -1,4 +1,4 @@
-"""What an intruder or a fault puts in the place of keys, slots and indexes, alone and together; the ledger is intact."""
+"""What an intruder or a fault puts in the place of keys, slots and indexes, alone or together; the ledger holds."""
 
 import os
 import shutil
