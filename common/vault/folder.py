@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from fedward.common.atomic import sync_folder
-from fedward.common.errors import LedgerInvalidError, VaultError
+from fedward.common.errors import LedgerError, LedgerInvalidError, VaultError
 from fedward.common.identity import Identity
 from fedward.common.ledger.reader import LedgerReader
 from fedward.common.ledger.store import Ledger
@@ -153,7 +153,13 @@ class PartyFolder:
         name = (Purpose.IDENTITY, _SELF)
         self.keystore.begin([name], at_ms=self.clock())
         fresh = self.keystore.identity
-        self.ledger.rotate(fresh)
+        try:
+            self.ledger.rotate(fresh)
+        except LedgerInvalidError:  # unclear: the next start tells
+            raise
+        except LedgerError:
+            self.keystore.withdraw(name)  # nothing is signed with a key that the ledger does not know
+            raise
         self.keystore.finish([name])
         return fresh
 

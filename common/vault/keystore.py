@@ -65,6 +65,8 @@ class Keystore:
     ) -> None:
         self._folder = folder
         self._root = root
+        self._next_root: SlotKey | None = None
+        """While the root changes: whether ``root.slot`` has it already cannot be told after every error."""
         self._keys = keys
         self.ledger_id = ledger_id
         self.unlock_kinds = unlocks
@@ -248,8 +250,10 @@ class Keystore:
         """
         fresh = _fresh_root(self.ledger_id, unlocks)
         kinds = tuple(unlock.kind for unlock in unlocks)
-        self._save(self._keys, unlock_kinds=kinds, also=_key_of(fresh))
+        self._next_root = _key_of(fresh)
+        self._save(self._keys, unlock_kinds=kinds)
         self._write_root(fresh)
+        self._next_root = None
         self._save(self._keys)
 
     def _is_old(self, record: KeyRecord, names: Collection[Name]) -> bool:
@@ -260,12 +264,10 @@ class Keystore:
     def _root_key(self) -> SlotKey:
         return _key_of(self._root)
 
-    def _save(
-        self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None, also: SlotKey | None = None
-    ) -> None:
+    def _save(self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None) -> None:
         """Write ``keys``, then hold them: what is not on disk is not used."""
         kinds = self.unlock_kinds if unlock_kinds is None else unlock_kinds
-        roots = [self._root_key, *([] if also is None else [also])]
+        roots = [self._root_key, *([] if self._next_root is None else [self._next_root])]
         plain = bytearray(encoded(kinds, keys))
         sealed = io.BytesIO()
         try:

@@ -301,3 +301,22 @@ def changed(**fields: object) -> bytes:
 def test_records_that_cannot_be_are_refused_in_words(plain: bytes) -> None:
     with pytest.raises(VaultError):
         decoded(plain)
+
+
+def test_root_whose_change_ended_in_an_error_still_opens_what_is_saved_later(
+    folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(folder, KEY)
+    rename = PrivateFolder.rename
+
+    def not_durable(self: PrivateFolder, place: Place, name: str) -> None:
+        rename(self, place, name)
+        if name == "root.slot":
+            raise VaultError("Input/output error")  # of the fsync behind the rename: it is there all the same
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PrivateFolder, "rename", not_durable)
+        with pytest.raises(VaultError):
+            made.replace_root([OTHER_KEY])
+    made.begin([(Purpose.KEK, Kind.LOG)], at_ms=8)
+    assert secrets_of(reopened(folder, OTHER_KEY)) == secrets_of(made)

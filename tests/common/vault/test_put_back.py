@@ -11,6 +11,7 @@ import pytest
 from fedward.client.site_folder import SiteFolder
 from fedward.common.errors import (
     KeystoreLockedError,
+    LedgerError,
     LedgerInvalidError,
     ObjectNotFoundError,
     ObjectReplacedError,
@@ -305,3 +306,19 @@ def test_disk_that_does_not_keep_a_folder_is_told_in_words(
     with pytest.raises(VaultError, match="Input/output"):
         acts[act]()
     assert files(tmp_path, ".fresh") == []
+
+
+def test_identity_that_the_ledger_does_not_know_signs_nothing(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = site.identity.public_key
+
+    def full(*_: object) -> None:
+        raise LedgerError("the ledger cannot be written")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Ledger, "rotate", full)
+        with pytest.raises(LedgerError):
+            site.rotate_identity()
+    assert site.identity.public_key == before
+    assert site.rotate_identity().public_key == site.identity.public_key != before
