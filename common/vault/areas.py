@@ -28,6 +28,7 @@ from fedward.common.errors import (
     ObjectNotFoundError,
     ObjectReplacedError,
     VaultError,
+    VaultPermissionError,
 )
 from fedward.common.ledger.chain import Draft
 from fedward.common.vault import audit
@@ -179,10 +180,16 @@ class Area:
         return opened(raw, name, identities)
 
     def has_sound_slot(self, name: SlotName) -> bool:
-        """Whether a slot on disk opens by the vault's own keys: it is no older one, and not damaged."""
+        """Whether a slot on disk opens by the vault's own keys: it is no older one, and not damaged.
+
+        Raises:
+            VaultPermissionError: its mode or its folder is to be put right first; it may be sound.
+        """
         try:
             self.slot(name, self._keystore.keks(name.kind))
-        except EnvelopeError:
+        except VaultPermissionError:
+            raise
+        except (EnvelopeError, VaultError):  # too long, for example
             return False
         return True
 
@@ -290,7 +297,7 @@ class Storage:
         self.folder = folder
         self.keystore = keystore
         self.record = Record(trail.entries())
-        _require_newest(keystore, self.record)
+        keystore.require_epochs(self.record.epochs)
         self._trail = trail
         self._areas: dict[bytes, Area] = {}
         self._lapsed: set[bytes] = set()
@@ -370,21 +377,6 @@ class Storage:
             self.forget(area.run_id)  # the ledger has them: loading the area again lets them take their places
             self._lapsed.add(area.run_id)
             raise
-
-
-def _require_newest(keystore: Keystore, record: Record) -> None:
-    """Refuse an older keystore that was put back: it lacks keys, and has some that a change of keys was to end.
-
-    Raises:
-        ObjectReplacedError: the ledger knows of a later change of keys.
-    """
-    newest: dict[tuple[str, str], int] = {}
-    for purpose, name in keystore.names:
-        newest[str(purpose), name] = keystore.records(purpose, name)[0].epoch
-    if any(newest.get(name, epoch) < epoch for name, epoch in record.epochs.items()):
-        raise ObjectReplacedError(
-            "the keystore is older than the last change of keys", hint="Take the newest keystore.fwe from a backup."
-        )
 
 
 def file_digest(descriptor: int) -> bytes:

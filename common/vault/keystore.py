@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,11 +29,13 @@ from fedward.common.errors import (
     ContextMismatchError,
     EnvelopeError,
     KeystoreLockedError,
+    ObjectReplacedError,
     VaultError,
+    VaultPermissionError,
 )
 from fedward.common.identity import Identity
 from fedward.common.secagg.transcript import transcript
-from fedward.common.vault.files import PrivateFolder
+from fedward.common.vault.files import Place, PrivateFolder
 from fedward.common.vault.key_records import KeyRecord, Purpose, decoded, encoded
 from fedward.common.vault.kinds import DURABLE, Kind
 from fedward.common.vault.roles import Role
@@ -103,12 +105,12 @@ class Keystore:
             VaultPermissionError: others may read it.
         """
         try:
-            raw = folder.read(_ROOT, max_bytes=SLOT_BYTES)
+            raw, sealed = _content(folder, _ROOT, SLOT_BYTES), _content(folder, _STORE, _MAX_SEALED)
             root = open_header(raw, _root_context(ledger_id), [unlock.key for unlock in unlocks])
-            kinds, keys = _opened(folder.read(_STORE, max_bytes=_MAX_SEALED), root, ledger_id)
+            kinds, keys = _opened(sealed, root, ledger_id)
         except ContextMismatchError:
             raise
-        except (EnvelopeError, FileNotFoundError):
+        except EnvelopeError:
             raise KeystoreLockedError(_LOCKED) from None
         return cls(folder, ledger_id, root, kinds, keys)
 
@@ -122,10 +124,10 @@ class Keystore:
             KeystoreLockedError: another root has taken the place of this one.
         """
         try:
-            sealed = self._folder.read(_STORE, max_bytes=_MAX_SEALED)
+            sealed = _content(self._folder, _STORE, _MAX_SEALED)
             self.unlock_kinds, self._keys = _opened(sealed, self._root, self.ledger_id)
             is_changing = len(inspect(io.BytesIO(sealed))[0].stanzas) > 1
-        except (EnvelopeError, FileNotFoundError):
+        except EnvelopeError:
             raise KeystoreLockedError(_LOCKED) from None
         if is_changing:
             self._save(self._keys)
@@ -186,6 +188,21 @@ class Keystore:
         if not found:
             raise VaultError(f"the keystore has no key for {purpose} {name}")
         return tuple(sorted(found, key=lambda record: record.epoch, reverse=True))
+
+    def require_epochs(self, epochs: Mapping[tuple[str, str], int]) -> None:
+        """Refuse an older keystore that was put back: it lacks keys, and has some that a change of keys was to end.
+
+        Args:
+            epochs: that each key has at least, by purpose and name; as the ledger has it.
+
+        Raises:
+            ObjectReplacedError: it is older.
+        """
+        newest = {(str(purpose), name): self.records(purpose, name)[0].epoch for purpose, name in self.names}
+        if any(newest.get(name, 0) < epoch for name, epoch in epochs.items()):
+            raise ObjectReplacedError(
+                "the keystore is older than the last change of keys", hint="Take the newest keystore.fwe from a backup."
+            )
 
     @property
     def names(self) -> tuple[Name, ...]:
@@ -280,6 +297,21 @@ class Keystore:
     def _write_root(self, root: OpenedHeader) -> None:
         self._folder.write(_ROOT, root.header.to_bytes(root.file_key))
         self._root = root
+
+
+def _content(folder: PrivateFolder, place: Place, max_bytes: int) -> bytes:
+    """Of one of the two files.
+
+    Raises:
+        KeystoreLockedError: missing, or longer than it can be.
+        VaultPermissionError: not ours alone.
+    """
+    try:
+        return folder.read(place, max_bytes=max_bytes)
+    except VaultPermissionError:
+        raise
+    except (VaultError, FileNotFoundError):
+        raise KeystoreLockedError(_LOCKED) from None
 
 
 def _opened(sealed: bytes, root: OpenedHeader, ledger_id: bytes) -> tuple[tuple[str, ...], list[KeyRecord]]:

@@ -16,6 +16,7 @@ from fedward.common.errors import (
     ObjectNotFoundError,
     ObjectReplacedError,
     VaultError,
+    VaultPermissionError,
 )
 from fedward.common.ledger.store import Ledger
 from fedward.common.vault.areas import Area
@@ -132,6 +133,10 @@ def _crash(*_: object) -> None:
 # ------------------------------------------------------------------------------------------------ slots
 
 
+def lengthen(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"x")
+
+
 def damage(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     raw[200] ^= 1
@@ -186,13 +191,28 @@ def test_damaged_slot_behind_a_crash_does_not_stop_the_start(site: SiteFolder) -
         assert again.vault.read(lost, principal=DAEMON) == b"lost"
 
 
-def test_damaged_slot_of_one_run_does_not_keep_the_keys_of_another_alive(site: SiteFolder) -> None:
+@pytest.mark.parametrize("spoil", [damage, lengthen])
+def test_damaged_slot_of_one_run_does_not_keep_the_keys_of_another_alive(
+    site: SiteFolder, spoil: Callable[[Path], None]
+) -> None:
     put(site, Kind.CHECKPOINT)
     put(site, Kind.CHECKPOINT, run_id=OTHER_RUN)
     old = site.keystore.keks(Kind.CHECKPOINT)
-    damage(slot_file(site, Kind.CHECKPOINT, area=f"runs/{OTHER_RUN.hex()}"))
+    spoil(slot_file(site, Kind.CHECKPOINT, area=f"runs/{OTHER_RUN.hex()}"))
     site.vault.destroy(RUN)
     assert not set(old) & set(site.keystore.keks(Kind.CHECKPOINT))
+
+
+def test_sound_slot_of_a_loose_mode_is_not_lost_with_the_end_of_another_run(site: SiteFolder) -> None:
+    put(site, Kind.CHECKPOINT)
+    other = put(site, Kind.CHECKPOINT, b"other", run_id=OTHER_RUN)
+    slot = slot_file(site, Kind.CHECKPOINT, area=f"runs/{OTHER_RUN.hex()}")
+    slot.chmod(0o644)
+    with pytest.raises(VaultPermissionError):
+        site.vault.destroy(RUN)
+    slot.chmod(0o600)
+    site.vault.destroy(RUN)
+    assert site.vault.read(other, principal=DAEMON) == b"other"
 
 
 @pytest.mark.parametrize("what", ["object", "slot"])
