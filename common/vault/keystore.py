@@ -189,6 +189,16 @@ class Keystore:
             raise VaultError(f"the keystore has no key for {purpose} {name}")
         return tuple(sorted(found, key=lambda record: record.epoch, reverse=True))
 
+    @property
+    def names(self) -> tuple[Name, ...]:
+        """Every key by purpose and name, once."""
+        return tuple(sorted({(record.purpose, record.name) for record in self._keys}))
+
+    @property
+    def pending(self) -> tuple[Name, ...]:
+        """Keys whose change was begun and not finished."""
+        return tuple(name for name in self.names if len(self.records(*name)) > 1)
+
     def require_epochs(self, epochs: Mapping[tuple[str, str], int]) -> None:
         """Refuse an older keystore that was put back: it lacks keys, and has some that a change of keys was to end.
 
@@ -203,16 +213,6 @@ class Keystore:
             raise ObjectReplacedError(
                 "the keystore is older than the last change of keys", hint="Take the newest keystore.fwe from a backup."
             )
-
-    @property
-    def names(self) -> tuple[Name, ...]:
-        """Every key by purpose and name, once."""
-        return tuple(sorted({(record.purpose, record.name) for record in self._keys}))
-
-    @property
-    def pending(self) -> tuple[Name, ...]:
-        """Keys whose change was begun and not finished."""
-        return tuple(name for name in self.names if len(self.records(*name)) > 1)
 
     def begin(self, names: Collection[Name], *, at_ms: int) -> None:
         """Add the next epoch of each of ``names``; durable on return. One whose change is pending stays as it is.
