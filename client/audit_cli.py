@@ -35,7 +35,7 @@ def idle(
 ) -> None:
     """Grants that nobody used. Without --revoke only the ledger is read: no key, and the daemon may run.
 
-    The daemon's own grant and the last steward's are listed and never revoked here.
+    The daemon's grants, your own as steward and the last steward's are listed and never revoked here.
     """
     now = clock()
     revoked: list[Grant] = []
@@ -46,8 +46,9 @@ def idle(
             gate, steward = folder.vault.gate, folder.principal(Role.STEWARD)
             found = gate.grants.idle(now, days)
             for grant in found:
+                is_own = grant.subject == steward.subject  # used right now, and to the end of this list
                 is_kept = grant.role == Role.DAEMON or (
-                    grant.role == Role.STEWARD and gate.grants.holders(Role.STEWARD) == (grant.subject,)
+                    grant.role == Role.STEWARD and (is_own or len(gate.grants.holders(Role.STEWARD)) == 1)
                 )
                 if not is_kept:
                     gate.revoke(grant.subject, Role(grant.role), principal=steward)

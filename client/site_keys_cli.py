@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -73,11 +74,12 @@ def init(
         unlock = unlocks.keyring_unlock(name, is_new=True)
     else:
         unlock = unlocks.create_key_file(key_path)
+    has_keys = (folder / "keys").exists()
     try:
         with SiteFolder.create(folder, name, unlocks=[unlock], clock=clock) as site:
             identity, ledger_id = site.identity.public_key.hex(), site.keystore.ledger_id.hex()
     except BaseException:
-        if key_path is not None:
+        if key_path is not None and (has_keys or not (folder / "keys").exists()):
             key_path.unlink(missing_ok=True)  # it opens nothing
         raise
     facts = {"site": name, "folder": str(folder), "unlock": unlock.kind, "identity": identity, "ledger_id": ledger_id}
@@ -161,8 +163,8 @@ def revoke(
 
 def _require_subject(text: str) -> None:
     kind, _, name = text.partition(":")
-    is_known = (kind == "uid" and name.isascii() and name.isdigit()) or (kind == "gateway" and name != "")
-    if not is_known or not text.isprintable() or len(text) > 256:
+    is_uid = kind == "uid" and re.fullmatch("0|[1-9][0-9]{0,9}", name) is not None  # as the system spells it
+    if not (is_uid or (kind == "gateway" and name != "")) or not text.isprintable() or len(text) > 256:
         raise ConfigError("SUBJECT: expected uid:NUMBER or gateway:NAME", hint="`id -u` tells your own number.")
 
 

@@ -69,8 +69,8 @@ def read(
     from fedward.common.vault.roles import Role
 
     actor = chosen(Role, role, "--role")
-    if not as_json and sys.stdout.isatty():
-        raise ConfigError("an object is not written to a terminal", hint="Pipe it on, redirect it, or take --json.")
+    if sys.stdout.isatty():  # with --json too: base64 hides nothing from who scrolls back
+        raise ConfigError("an object is not written to a terminal", hint="Pipe it on, or redirect it.")
     with opened(site, key_file, passphrase, passphrase_file, keyring) as folder:
         info = folder.vault.info(object_id)
         content = folder.vault.read(object_id, principal=folder.principal(actor), max_bytes=max_bytes)

@@ -312,8 +312,8 @@ _SCHEMAS = (
     Schema(
         name="error.uncaught",
         level=Level.ERROR,
-        means="an exception that nobody caught",
-        fields={**_WHERE, "where": Choice(("main", "thread", "task", "finaliser"))},
+        means="an exception that nobody caught, or that a library printed",
+        fields={**_WHERE, "where": Choice(("main", "thread", "task", "finaliser", "printed"))},
     ),
     Schema(name="warning.raised", level=Level.WARNING, means="a Python warning", fields=_WHERE),
     Schema(

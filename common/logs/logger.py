@@ -132,7 +132,7 @@ class Log:
         self._number += 1
         event = Event(number=self._number, at_s=self._clock_s(), schema=schema, fields=plain)
         if self._console is not None and schema.is_told:
-            self._show(self._console(), event)
+            self._show(self._console, event)
         if len(self._waiting) == self._waiting.maxlen:
             self._dropped[Drop.OVERRUN] += 1
         self._waiting.append(event)
@@ -173,13 +173,14 @@ class Log:
             if number:
                 self._dropped[reason] += number
 
-    def _show(self, console: TextIO, event: Event) -> None:
+    def _show(self, give: Callable[[], TextIO], event: Event) -> None:
         kinds = event.schema.all_fields
         words = (f"{name}={value}" for name, value in event.fields.items() if kinds[name].is_word)
         try:
+            console = give()
             console.write(" ".join([event.schema.name, *words]) + "\n")
             console.flush()
-        except (OSError, ValueError):  # a closed stream
+        except Exception:  # noqa: BLE001 - a closed stream, or none: `sys.stderr` is None where it was closed at start
             self._dropped[Drop.SINK_FAILED] += 1
 
     # ------------------------------------------------------------------------------------------------ what is dropped

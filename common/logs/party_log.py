@@ -1,4 +1,6 @@
-"""The log of one party, put together: what a crash left is taken in, what is old goes, and from then on it is kept.
+"""The log of one party, put together: what a crash left is taken in, and from then on it is kept.
+
+What is old goes at the start and once a day: a daemon may run for longer than logs are kept.
 
 Not handled here: the hooks of a process (``guard``), which are one process's and not one party's.
 """
@@ -17,6 +19,7 @@ from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.roles import Role
 
 _MS = 1000
+_DAY_S = 86_400
 
 
 @contextmanager
@@ -37,9 +40,50 @@ def kept_by(
     """
     shelf = VaultShelf(party, party.principal(Role.DAEMON))
     shelf.adopt()
-    purge(shelf, party.trail, now_s=lambda: party.clock() // _MS, log=log, log_days=log_days)
-    with log.kept_in(SealedStream(shelf)), ticking(log.tick, every_s=every_s):
+    daily = Daily(party, shelf, log, log_days)
+    daily.purge()
+    with log.kept_in(SealedStream(shelf)), ticking(daily.tick, every_s=every_s):
         yield shelf
 
 
-__all__ = ["kept_by"]
+class Daily:
+    """Writes the log, and purges it where a day has gone by since the last time.
+
+    Args:
+        party: whose log it is.
+        shelf: its segments.
+        log: the process's.
+        log_days: older segments are deleted.
+    """
+
+    def __init__(self, party: PartyFolder, shelf: VaultShelf, log: Log, log_days: int) -> None:
+        self._party = party
+        self._shelf = shelf
+        self._log = log
+        self._log_days = log_days
+        self._purged_at_s = 0
+
+    def purge(self) -> None:
+        """Delete what is old.
+
+        Raises:
+            VaultError, LedgerError: it cannot be deleted.
+        """
+        self._purged_at_s = self._now_s()
+        purge(self._shelf, self._party.trail, now_s=self._now_s, log=self._log, log_days=self._log_days)
+
+    def tick(self) -> None:
+        """To be called every few seconds; raises nothing."""
+        self._log.tick()
+        if self._now_s() - self._purged_at_s < _DAY_S:
+            return
+        try:
+            self.purge()
+        except Exception as error:  # noqa: BLE001 - of the log: it stops nobody, and is tried again tomorrow
+            self._log.failure("error.uncaught", error, where="thread")
+
+    def _now_s(self) -> int:
+        return self._party.clock() // _MS
+
+
+__all__ = ["Daily", "kept_by"]

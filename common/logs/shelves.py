@@ -26,6 +26,7 @@ KIND = "log"
 MAX_SEALED_PLAINTEXT = 2 << 20
 _NAME = re.compile(r"(\d{12})-([0-9a-f]{8})-(\d{6,10})", re.ASCII)
 _SUFFIX = ".fwe"
+_FRESH = ".fedward."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -110,17 +111,22 @@ class EnvelopeShelf:
             LogError: it is not there.
             EnvelopeError: it does not open.
         """
+        limit = MAX_SEALED_PLAINTEXT
         try:
-            raw = self._path(name).read_bytes()
+            raw = _content(self._path(name), 2 * limit)
         except OSError as error:
             raise LogError(f"a segment of the log cannot be read: {error.strerror}") from error
-        limit = MAX_SEALED_PLAINTEXT
         return bytes(open_bytes(io.BytesIO(raw), identities, expect=name.context, max_plaintext_bytes=limit))
 
     def delete(self, name: SegmentName) -> None:
         """Remove one segment; one that is not there is no error."""
         self._path(name).unlink(missing_ok=True)
         sync_folder(self._folder)
+
+    def tidy(self) -> None:
+        """Remove what a crash left half written: nobody would find it when it is old. While nobody else writes."""
+        for path in self._folder.glob(f"{_FRESH}*"):
+            path.unlink(missing_ok=True)
 
     def _path(self, name: SegmentName) -> Path:
         return self._folder / f"{name}{_SUFFIX}"
@@ -138,9 +144,23 @@ def _require_private(folder: Path) -> None:
         raise ConfigError("the folder of the log is not this account's alone", hint="Make it 0700, and no link.")
 
 
+def _content(path: Path, max_bytes: int) -> bytes:
+    """Of a regular file; no link is followed, and no pipe is waited for.
+
+    Raises:
+        OSError: it cannot be opened.
+        LogError: something else, or too long.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or state.st_size > max_bytes:
+            raise LogError("a segment of the log is no file, or too long")
+        return file.read(max_bytes)
+
+
 def _replace(path: Path, data: bytes) -> None:
     """A temporary sibling (0600), made durable, takes the place of ``path``."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".fedward.")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=_FRESH)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

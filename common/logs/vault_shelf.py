@@ -4,8 +4,8 @@ An object is written once and costs three entries of the ledger; a segment that 
 many each time. So the growing segment is a file of ``state/log``, sealed for the keys by which the roles that may read
 logs open them, and takes its place in the vault when it is full. The daemon's role opens neither.
 
-A crash leaves the growing segment where it is: the next start puts it into the vault. One that no longer opens, since
-the kind's keys were changed between its last write and the crash, stays until it is as old as the others.
+A crash leaves the growing segment where it is: the next start puts it into the vault. A change of keys wraps it anew
+(``common.vault.loose``), whoever makes it, and never between the choice of a segment's keys and its write.
 
 Not handled here: when segments are written (``segments``), and who is told of a purge (``retention``).
 """
@@ -20,9 +20,8 @@ from fedward.common.errors import EnvelopeError, LogError
 from fedward.common.logs.shelves import MAX_SEALED_PLAINTEXT, EnvelopeShelf, SegmentName
 from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.kinds import SITE_DATA, Kind
+from fedward.common.vault.loose import GROWING_LOG
 from fedward.common.vault.roles import Action, Principal, Role, readers
-
-_GROWING = ("state", "log")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -46,12 +45,13 @@ class VaultShelf:
         self._party = party
         self._vault = party.vault
         self._writer = writer
-        self._growing = EnvelopeShelf(party.folder.path(_GROWING), self._recipients)
+        self._growing = EnvelopeShelf(party.folder.path(GROWING_LOG), self._recipients)
 
     def put(self, name: SegmentName, data: bytes, *, is_last: bool) -> None:
         """See ``LogShelf.put``."""
         if not is_last:
-            self._growing.put(name, data)
+            with self._vault.keys_held():
+                self._growing.put(name, data)
             return
         if not self._vault.find(Kind.LOG, name=str(name)):  # a crash came between the two lines below
             self._vault.put(Kind.LOG, str(name), data, principal=self._writer)
@@ -60,6 +60,7 @@ class VaultShelf:
     def adopt(self) -> int:
         """Put what a crash left growing into the vault; how many segments. Before a stream of this process writes."""
         num_adopted = 0
+        self._growing.tidy()
         for name in self._growing.names():
             try:
                 data = self._growing.read(name, self._keys(*readers(Kind.LOG)))
@@ -107,11 +108,11 @@ class VaultShelf:
         self._growing.delete(stored.name)
 
     def _recipients(self) -> list[X25519Recipient]:
-        return [key.recipient for key in self._keys(*readers(Kind.LOG))]
+        return [self._party.keystore.role_key(role, Kind.LOG).recipient for role in readers(Kind.LOG)]
 
     def _keys(self, *roles: Role) -> list[X25519Identity]:
         """Asked each time: a rotation changes them."""
-        return [self._party.keystore.role_key(role, Kind.LOG) for role in roles]
+        return [key for role in roles for key in self._party.keystore.role_keys(role, Kind.LOG)]
 
 
 __all__ = ["Stored", "VaultShelf"]

@@ -27,6 +27,8 @@ from fedward.common.errors import (
     LedgerInvalidError,
     ObjectNotFoundError,
     ObjectReplacedError,
+    VaultError,
+    VaultPermissionError,
 )
 from fedward.common.ledger.chain import Draft
 from fedward.common.vault import audit
@@ -48,6 +50,8 @@ from fedward.common.vault.slots import SLOT_BYTES, Slot, SlotName, new_slot, nex
 
 _NEXT = ".next"
 _SUFFIX = ".fwe"
+_MAX_SEALED_INDEX = MAX_INDEX_BYTES + (1 << 20)
+"""Headers and tags included."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +126,12 @@ class Area:
 
     def _read_index(self, record: Record) -> None:
         place, own_id = (*self.base, f"index{_SUFFIX}"), index_id(self.run_id)
-        digest = self._digest_of(place)
+        try:
+            # Read once: what is judged is what is opened, whatever takes its place meanwhile.
+            sealed = self._folder.read(place, max_bytes=_MAX_SEALED_INDEX)
+            digest = _digest(sealed[:HEADER_BYTES], sealed[-END_BYTES:])
+        except FileNotFoundError:
+            digest = None
         if digest is not None and own_id in record.gone:  # a crash behind the entry that removed it
             self._folder.unlink(place)
             digest = None
@@ -130,14 +139,12 @@ class Area:
             raise ObjectReplacedError("the index of a run, or of the site's data, is not the one that was sealed last")
         if digest is None:
             return
-        with self._folder.reading(place) as file:
-            slot_id = inspect(file)[0].stanzas[0].body[:ID_BYTES]
+        slot_id = inspect(io.BytesIO(sealed))[0].stanzas[0].body[:ID_BYTES]
         slot = next((one for one in self.slots(Kind.INDEX) if one.key.slot_id == slot_id), None)
         if slot is None:
             raise ObjectReplacedError("the key of an index is gone")
         context = Context(kind=Kind.INDEX, name="index", run_id=self.run_id)
-        with self._folder.reading(place) as file:
-            plain = open_bytes(file, [slot.key], expect=context, max_plaintext_bytes=MAX_INDEX_BYTES)
+        plain = open_bytes(io.BytesIO(sealed), [slot.key], expect=context, max_plaintext_bytes=MAX_INDEX_BYTES)
         self.objects, self.index_epoch = decoded(plain, self.run_id), slot.name.epoch
         plain[:] = bytes(len(plain))
 
@@ -171,6 +178,20 @@ class Area:
         except FileNotFoundError:
             raise ObjectNotFoundError("the key of this object was destroyed") from None
         return opened(raw, name, identities)
+
+    def has_sound_slot(self, name: SlotName) -> bool:
+        """Whether a slot on disk opens by the vault's own keys: it is no older one, and not damaged.
+
+        Raises:
+            VaultPermissionError: its mode or its folder is to be put right first; it may be sound.
+        """
+        try:
+            self.slot(name, self._keystore.keks(name.kind))
+        except VaultPermissionError:
+            raise
+        except (EnvelopeError, VaultError):  # too long, for example
+            return False
+        return True
 
     def slot_for_writing(self, kind: Kind, *, is_released: bool = False) -> Slot:
         """The data key that new objects of ``kind`` get; made, and durable, if there is none of this epoch."""
@@ -228,12 +249,11 @@ class Area:
             seal(source, sink, [slot.key], context=context)
             num_bytes = sink.num_bytes
             marks = sink.peek(HEADER_BYTES, 0), sink.peek(END_BYTES, num_bytes - END_BYTES)
-        digest = hashlib.sha256(b"".join(marks)).digest()
         return Staged(
             place=place,
             object_id=object_id,
             kind=slot.name.kind,
-            digest=digest,
+            digest=_digest(*marks),
             num_bytes=num_bytes,
             epoch=slot.name.epoch,
         )
@@ -277,8 +297,12 @@ class Storage:
         self.folder = folder
         self.keystore = keystore
         self.record = Record(trail.entries())
+        keystore.require_epochs(self.record.epochs)
         self._trail = trail
         self._areas: dict[bytes, Area] = {}
+        self._lapsed: set[bytes] = set()
+        """Areas whose files are not where they should be: loaded again before they are used."""
+        self._is_unclear = False
         for run_id in sorted({SITE_DATA, *self._run_folders(), *self.record.runs}):
             self.area(run_id)
 
@@ -289,8 +313,12 @@ class Storage:
 
     @property
     def areas(self) -> tuple[Area, ...]:
-        """In order of their runs; the site's first."""
-        return tuple(self._areas[run_id] for run_id in sorted(self._areas))
+        """In order of their runs; the site's first.
+
+        Raises:
+            VaultError: as ``area``: one that is passed over by a change of keys would be lost.
+        """
+        return tuple(self.area(run_id) for run_id in sorted({*self._areas, *self._lapsed}))
 
     def area(self, run_id: bytes) -> Area:
         """The area of a run; loaded once, empty where nothing is yet.
@@ -298,7 +326,10 @@ class Storage:
         Raises:
             ObjectNotFoundError: no run id.
             ObjectReplacedError: its index is not the one that the ledger names.
+            VaultError: the ledger's end is unclear.
         """
+        if self._is_unclear:  # what is staged may be valid, and must not be staged over
+            raise VaultError("whether the last change took place is unclear", hint="Start again.")
         if len(run_id) != RUN_ID_BYTES:
             raise ObjectNotFoundError(f"a run id has {RUN_ID_BYTES} bytes")
         if run_id not in self._areas:
@@ -308,6 +339,7 @@ class Storage:
             except EnvelopeError as error:
                 raise ObjectReplacedError(f"an index does not open: {error.message}") from error
             self._areas[run_id] = area
+            self._lapsed.discard(run_id)
         return self._areas[run_id]
 
     def forget(self, run_id: bytes) -> None:
@@ -330,6 +362,7 @@ class Storage:
         try:
             self.append([*drafts, *seals])
         except LedgerInvalidError:  # unclear: the next start tells
+            self._is_unclear = True
             raise
         except LedgerError:
             for one in staged:
@@ -342,6 +375,7 @@ class Storage:
                     area.index_epoch = one.epoch
         except BaseException:
             self.forget(area.run_id)  # the ledger has them: loading the area again lets them take their places
+            self._lapsed.add(area.run_id)
             raise
 
 
@@ -349,7 +383,11 @@ def file_digest(descriptor: int) -> bytes:
     """SHA-256(header copy A ‖ end record): what the ledger knows a sealed file by."""
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, HEADER_BYTES, 0)
-    return hashlib.sha256(head + os.pread(descriptor, END_BYTES, max(0, size - END_BYTES))).digest()
+    return _digest(head, os.pread(descriptor, END_BYTES, max(0, size - END_BYTES)))
+
+
+def _digest(head: bytes, end: bytes) -> bytes:
+    return hashlib.sha256(head + end).digest()
 
 
 __all__ = ["Area", "file_digest", "Staged", "Storage"]

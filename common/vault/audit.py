@@ -108,6 +108,8 @@ class Record:
         """Objects that were removed."""
         self.runs: set[bytes] = set()
         """Areas that have a valid index."""
+        self.epochs: dict[tuple[str, str], int] = {}
+        """The newest of each key that was ever changed, by purpose and name."""
         self.grants = Grants()
         for entry in entries:
             self.take(entry)
@@ -118,7 +120,7 @@ class Record:
         Raises:
             LedgerError: an entry of the vault's kinds without its fields.
         """
-        if entry.kind not in (ACCESS, SEALED, REMOVED, GRANTED, REVOKED):
+        if entry.kind not in (ACCESS, SEALED, REMOVED, GRANTED, REVOKED, ROTATED):
             return
         fields = entry.fields
         try:
@@ -126,6 +128,8 @@ class Record:
                 self._seal(_text(fields["object_id"]), fields)
             elif entry.kind == REMOVED:
                 self._remove(_text(fields["object_id"]), fields)
+            elif entry.kind == ROTATED:
+                self._rotate((_text(fields["purpose"]), _text(fields["name"])), fields["after"])
             elif entry.kind == ACCESS:
                 self.grants.use(_text(fields["principal"]), _text(fields["role"]), entry.at_ms)
             else:
@@ -145,6 +149,11 @@ class Record:
         self.gone.add(object_id)
         if fields["kind"] == Kind.INDEX:
             self.runs.discard(bytes.fromhex(_text(fields["run"])))
+
+    def _rotate(self, name: tuple[str, str], after: Value) -> None:
+        if type(after) is not int:
+            raise ValueError("no epoch")
+        self.epochs[name] = max(after, self.epochs.get(name, 0))
 
 
 def _text(value: Value) -> str:

@@ -22,6 +22,7 @@ Place = tuple[str, ...]
 FILE_MODE: Final = 0o600
 FOLDER_MODE: Final = 0o700
 _OTHERS = 0o077
+_DISK = "Check the folder and the disk."
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -183,11 +184,11 @@ class PrivateFolder:
         with self._folder(place[:-1], is_made=False) as folder:
             try:
                 os.unlink(place[-1], dir_fd=folder)
+                os.fsync(folder)
             except FileNotFoundError:
                 return
             except OSError as error:
-                raise VaultError(f"{place[-1]}: {error.strerror}") from error
-            os.fsync(folder)
+                raise VaultError(f"{place[-1]}: {error.strerror}", hint=_DISK) from error
 
     def remove_empty(self, names: Place) -> None:
         """Remove the folder ``names`` with the empty folders in it; what holds a file stays."""
@@ -208,8 +209,13 @@ class PrivateFolder:
         """
         with self._folder(place[:-1], is_made=False) as folder:
             descriptor = _opened_file(place[-1], folder)
-        with open(descriptor, "rb", buffering=0) as file:
+        try:
             _require_private(os.fstat(descriptor), place[-1])
+            file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - closed below
+        except BaseException:
+            os.close(descriptor)
+            raise
+        with file:
             yield file
 
     def read(self, place: Place, *, max_bytes: int) -> bytes:
@@ -220,8 +226,11 @@ class PrivateFolder:
             VaultError: longer than ``max_bytes``, or not ours alone.
         """
         with self.reading(place) as file:
+            limit = (
+                min(max_bytes, os.fstat(file.fileno()).st_size) + 1
+            )  # `read` takes as much memory as it is asked for
             raw = bytearray()
-            while len(raw) <= max_bytes and (piece := file.read(max_bytes + 1 - len(raw))):
+            while len(raw) <= max_bytes and (piece := file.read(limit)):
                 raw += piece
         if len(raw) > max_bytes:
             raise VaultError(f"{place[-1]} is longer than {max_bytes:,} bytes")
@@ -249,14 +258,14 @@ def _require_name(name: str) -> None:
         raise VaultError("a name in the vault has no slash and is not empty")
 
 
-def _require_private(state: os.stat_result, name: str) -> None:
+def _require_private(state: os.stat_result, name: str, *, is_folder: bool = False) -> None:
     """Refuse what others could read or write.
 
     Raises:
-        VaultPermissionError: another's, open to others, or neither a file nor a folder.
+        VaultPermissionError: another's, open to others, or not the file, or the folder, that it should be.
     """
-    if not (stat.S_ISREG(state.st_mode) or stat.S_ISDIR(state.st_mode)):
-        raise VaultPermissionError(f"{name} is neither a file nor a folder")
+    if not (stat.S_ISDIR if is_folder else stat.S_ISREG)(state.st_mode):
+        raise VaultPermissionError(f"{name} is no {'folder' if is_folder else 'file'}")
     if state.st_uid != os.geteuid():
         raise VaultPermissionError(f"{name} belongs to another account")
     if state.st_mode & _OTHERS:
@@ -273,7 +282,7 @@ def _opened_folder(name: str, parent: int | None) -> int:
     except OSError as error:
         raise VaultPermissionError(f"{Path(name).name}: {error.strerror}") from error
     try:
-        _require_private(os.fstat(descriptor), Path(name).name)
+        _require_private(os.fstat(descriptor), Path(name).name, is_folder=True)
     except BaseException:
         os.close(descriptor)
         raise
@@ -293,12 +302,12 @@ def _opened_file(name: str, folder: int) -> int:
 def _make_folder(name: str, parent: int) -> None:
     try:
         os.mkdir(name, FOLDER_MODE, dir_fd=parent)
+        os.chmod(name, FOLDER_MODE, dir_fd=parent)
+        os.fsync(parent)
     except FileExistsError:
         return
     except OSError as error:
-        raise VaultError(f"{name}: {error.strerror}", hint="Check the folder and the disk.") from error
-    os.chmod(name, FOLDER_MODE, dir_fd=parent)
-    os.fsync(parent)
+        raise VaultError(f"{name}: {error.strerror}", hint=_DISK) from error
 
 
 def _discard(name: str, folder: int) -> None:

@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from fedward.common.atomic import sync_folder
-from fedward.common.errors import LedgerInvalidError, VaultError
+from fedward.common.errors import LedgerError, LedgerInvalidError, VaultError
 from fedward.common.identity import Identity
 from fedward.common.ledger.anchor import AnchorFile
 from fedward.common.ledger.reader import LedgerReader
@@ -155,7 +155,13 @@ class PartyFolder:
         name = (Purpose.IDENTITY, _SELF)
         self.keystore.begin([name], at_ms=self.clock())
         fresh = self.keystore.identity
-        self.ledger.rotate(fresh)
+        try:
+            self.ledger.rotate(fresh)
+        except LedgerInvalidError:  # unclear: the next start tells
+            raise
+        except LedgerError:
+            self.keystore.withdraw(name)  # nothing is signed with a key that the ledger does not know
+            raise
         self.keystore.finish([name])
         return fresh
 
@@ -194,19 +200,31 @@ def open_ledger(path: Path, keystore: Keystore, clock: Clock, anchor: AnchorFile
         LedgerRolledBackError: the anchor does not lie on it.
         LedgerError: it does not hold, or another process has it.
     """
-    name = (Purpose.IDENTITY, _SELF)
-    newest, *older = keystore.identities
+    signer, *older = keystore.identities
     try:
-        ledger = Ledger.open(path, identity=newest, clock=clock, anchor=anchor)
+        ledger = Ledger.open(path, identity=signer, clock=clock, anchor=anchor)
     except LedgerInvalidError:
         if not older:
             raise
-        ledger = Ledger.open(path, identity=older[0], clock=clock, anchor=anchor)
-        keystore.withdraw(name)
-    else:
-        if older:
-            keystore.finish([name])
+        signer = older[0]
+        ledger = Ledger.open(path, identity=signer, clock=clock, anchor=anchor)
+    try:
+        _settle_keys(keystore, signer)
+    except BaseException:
+        ledger.close()
+        raise
     return ledger
+
+
+def _settle_keys(keystore: Keystore, signer: Identity) -> None:
+    """The lock is ours: take the keys as they are now, with the identity that signs the ledger and no other."""
+    name = (Purpose.IDENTITY, _SELF)
+    keystore.reload()
+    newest, *older = keystore.identities
+    if older and newest.public_key == signer.public_key:
+        keystore.finish([name])
+    elif older:
+        keystore.withdraw(name)
 
 
 __all__ = ["ANCHOR", "Clock", "FOLDERS", "LEDGER", "open_ledger", "own_subject", "PartyFolder"]

@@ -1,7 +1,7 @@
 """Judges who may do what, and enters every verdict: table, then grant. The key is the vault's part.
 
 A refusal is an entry with its reason; an allowed access is one that the vault appends before it hands anything over.
-Reasons: ``table``, ``unreleased``, ``grant``; from the vault ``key``, ``replaced``, ``damaged``.
+Reasons: ``table``, ``unreleased``, ``grant``; from the vault ``key``, ``replaced``, ``damaged``, ``missing``.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ class Gate:
         Raises:
             AccessRefusedError: the role may not.
         """
-        self._change(principal, audit.granted(subject, role, principal.subject))
+        with self._changing(principal):
+            self._enter(principal, audit.granted(subject, role, principal.subject))
 
     def revoke(self, subject: str, role: Role, *, principal: Principal) -> None:
         """Take ``role`` from ``subject``; the steward's, but not from the last steward.
@@ -69,16 +70,23 @@ class Gate:
             AccessRefusedError: the role may not.
             VaultError: the subject has no such role, or nobody would be left who can grant.
         """
-        if not self.grants.holds(Principal(subject=subject, role=role)):
-            raise VaultError("this subject does not hold this role", hint="`fedward audit idle --days 0` lists all.")
-        if role is Role.STEWARD and self.grants.holders(role) == (subject,):
-            raise VaultError("the last steward is not revoked", hint="Grant the role to another first.")
-        self._change(principal, audit.revoked(subject, role, principal.subject))
+        with self._changing(principal):  # first: who holds what is not for everybody
+            if not self.grants.holds(Principal(subject=subject, role=role)):
+                raise VaultError(
+                    "this subject does not hold this role", hint="`fedward audit idle --days 0` lists all."
+                )
+            if role is Role.STEWARD and self.grants.holders(role) == (subject,):
+                raise VaultError("the last steward is not revoked", hint="Grant the role to another first.")
+            self._enter(principal, audit.revoked(subject, role, principal.subject))
 
-    def _change(self, principal: Principal, change: Draft) -> None:
+    @contextmanager
+    def _changing(self, principal: Principal) -> Iterator[None]:
         with self._turn:
             self.require(principal, Office.KEYS, Action.WRITE)
-            self._storage.append([audit.access(principal, Office.KEYS, Action.WRITE), change])
+            yield
+
+    def _enter(self, principal: Principal, change: Draft) -> None:
+        self._storage.append([audit.access(principal, Office.KEYS, Action.WRITE), change])
 
     def require(
         self,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import io
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -29,11 +29,13 @@ from fedward.common.errors import (
     ContextMismatchError,
     EnvelopeError,
     KeystoreLockedError,
+    ObjectReplacedError,
     VaultError,
+    VaultPermissionError,
 )
 from fedward.common.identity import Identity
 from fedward.common.secagg.transcript import transcript
-from fedward.common.vault.files import PrivateFolder
+from fedward.common.vault.files import Place, PrivateFolder
 from fedward.common.vault.key_records import KeyRecord, Purpose, decoded, encoded
 from fedward.common.vault.kinds import DURABLE, Kind
 from fedward.common.vault.roles import Role
@@ -46,6 +48,7 @@ _STORE = (FOLDER, "keystore.fwe")
 _SELF = "self"
 """The name of the one identity, and of the one scrub key."""
 _MAX_BYTES = 1 << 20
+_MAX_SEALED = 2 * _MAX_BYTES
 _LOCKED = "the keystore does not open"
 
 Name = tuple[Purpose, str]
@@ -64,6 +67,8 @@ class Keystore:
     ) -> None:
         self._folder = folder
         self._root = root
+        self._next_root: SlotKey | None = None
+        """While the root changes: whether ``root.slot`` has it already cannot be told after every error."""
         self._keys = keys
         self.ledger_id = ledger_id
         self.unlock_kinds = unlocks
@@ -100,26 +105,32 @@ class Keystore:
             VaultPermissionError: others may read it.
         """
         try:
-            raw = folder.read(_ROOT, max_bytes=SLOT_BYTES)
-            with folder.reading(_STORE) as file:
-                num_stanzas = len(inspect(file)[0].stanzas)
+            raw, sealed = _content(folder, _ROOT, SLOT_BYTES), _content(folder, _STORE, _MAX_SEALED)
             root = open_header(raw, _root_context(ledger_id), [unlock.key for unlock in unlocks])
-            with folder.reading(_STORE) as file:
-                plain = open_bytes(
-                    file, [_key_of(root)], expect=_store_context(ledger_id), max_plaintext_bytes=_MAX_BYTES
-                )
+            kinds, keys = _opened(sealed, root, ledger_id)
         except ContextMismatchError:
             raise
-        except (EnvelopeError, FileNotFoundError):
+        except EnvelopeError:
             raise KeystoreLockedError(_LOCKED) from None
+        return cls(folder, ledger_id, root, kinds, keys)
+
+    def reload(self) -> None:
+        """Read the keys again, now that no other process changes them: by ``open``, or since, one may have.
+
+        To be called behind the ledger's lock and before any change: to save keys of before would be the end of those
+        that came meanwhile. It also finishes a change of the root that a crash cut short.
+
+        Raises:
+            KeystoreLockedError: another root has taken the place of this one.
+        """
         try:
-            kinds, keys = decoded(plain)
-        finally:
-            plain[:] = bytes(len(plain))
-        store = cls(folder, ledger_id, root, kinds, keys)
-        if num_stanzas > 1:  # a crash while the root was replaced
-            store._save(keys)
-        return store
+            sealed = _content(self._folder, _STORE, _MAX_SEALED)
+            self.unlock_kinds, self._keys = _opened(sealed, self._root, self.ledger_id)
+            is_changing = len(inspect(io.BytesIO(sealed))[0].stanzas) > 1
+        except EnvelopeError:
+            raise KeystoreLockedError(_LOCKED) from None
+        if is_changing:
+            self._save(self._keys)
 
     @property
     def identity(self) -> Identity:
@@ -209,6 +220,21 @@ class Keystore:
         """Keys whose change was begun and not finished."""
         return tuple(name for name in self.names if len(self.records(*name)) > 1)
 
+    def require_epochs(self, epochs: Mapping[tuple[str, str], int]) -> None:
+        """Refuse an older keystore that was put back: it lacks keys, and has some that a change of keys was to end.
+
+        Args:
+            epochs: that each key has at least, by purpose and name; as the ledger has it.
+
+        Raises:
+            ObjectReplacedError: it is older.
+        """
+        newest = {(str(purpose), name): self.records(purpose, name)[0].epoch for purpose, name in self.names}
+        if any(newest.get(name, 0) < epoch for name, epoch in epochs.items()):
+            raise ObjectReplacedError(
+                "the keystore is older than the last change of keys", hint="Take the newest keystore.fwe from a backup."
+            )
+
     def begin(self, names: Collection[Name], *, at_ms: int) -> None:
         """Add the next epoch of each of ``names``; durable on return. One whose change is pending stays as it is.
 
@@ -262,8 +288,10 @@ class Keystore:
         """
         fresh = _fresh_root(self.ledger_id, unlocks)
         kinds = tuple(unlock.kind for unlock in unlocks)
-        self._save(self._keys, unlock_kinds=kinds, also=_key_of(fresh))
+        self._next_root = _key_of(fresh)
+        self._save(self._keys, unlock_kinds=kinds)
         self._write_root(fresh)
+        self._next_root = None
         self._save(self._keys)
 
     def _is_old(self, record: KeyRecord, names: Collection[Name]) -> bool:
@@ -274,12 +302,10 @@ class Keystore:
     def _root_key(self) -> SlotKey:
         return _key_of(self._root)
 
-    def _save(
-        self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None, also: SlotKey | None = None
-    ) -> None:
+    def _save(self, keys: list[KeyRecord], *, unlock_kinds: tuple[str, ...] | None = None) -> None:
         """Write ``keys``, then hold them: what is not on disk is not used."""
         kinds = self.unlock_kinds if unlock_kinds is None else unlock_kinds
-        roots = [self._root_key, *([] if also is None else [also])]
+        roots = [self._root_key, *([] if self._next_root is None else [self._next_root])]
         plain = bytearray(encoded(kinds, keys))
         sealed = io.BytesIO()
         try:
@@ -292,6 +318,36 @@ class Keystore:
     def _write_root(self, root: OpenedHeader) -> None:
         self._folder.write(_ROOT, root.header.to_bytes(root.file_key))
         self._root = root
+
+
+def _content(folder: PrivateFolder, place: Place, max_bytes: int) -> bytes:
+    """Of one of the two files.
+
+    Raises:
+        KeystoreLockedError: missing, or longer than it can be.
+        VaultPermissionError: not ours alone.
+    """
+    try:
+        return folder.read(place, max_bytes=max_bytes)
+    except VaultPermissionError:
+        raise
+    except (VaultError, FileNotFoundError):
+        raise KeystoreLockedError(_LOCKED) from None
+
+
+def _opened(sealed: bytes, root: OpenedHeader, ledger_id: bytes) -> tuple[tuple[str, ...], list[KeyRecord]]:
+    """How it can be unlocked, and the keys.
+
+    Raises:
+        EnvelopeError: not a keystore under this root.
+        VaultError: of another version.
+    """
+    expect = _store_context(ledger_id)
+    plain = open_bytes(io.BytesIO(sealed), [_key_of(root)], expect=expect, max_plaintext_bytes=_MAX_BYTES)
+    try:
+        return decoded(plain)
+    finally:
+        plain[:] = bytes(len(plain))
 
 
 def _fresh_root(ledger_id: bytes, unlocks: Sequence[Unlock]) -> OpenedHeader:

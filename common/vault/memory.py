@@ -20,7 +20,16 @@ from fedward.common.errors import VaultError
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+_ZEROS = memoryview(bytes(1 << 16))
 _SEALS = ("F_SEAL_SEAL", "F_SEAL_SHRINK", "F_SEAL_GROW", "F_SEAL_WRITE")
+
+
+def wipe(content: bytearray) -> None:
+    """Zero ``content`` where it lies, without as much memory again for the zeros."""
+    with memoryview(content) as view:
+        for at in range(0, len(view), len(_ZEROS)):
+            piece = view[at : at + len(_ZEROS)]
+            piece[:] = _ZEROS[: len(piece)]
 
 
 class MemoryFile(io.BufferedIOBase):
@@ -79,7 +88,7 @@ class MemoryFile(io.BufferedIOBase):
 
     def close(self) -> None:
         """Zero the content."""
-        self._content[:] = bytes(len(self._content))
+        wipe(self._content)
         super().close()
 
     def _require_open(self) -> None:
@@ -108,4 +117,4 @@ def memory_path(pieces: Iterable[memoryview]) -> Iterator[Path]:
         os.close(descriptor)
 
 
-__all__ = ["memory_path", "MemoryFile"]
+__all__ = ["memory_path", "MemoryFile", "wipe"]

@@ -19,7 +19,7 @@ from pathlib import Path
 from fedward.common.envelope.header import Context
 from fedward.common.envelope.pieces import Pieces
 from fedward.common.envelope.stream import open_stream
-from fedward.common.errors import VaultError
+from fedward.common.errors import ObjectReplacedError, VaultError
 from fedward.common.vault import audit
 from fedward.common.vault.areas import Area, Staged, Storage
 from fedward.common.vault.files import Place
@@ -27,7 +27,8 @@ from fedward.common.vault.index import ObjectInfo, index_id
 from fedward.common.vault.key_records import Purpose
 from fedward.common.vault.keystore import Name
 from fedward.common.vault.kinds import DURABLE, SITE_DATA, Kind
-from fedward.common.vault.roles import Role
+from fedward.common.vault.loose import rewrap_loose
+from fedward.common.vault.roles import Role, readers
 from fedward.common.vault.slots import Slot, SlotName
 
 Erase = Callable[[Path], None]
@@ -61,8 +62,8 @@ class Rekeying:
     def resume(self) -> None:
         """Finish what a crash left."""
         pending = [name for name in self._keystore.pending if name[0] in (Purpose.KEK, Purpose.ROLE)]
-        if pending:
-            self._rewrap(DURABLE)
+        # With a slot that does not open, both epochs stay: a copy of it may come back, and the others must be opened.
+        if pending and not self._rewrap(DURABLE):
             self._finish(pending)
 
     def rotate(self, kinds: Collection[Kind]) -> Mapping[Kind, tuple[int, int]]:
@@ -70,16 +71,27 @@ class Rekeying:
 
         Raises:
             VaultError: an ephemeral kind.
+            ObjectReplacedError: a slot does not open; nothing has changed.
         """
         names = _kek_names(kinds)
+        self._require_slots(kinds)
         epochs = self._begin(names)
         self._rewrap(kinds)
         self._finish(names)
         return epochs
 
     def rotate_roles(self, roles: Collection[Role]) -> None:
-        """New secrets for ``roles``."""
-        names: list[Name] = [(Purpose.ROLE, role) for role in sorted(roles)]
+        """New secrets for ``roles``, and new KEKs for what they read.
+
+        Without those, new objects would get the data keys of before, and who kept an old slot with the key that was
+        handed out to him would read on.
+
+        Raises:
+            ObjectReplacedError: a slot does not open; nothing has changed.
+        """
+        kinds = [kind for kind in sorted(DURABLE) if set(readers(kind, is_released=True)) & set(roles)]
+        names: list[Name] = [*((Purpose.ROLE, role) for role in sorted(roles)), *_kek_names(kinds)]
+        self._require_slots(DURABLE)
         self._keystore.begin(names, at_ms=self._clock())
         self._rewrap(DURABLE)
         self._finish(names)
@@ -89,14 +101,32 @@ class Rekeying:
         records = [self._keystore.records(*name) for name in names]
         return {Kind(found[0].name): (found[-1].epoch, found[0].epoch) for found in records}
 
-    def _rewrap(self, kinds: Collection[Kind]) -> None:
-        """Wrap every slot of ``kinds`` anew; those that no object uses go."""
+    def _require_slots(self, kinds: Collection[Kind]) -> None:
+        """Refuse before anything is changed what a change could not go through with.
+
+        Raises:
+            ObjectReplacedError: a slot was damaged, or an older one was put back.
+        """
+        for area in self._storage.areas:
+            for name in area.slot_names(kinds):
+                if self._is_used(area, name) and not area.has_sound_slot(name):
+                    hint = f"Take {'/'.join(area.slot_place(name))} from a backup, or delete the objects of its kind."
+                    raise ObjectReplacedError("a slot is not the one that was written last", hint=hint)
+
+    def _rewrap(self, kinds: Collection[Kind]) -> list[SlotName]:
+        """Wrap every slot of ``kinds`` anew; those that no object uses go. Returns those that no key of ours opens."""
+        damaged = []
         for area in self._storage.areas:
             for name in list(area.slot_names(kinds)):
-                if self._is_used(area, name):
+                if not self._is_used(area, name):
+                    self._storage.folder.unlink(area.slot_place(name))
+                elif area.has_sound_slot(name):
                     area.rewrap(name)
                 else:
-                    self._storage.folder.unlink(area.slot_place(name))
+                    damaged.append(name)
+        for kind in kinds:
+            rewrap_loose(self._storage.folder, self._keystore, kind)
+        return damaged
 
     def _is_used(self, area: Area, name: SlotName) -> bool:
         if name.kind is Kind.INDEX:
@@ -180,14 +210,15 @@ class Rekeying:
         for name in dying:
             self._erase(area.slot_place(name), erase)
         self._shrink_index(area, gone, erase)
-        self._rewrap(kinds)
+        self._rewrap(kinds)  # a damaged slot of another run must not keep these keys alive
         self._finish(names)
         return epochs
 
     def _shrink_index(self, area: Area, gone: Collection[ObjectInfo], erase: Erase | None) -> None:
         """An index without ``gone``, under a new key; none where nothing is left. The old key's slot is erased."""
         removed = [audit.removed(info.object_id, info.kind, area.run_id) for info in gone]
-        objects = {info.object_id: info for info in area.objects.values() if info not in gone}
+        gone_ids = {info.object_id for info in gone}
+        objects = {info.object_id: info for info in area.objects.values() if info.object_id not in gone_ids}
         if objects:
             self._storage.commit(area, [area.stage_index(objects)], removed)
         elif index_id(area.run_id) in self._storage.record.digests:

@@ -40,7 +40,7 @@ from fedward.common.vault.gate import Gate
 from fedward.common.vault.index import ObjectInfo
 from fedward.common.vault.keystore import Keystore
 from fedward.common.vault.kinds import DURABLE, KEPT, SITE_DATA, Kind
-from fedward.common.vault.memory import MemoryFile, memory_path
+from fedward.common.vault.memory import MemoryFile, memory_path, wipe
 from fedward.common.vault.rekeying import Destroyed, Rekeying
 from fedward.common.vault.roles import OPENING, Action, Principal, Role, is_allowed
 from fedward.common.vault.slots import SlotName
@@ -158,14 +158,18 @@ class Vault:
         Raises:
             VaultError, EnvelopeError: as ``read``.
         """
-        content = bytearray()
-        with self._reader(object_id, principal, action, round_number, max_bytes) as reader:
+        with self._reader(object_id, principal, action, round_number, max_bytes) as (reader, num_sealed):
+            # As large as the sealed file at once: what grows leaves its beginning behind where nobody zeroes it.
+            content, size = bytearray(min(num_sealed, max_bytes)), 0
             try:
-                for piece in reader:
-                    content += piece
+                with memoryview(content) as view:
+                    for piece in reader:
+                        view[size : size + len(piece)] = piece
+                        size += len(piece)
             except BaseException:
-                content[:] = bytes(len(content))
+                wipe(content)
                 raise
+        del content[size:]
         return cast(BinaryIO, MemoryFile(content))
 
     @contextmanager
@@ -183,7 +187,7 @@ class Vault:
             VaultError, EnvelopeError: as ``read``.
         """
         with (
-            self._reader(object_id, principal, Action.READ, round_number, max_bytes) as reader,
+            self._reader(object_id, principal, Action.READ, round_number, max_bytes) as (reader, _),
             memory_path(iter(reader)) as path,
         ):
             yield path
@@ -191,8 +195,8 @@ class Vault:
     @contextmanager
     def _reader(
         self, object_id: str, principal: Principal, action: Action, round_number: int | None, max_bytes: int
-    ) -> Iterator[EnvelopeReader]:
-        """An authenticated header; the entry of the access is durable."""
+    ) -> Iterator[tuple[EnvelopeReader, int]]:
+        """An authenticated header, and the size of its file; the entry of the access is durable."""
         if action not in OPENING:
             raise VaultError(f"{action} does not open anything")
         with ExitStack() as stack:
@@ -201,11 +205,15 @@ class Vault:
                 self.gate.require(principal, info.kind, action, info=info)
                 area = self._storage.area(info.run_id)
                 key = self._key_of(area, info, principal, action)
-                file = stack.enter_context(self._file(area, info))
+                try:
+                    file = stack.enter_context(self._storage.folder.reading(area.place(info)))
+                except FileNotFoundError:
+                    self.gate.refuse(principal, info.kind, action, "missing", info=info)
+                    raise ObjectNotFoundError("the file of this object is gone") from None
                 reader = self._authenticated(file, key, info, principal, action, max_bytes)
                 with self.gate.entry(principal, action, info, round_number) as drafts:
                     self._storage.append(drafts)
-            yield reader
+            yield reader, info.num_bytes
 
     def _authenticated(
         self, file: FileIO, key: SlotKey, info: ObjectInfo, principal: Principal, action: Action, max_bytes: int
@@ -229,17 +237,15 @@ class Vault:
         name = SlotName(run_id=info.run_id, kind=info.kind, epoch=info.epoch)
         try:
             return area.slot(name, role_keys).key
-        except WrongRecipientError:
-            self.gate.refuse(principal, info.kind, action, "key", info=info)
-            raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}") from None
-
-    @contextmanager
-    def _file(self, area: Area, info: ObjectInfo) -> Iterator[FileIO]:
-        try:
-            with self._storage.folder.reading(area.place(info)) as file:
-                yield file
-        except FileNotFoundError:
-            raise ObjectNotFoundError("the file of this object is gone") from None
+        except ObjectNotFoundError:
+            self.gate.refuse(principal, info.kind, action, "missing", info=info)
+            raise
+        except EnvelopeError as error:
+            is_sound = isinstance(error, WrongRecipientError) and area.has_sound_slot(name)
+            self.gate.refuse(principal, info.kind, action, "key" if is_sound else "damaged", info=info)
+        if is_sound:
+            raise AccessRefusedError(f"the key of role {principal.role} does not open a {info.kind}")
+        raise ObjectReplacedError("the slot of this object's key is not the one that was written last")
 
     def info(self, object_id: str) -> ObjectInfo:
         """What is known of an object.
@@ -322,6 +328,12 @@ class Vault:
             self._storage.commit(area, [area.stage_index(objects)], [entry])
             area.objects = objects
 
+    @contextmanager
+    def keys_held(self) -> Iterator[None]:
+        """No key changes in the block: for what is sealed beside the vault with the keystore's keys."""
+        with self._turn:
+            yield
+
     def rotate(self, kinds: Collection[Kind] = DURABLE) -> Mapping[Kind, tuple[int, int]]:
         """New KEKs for ``kinds``: all slots are wrapped anew, objects stay as they are, new ones get new data keys.
 
@@ -332,7 +344,7 @@ class Vault:
             return self._rekeying.rotate(kinds)
 
     def rotate_roles(self, roles: Collection[Role] = tuple(Role)) -> None:
-        """New secrets for ``roles``: what was handed out of the old ones opens no slot any more."""
+        """New secrets for ``roles``, new KEKs for what they read: what was handed out opens no slot any more."""
         with self._turn:
             self._rekeying.rotate_roles(roles)
 

@@ -107,11 +107,12 @@ def test_object_is_written_to_standard_output_and_nowhere_else(site: Path) -> No
     assert sorted(path for path in site.rglob("*") if "ledger" not in str(path)) == before
 
 
-def test_object_is_not_written_to_a_terminal(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_object_is_not_written_to_a_terminal(site: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
     report = put(site, Kind.REPORT)
     monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda _: True, raising=False)
     with pytest.raises(ConfigError, match="terminal"):
-        invoke("vault", "read", report, "--site", site, "--role", "steward")
+        invoke("vault", "read", report, "--site", site, "--role", "steward", *words)
 
 
 @pytest.mark.parametrize(
@@ -192,6 +193,29 @@ def test_granted_role_is_used_idle_and_taken_back(site: Path, monkeypatch: pytes
     assert left == {"daemon", "steward"}
 
 
+def test_steward_who_cleans_up_does_not_revoke_himself(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("site", "grant", "uid:9999999999", "steward", "--site", site)
+    later = site_options.clock() + 90 * DAY_MS
+    for module in (audit_cli, site_options):
+        monkeypatch.setattr(module, "clock", lambda: later)
+    assert run("audit", "idle", "--site", site, "--revoke")["revoked"] == 2  # his own operator, and the other steward
+    left = {(row["subject"], row["role"]) for row in run("audit", "idle", "--site", site, "--days", 0)["idle"]}
+    assert left == {(ME, "daemon"), (ME, "steward")}
+
+
+def test_key_of_a_folder_that_was_made_is_kept_whatever_comes_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(SiteFolder, "open", interrupted)  # the last step of its creation
+    result = RUNNER.invoke(app, ["site", "init", str(tmp_path / "alpha"), "--name", "alpha"])
+    assert result.exit_code != 0
+    monkeypatch.undo()
+    assert run("vault", "objects", "--site", tmp_path / "alpha", "--role", "steward")["objects"] == []
+
+
 def test_idle_grants_are_read_without_a_key_while_another_process_has_the_site(site: Path) -> None:
     unlock = read_key_file(site.with_name("alpha.key"))
     with SiteFolder.open(site, unlocks=[unlock], clock=site_options.clock):
@@ -217,7 +241,9 @@ def test_role_is_revoked_by_the_steward_and_the_last_steward_stays(site: Path) -
         invoke("site", "grant", "uid:7", "auditor", "--site", site, "--role", "operator")
 
 
-@pytest.mark.parametrize("subject", ["alice", "uid:", "uid:x", "uid:٣", "gateway:", "gateway:a\nb", "root:0"])
+@pytest.mark.parametrize(
+    "subject", ["alice", "uid:", "uid:x", "uid:٣", "uid:007", "uid:" + "9" * 99, "gateway:", "gateway:a\nb", "root:0"]
+)
 def test_subject_that_cannot_be_is_refused(site: Path, subject: str) -> None:
     with pytest.raises(ConfigError):
         invoke("site", "grant", subject, "auditor", "--site", site)

@@ -7,9 +7,11 @@ import io
 import logging
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import redirect_stderr
+from types import SimpleNamespace
 
 import pytest
 
@@ -186,3 +188,65 @@ def test_uncaught_exception_is_class_module_and_line(log: Log, guard: Guard) -> 
         sys.excepthook(type(error), error, error.__traceback__)
     said = only(log)
     assert (said["event"], said["error"], said["where"]) == ("error.uncaught", "ValueError", "main")
+
+
+class StubbornError(ValueError):
+    """Of a library whose exceptions are not what Python makes of them."""
+
+    @property
+    def __traceback__(self) -> None:  # type: ignore[override]
+        raise RuntimeError(CANARY)
+
+
+@pytest.mark.parametrize("hook", ["main", "thread", "finaliser"])
+def test_hook_that_fails_prints_neither_its_error_nor_the_one_it_was_called_for(
+    log: Log, capsys: pytest.CaptureFixture[str], hook: str
+) -> None:
+    with guarded(log) as guard:
+        if hook == "main":
+            guard.on_main(StubbornError, StubbornError(CANARY))
+        elif hook == "thread":
+            thread = threading.Thread(target=_raises_stubborn)
+            thread.start()
+            thread.join()
+        else:
+            guard.on_unraisable(SimpleNamespace(exc_value=StubbornError(CANARY)))
+    assert capsys.readouterr() == ("", "")
+
+
+def _raises_stubborn() -> None:
+    raise StubbornError(CANARY)
+
+
+def test_what_a_library_prints_of_an_exception_is_class_and_place(
+    guard: Guard, log: Log, capsys: pytest.CaptureFixture[str]
+) -> None:
+    try:
+        raise ValueError(CANARY)
+    except ValueError as error:
+        traceback.print_exc()
+        traceback.print_exception(error)
+        traceback.print_exception(ValueError, error, error.__traceback__, file=sys.stderr)
+        own = io.StringIO()
+        traceback.print_exc(file=own)
+    assert capsys.readouterr() == ("", "")
+    assert CANARY in own.getvalue()
+    assert [(event.fields["error"], event.fields["where"]) for event in log.waiting] == [("ValueError", "printed")] * 3
+    assert hits(text_of(log)) == []
+
+
+class HeadstrongLogger(logging.Logger):
+    """Of a library that goes to its handlers by itself."""
+
+    def callHandlers(self, record: logging.LogRecord) -> None:  # noqa: N802 - as logging has it
+        for handler in self.handlers:
+            handler.handle(record)
+
+
+def test_logger_that_calls_its_handlers_by_itself_is_cut_too(guard: Guard, log: Log) -> None:
+    stream = io.StringIO()
+    logger = HeadstrongLogger("json.decoder")
+    logger.addHandler(logging.StreamHandler(stream))
+    logger.error(CANARY)
+    assert stream.getvalue() == ""
+    assert only(log)["logger"] == "json.decoder"

@@ -274,3 +274,11 @@ def test_seconds_are_whole() -> None:
     log.event("round.sent", **SENT)
     assert type(log.waiting[0].at_s) is int
     assert log.waiting[0].at_s == logger.wall_s() or log.waiting[0].at_s == logger.wall_s() - 1
+
+
+def test_console_that_is_not_there_stops_nobody() -> None:
+    log = Log(clock_s=lambda: AT_S)
+    with log.shown_on(lambda: None):  # type: ignore[arg-type, return-value]  # `sys.stderr` of a daemon without one
+        log.event("log.opened")
+    assert [event.schema.name for event in log.waiting] == ["log.opened"]
+    assert log.dropped == {Drop.SINK_FAILED: 1}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fedward.client.site_folder import SiteFolder
-from fedward.common.errors import LogEventError
+from fedward.common.errors import LogEventError, VaultError
 from fedward.common.logs.logger import Log
-from fedward.common.logs.party_log import kept_by
+from fedward.common.logs.party_log import Daily, kept_by
 from fedward.common.logs.reading import parse_segment
 from fedward.common.logs.vault_shelf import VaultShelf
 from fedward.common.vault.kinds import Kind
@@ -80,6 +80,28 @@ def test_start_deletes_what_is_old(tmp_path: Path) -> None:
             pass
         assert read(site) == ["log.expired", "log.opened", "log.closed"]
         assert [entry.kind for entry in site.trail.entries()].count("log.purged") == 1
+
+
+def test_daemon_that_runs_for_months_deletes_what_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [AT_S]
+    site_at(tmp_path / "site").close()
+    with SiteFolder.open(tmp_path / "site", unlocks=[UNLOCK], clock=lambda: now[0] * 1000) as site:
+        with kept_by(site, Log(clock_s=lambda: AT_S)) as shelf:
+            pass
+        log = Log(clock_s=lambda: now[0])
+        daily = Daily(site, shelf, log, 90)
+        for days in (0, 89, 91):
+            now[0] = AT_S + days * DAY_S
+            with monkeypatch.context() as patched:
+                if days == 89:  # one that fails stops nobody
+                    patched.setattr("fedward.common.logs.party_log.purge", _fails)
+                daily.tick()
+        assert shelf.stored() == ()
+    assert [event.schema.name for event in log.waiting] == ["error.uncaught", "log.expired"]
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise VaultError("Input/output error")
 
 
 def test_log_of_a_killed_process_is_taken_in_by_the_next_start(tmp_path: Path) -> None:

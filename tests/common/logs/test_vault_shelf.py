@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,17 @@ import pytest
 
 from fedward.client.site_folder import SiteFolder
 from fedward.common.envelope.header import Context
-from fedward.common.envelope.stream import inspect
-from fedward.common.errors import AccessRefusedError, LedgerError, ObjectReplacedError
+from fedward.common.envelope.stream import inspect, open_bytes
+from fedward.common.errors import AccessRefusedError, LedgerError, ObjectReplacedError, WrongRecipientError
 from fedward.common.ledger.chain import Draft
+from fedward.common.logs import shelves
 from fedward.common.logs.logger import Log
 from fedward.common.logs.reading import parse_segment
 from fedward.common.logs.retention import LOG_DAYS, LOG_PURGED, purge
 from fedward.common.logs.segments import SealedStream
 from fedward.common.logs.shelves import SegmentName
 from fedward.common.logs.vault_shelf import VaultShelf
+from fedward.common.vault.key_records import Purpose
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Principal, Role
 from fedward.common.vault.unlocks import KeyUnlock
@@ -144,10 +148,79 @@ def test_log_stays_readable_over_a_change_of_keys(site: SiteFolder) -> None:
     assert read == [b"old", b"grows on"]
 
 
+@pytest.mark.parametrize("is_crashed", [False, True])
+def test_growing_segment_is_adopted_after_a_change_of_keys(site: SiteFolder, is_crashed: bool) -> None:
+    shelf = shelf_of(site)
+    shelf.put(name_of(), b"content", is_last=False)
+    if is_crashed:  # the next start finishes the change
+        site.keystore.begin([(Purpose.KEK, Kind.LOG)], at_ms=9)
+    else:
+        site.vault.rotate([Kind.LOG])
+        site.vault.rotate_roles()
+    site.close()
+    with opened(site.path) as again:
+        assert again.keystore.pending == ()
+        assert shelf_of(again).adopt() == 1
+        (stored,) = shelf_of(again).stored()
+        assert shelf_of(again).read(stored, as_role(Role.OPERATOR)) == b"content"
+
+
+def test_old_keys_of_a_reader_do_not_open_the_growing_segment_after_a_change(site: SiteFolder) -> None:
+    shelf = shelf_of(site)
+    shelf.put(name_of(), b"content", is_last=False)
+    old = site.keystore.role_key(Role.OPERATOR, Kind.LOG)
+    site.vault.rotate_roles([Role.OPERATOR])
+    with growing(site)[0].open("rb", buffering=0) as file, pytest.raises(WrongRecipientError):
+        open_bytes(file, [old], expect=name_of().context)
+
+
+def test_keys_do_not_change_between_the_choice_of_keys_and_the_write(
+    site: SiteFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf, write = shelf_of(site), shelves._replace
+
+    def slow(path: Path, data: bytes) -> None:
+        rotation = threading.Thread(target=site.vault.rotate, args=([Kind.LOG],))
+        rotation.start()
+        rotation.join(0.2)  # it waits for this write
+        write(path, data)
+        rotations.append(rotation)
+
+    rotations: list[threading.Thread] = []
+    monkeypatch.setattr(shelves, "_replace", slow)
+    shelf.put(name_of(), b"content", is_last=False)
+    rotations[0].join()
+    assert shelf.adopt() == 1
+
+
+def test_half_written_leftover_goes_at_the_next_start(site: SiteFolder) -> None:
+    shelf = shelf_of(site)
+    shelf.put(name_of(), b"content", is_last=False)
+    leftover = growing(site)[0].with_name(".fedward.abc")
+    leftover.write_bytes(b"half of it")
+    shelf.adopt()
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_growing_segment_that_is_no_file_is_passed_over(site: SiteFolder, what: str) -> None:
+    shelf = shelf_of(site)
+    shelf.put(name_of(), b"content", is_last=False)
+    place = growing(site)[0]
+    if what == "link":
+        place.rename(place.with_name("elsewhere"))
+        place.symlink_to(place.with_name("elsewhere"))
+    else:
+        place.unlink()
+        place.mkdir() if what == "folder" else os.mkfifo(place)
+    site.vault.rotate([Kind.LOG])
+    assert shelf.adopt() == 0
+
+
 def test_segment_that_no_longer_opens_stays_until_it_is_old(site: SiteFolder) -> None:
     shelf = shelf_of(site)
     shelf.put(name_of(), b"content", is_last=False)
-    site.vault.rotate([Kind.LOG])
+    growing(site)[0].write_bytes(b"damaged")
     assert shelf.adopt() == 0
     assert len(growing(site)) == 1
     assert purge(shelf, site.trail, now_s=lambda: AT_S + 91 * DAY_S, log=Log()) == 1

@@ -109,3 +109,12 @@ def test_rotated_key_is_young_again(tmp_path: Path) -> None:
         site.keystore.begin([(Purpose.KEK, Kind.LOG)], at_ms=START_MS + 80 * DAY_MS)
         late = overdue(site.keystore, START_MS + 90 * DAY_MS)
         assert {one.name for one in late} == DURABLE - {Kind.LOG}
+
+
+@pytest.mark.parametrize("subject", [SUBJECT, "uid:9"])
+def test_who_holds_a_role_is_not_told_to_whoever_tries_to_revoke_it(tmp_path: Path, subject: str) -> None:
+    with new_site(tmp_path / "site") as site:
+        with pytest.raises(AccessRefusedError):
+            site.vault.gate.revoke(subject, Role.STEWARD, principal=principal(Role.OPERATOR))
+        last = entries(site, "access")[-1]
+    assert (last["role"], last["kind"], last["allowed"], last["reason"]) == ("operator", "keys", False, "table")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedward.common.envelope.recipients import Passphrase
+from fedward.common.envelope.recipients import Passphrase, PassphraseCost
 from fedward.common.errors import (
     ConfigError,
     ContextMismatchError,
@@ -301,3 +301,49 @@ def changed(**fields: object) -> bytes:
 def test_records_that_cannot_be_are_refused_in_words(plain: bytes) -> None:
     with pytest.raises(VaultError):
         decoded(plain)
+
+
+def test_root_whose_change_ended_in_an_error_still_opens_what_is_saved_later(
+    folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(folder, KEY)
+    rename = PrivateFolder.rename
+
+    def not_durable(self: PrivateFolder, place: Place, name: str) -> None:
+        rename(self, place, name)
+        if name == "root.slot":
+            raise VaultError("Input/output error")  # of the fsync behind the rename: it is there all the same
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PrivateFolder, "rename", not_durable)
+        with pytest.raises(VaultError):
+            made.replace_root([OTHER_KEY])
+    made.begin([(Purpose.KEK, Kind.LOG)], at_ms=8)
+    assert secrets_of(reopened(folder, OTHER_KEY)) == secrets_of(made)
+
+
+@pytest.mark.parametrize("name", [ROOT, STORE])
+def test_file_that_is_too_long_is_the_same_error_as_a_wrong_unlock(folder: PrivateFolder, name: str) -> None:
+    create(folder, KEY)
+    with (folder.root / name).open("ab") as file:
+        file.write(bytes(3 << 20))
+    with pytest.raises(KeystoreLockedError):
+        reopened(folder, KEY)
+
+
+def test_wrong_passphrase_costs_what_a_right_one_costs_though_the_keys_are_damaged(
+    folder: PrivateFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(folder, WORDS)
+    (folder.root / STORE).write_bytes(b"damaged")
+    derive, num_derived = type(CHEAP).derive, []
+
+    def counted(self: PassphraseCost, passphrase: bytes, salt: bytes) -> bytes:
+        num_derived.append(1)
+        return derive(self, passphrase, salt)
+
+    monkeypatch.setattr(PassphraseCost, "derive", counted)
+    for unlock in (WORDS, WRONG_WORDS):
+        with pytest.raises(KeystoreLockedError):
+            reopened(folder, unlock)
+    assert len(num_derived) == 2

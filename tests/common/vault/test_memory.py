@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedward.common.errors import VaultError
-from fedward.common.vault.memory import MemoryFile, memory_path
+from fedward.common.vault.memory import MemoryFile, memory_path, wipe
 
 
 @given(
@@ -85,3 +85,10 @@ def test_system_without_sealed_memory_is_refused(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delattr("os.memfd_create")
     with pytest.raises(VaultError, match="no sealed memory"), memory_path([]):
         pass
+
+
+@given(data=st.binary(max_size=9), times=st.sampled_from([1, 9000, 20_000]))
+def test_wiped_buffer_is_as_long_as_before_and_zero(data: bytes, times: int) -> None:
+    content = bytearray(data * times)
+    wipe(content)
+    assert content == bytes(len(data) * times)

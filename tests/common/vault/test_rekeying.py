@@ -115,12 +115,25 @@ def test_rotated_role_no_longer_opens_with_what_was_handed_out(site: SiteFolder,
     assert site.vault.read(object_id, principal=principal(Role.AUDITOR)) == b"content"
 
 
+def test_what_was_handed_out_before_a_role_changed_opens_nothing_new(site: SiteFolder, tmp_path: Path) -> None:
+    old_key = site.keystore.role_key(Role.AUDITOR, Kind.SCORES)
+    old = Copy.of(site, put(site, Kind.SCORES, b"old"), tmp_path)
+    site.vault.rotate_roles([Role.AUDITOR])
+    new = Copy.of(site, put(site, Kind.SCORES, b"new"), tmp_path)
+    assert old.plaintext(old.key([old_key])) == b"old"  # what it had, it has
+    with pytest.raises(WrongRecipientError):
+        new.plaintext(old.key([old_key]))
+
+
 def test_rotation_is_an_entry_without_names(site: SiteFolder) -> None:
     site.vault.rotate([Kind.LOG])
     site.vault.rotate_roles([Role.AUDITOR])
     assert entries(site, "vault.rotated") == [
         {"purpose": "kek", "name": "log", "before": 1, "after": 2},
         {"purpose": "role", "name": "auditor", "before": 1, "after": 2},
+        {"purpose": "kek", "name": "report", "before": 1, "after": 2},  # and for what the role reads
+        {"purpose": "kek", "name": "scores", "before": 1, "after": 2},
+        {"purpose": "kek", "name": "sheets", "before": 1, "after": 2},
     ]
 
 

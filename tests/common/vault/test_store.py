@@ -245,3 +245,18 @@ def test_large_object_is_put_in_constant_memory(site: SiteFolder) -> None:
         tracemalloc.stop()
     assert peak < 8 << 20
     assert site.vault.info(object_id).num_bytes > num_bytes
+
+
+def test_large_object_is_opened_and_closed_in_its_own_size_of_memory(site: SiteFolder) -> None:
+    num_bytes = 24 << 20
+    object_id = site.vault.put(
+        Kind.CHECKPOINT, "big", Endless(num_bytes), run_id=RUN, principal=writer(Kind.CHECKPOINT)
+    )
+    tracemalloc.start()
+    try:
+        with site.vault.open(object_id, principal=DAEMON) as file:
+            assert file.seek(0, io.SEEK_END) == num_bytes
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < num_bytes + (8 << 20)
