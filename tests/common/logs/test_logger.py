@@ -279,6 +279,6 @@ def test_seconds_are_whole() -> None:
 def test_console_that_is_not_there_stops_nobody() -> None:
     log = Log(clock_s=lambda: AT_S)
     with log.shown_on(lambda: None):  # type: ignore[arg-type, return-value]  # `sys.stderr` of a daemon without one
-        log.event("log.opened")
-    assert [event.schema.name for event in log.waiting] == ["log.opened"]
+        log.event("site.state", state="ready")
+    assert [event.schema.name for event in log.waiting] == ["site.state"]
     assert log.dropped == {Drop.SINK_FAILED: 1}
