@@ -107,6 +107,7 @@ RULES = Choice(
         "sum_norm",
         "unit",
         "weights",
+        "witness",
     ),
     label="enum: a rule of the site's policy",
 )
