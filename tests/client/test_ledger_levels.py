@@ -96,6 +96,13 @@ def test_a_redacted_export_of_a_site_with_a_policy_and_plans_is_good(tmp_path: P
         verified(mine, "--level", "budget")
 
 
+def test_a_set_that_still_holds_a_head_which_was_owned_up_to_is_good(tmp_path: Path) -> None:
+    lost = word(chain_of("alpha", account(), reserve()), 2)
+    owned_up = (*recovered_drafts((lost,), "recovery"), *recorded_drafts(set_of(1, lost)))
+    assert verified(exported(tmp_path / "mine", chain_of("alpha", *owned_up)), "--level", "witnessed")[0] == 0
+    assert verified(exported(tmp_path / "bare", chain_of("alpha", *owned_up[1:])), "--level", "witnessed")[0] == 3
+
+
 def test_a_dropped_tail_is_named_with_round_and_witness(tmp_path: Path) -> None:
     mine = exported(tmp_path / "mine", SPENT[:2])
     other = exported(tmp_path / "other", recorded(set_of(1, word(SPENT, 3, number=7))))
