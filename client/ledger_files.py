@@ -272,6 +272,8 @@ class _FileJudge:
         """The database's copies against the entries, and the caps at the end. An export has no copies."""
         if reader is not None and reader.ledger_id != self.chain.head.ledger_id:
             return self._bad(Fault.GENESIS_DIFFERS, 0, "the file says that it is another ledger")
+        if reader is not None and not reader.is_whole():
+            return self._bad(Fault.ENTRY_ALTERED, None, "the entries are good, and the file around them is damaged")
         if self.replay is None:
             return Verdict(head=self.chain.head)
         try:
