@@ -4,7 +4,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -343,3 +343,13 @@ def test_an_index_that_differs_from_the_entries_is_found(path: Path) -> None:
     for place in places:
         path.write_bytes(raw[:place] + altered + raw[place + len(altered) :])
         assert judge_file(path, VerifyLevel.CHAIN).verdict.fault is Fault.ENTRY_ALTERED
+
+
+def test_no_flipped_byte_of_an_export_is_good(tmp_path: Path) -> None:
+    raw = "\n".join(map(to_line, chained([account()]))).encode()
+    place = tmp_path / "export"
+    for index in range(len(raw)):
+        # The bit that makes a small letter a capital: a number in hex would stay the same.
+        place.write_bytes(raw[:index] + bytes([raw[index] ^ 0x20]) + raw[index + 1 :])
+        with suppress(LedgerError):
+            assert not judge_file(place, VerifyLevel.BUDGET).verdict.is_good, index
