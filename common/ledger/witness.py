@@ -63,10 +63,14 @@ class RunHeads:
     """The coordinator told two stories, and both are recorded."""
 
     def brings_news(self, heads: HeadSet) -> bool:
-        """Whether a site's head is another than in the last set that was recorded."""
-        known = self.sets[max(self.sets)].statements if self.sets else ()
-        old = {(one.site_id, one.head) for one in known}
-        return any((one.site_id, one.head) not in old for one in heads.statements if one.site_id != COORDINATOR)
+        """Whether a site has gone on since the last set that was recorded."""
+        last = self.sets[max(self.sets)].statements if self.sets else ()
+        old = {one.site_id: one for one in last}
+        return any(
+            (before := old.get(one.site_id)) is None or one.head != before.head or one.position > before.position
+            for one in heads.statements
+            if one.site_id != COORDINATOR
+        )
 
     def recorded(self, heads: HeadSet) -> RunHeads:
         """The same with one more set."""

@@ -188,6 +188,20 @@ def test_a_set_in_which_only_the_coordinators_head_is_new_is_not_written_down() 
     assert len(state.hear(news, RUN, CHAIN.__contains__)[1]) == 1
 
 
+def test_a_later_position_with_the_same_head_is_news_once() -> None:
+    state = hear(spoken(), heads=set_of(1, stated("alpha", 1), stated("beta", 1)))
+    later, sizes = spoken(1, at=(2, 0), state=state), []
+    for number, at in enumerate(((2, 0), (1, 0), (2, 0)), 2):
+        part = CoordinatorPart(heads=set_of(number, stated("alpha", 1, at=at), stated("beta", 1)))
+        try:
+            later, drafts = later.hear(part, RUN, CHAIN.__contains__)
+        except ProtocolError:
+            drafts = ()
+        sizes.append(len(drafts))
+    assert sizes == [1, 0, 0]
+    assert not code_of(lambda: later.require_in_set((2, 0)))
+
+
 def test_two_sets_of_one_number_are_both_recorded_and_the_run_is_void() -> None:
     state = hear(spoken(), heads=set_of(1, stated("alpha", 1), stated("beta", 1)))
     second = CoordinatorPart(heads=set_of(1, stated("alpha", 1), stated("beta", 2)))
