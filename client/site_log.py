@@ -34,7 +34,7 @@ def refused(position: codec.Position, error: ProtocolError) -> None:
         round=position.round_number,
         attempt=position.attempt,
         code=error.code,
-        rule=error.rule or None,
+        rule=error.rule.partition(",")[0] or None,  # the first, where the steward has all of them disclosed
     )
 
 
