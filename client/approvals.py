@@ -26,7 +26,7 @@ def waiting_plans(site: SiteFolder) -> tuple[Waiting, ...]:
     """
     policy, _ = current_policy(site)
     plans = PlanReplay()
-    for entry in site.ledger.entries():
+    for entry in site.trail.entries():  # never all of them in memory
         plans.take(entry)
     since_ms = site.clock() - policy.approval_ttl_s * 1000
     return tuple(one for key, one in plans.waiting.items() if key not in plans.approved and one.since_ms >= since_ms)

@@ -16,7 +16,7 @@ from pathlib import Path
 from fedward.client.ledger_files import VerifyLevel, Witnesses, judge_file, reading
 from fedward.client.sealed_files import reading as reading_file
 from fedward.client.sealed_files import replacing, require_different, write_all
-from fedward.common.config import MAX_CONFIG_BYTES, RunPlan, digest_of
+from fedward.common.config import COORDINATOR, MAX_CONFIG_BYTES, RunPlan, digest_of
 from fedward.common.envelope.header import Context
 from fedward.common.envelope.recipients import Identity as Opener
 from fedward.common.envelope.recipients import Recipient
@@ -25,9 +25,10 @@ from fedward.common.errors import ConfigError, LedgerError, LedgerInvalidError, 
 from fedward.common.ledger import backup
 from fedward.common.ledger.anchor import Anchor, AnchorFile
 from fedward.common.ledger.chain import ID_BYTES, Entry, position_of
+from fedward.common.ledger.head_entries import RECOVERED, RESTORED
 from fedward.common.ledger.reader import LedgerReader
 from fedward.common.ledger.recovery import Recovery, lost_heads, recovery
-from fedward.common.ledger.replay import Account, BudgetReplay
+from fedward.common.ledger.replay import PLAN_ACCEPTED, Account, BudgetReplay, Position
 from fedward.common.ledger.store import Ledger
 from fedward.common.ledger.witnessed import HeadsOfChain
 from fedward.common.messages import codec
@@ -38,6 +39,7 @@ from fedward.common.vault.keystore import Keystore
 from fedward.common.vault.unlocks import Unlock
 
 _CONTEXT = Context(kind=backup.CONTEXT_KIND, name=backup.CONTEXT_NAME, run_id=bytes(ID_BYTES))
+_PLANS = (PLAN_ACCEPTED, "plan.signed")
 _MAX_IMAGE_BYTES = 8 << 30
 Clock = Callable[[], int]
 
@@ -126,21 +128,39 @@ class _Chain:
     heads: HeadsOfChain = field(default_factory=HeadsOfChain)
     replay: BudgetReplay = field(default_factory=BudgetReplay)
     counted: dict[bytes, set[tuple[int, int]]] = field(default_factory=dict)
-    """By run, positions with a reservation; also a voided one, for nothing of that left."""
+    """By run, positions with a reservation that counts. What was voided may have been reserved again, and lost."""
     plans: dict[bytes, str] = field(default_factory=dict)
     """By run, the digest of the plan that was accepted."""
+    is_restored: bool = False
+    """It came from a backup, and nothing was recovered since: its anchor was set anew and tells of no loss."""
+    _positions: dict[int, Position] = field(default_factory=dict)
+    """Of reservations, by their number."""
 
     def take(self, entry: Entry) -> None:
         """Follow an entry."""
         self.heads.take(entry)
         self.replay.take(entry)
-        if entry.kind == "plan.accepted":
-            fields = entry.fields
-            self.plans[bytes.fromhex(str(fields["run"]))] = str(fields["plan"])
-        position = position_of(entry.fields) if entry.kind == "budget.reserve" else None
-        if position is not None:
-            run_id, number, attempt = position
-            self.counted.setdefault(run_id, set()).add((number, attempt))
+        if entry.kind == PLAN_ACCEPTED:
+            self.plans.update([_accepted(entry)])
+        elif entry.kind == "budget.reserve" and (position := position_of(entry.fields)) is not None:
+            self._positions[entry.seq] = position
+            self.counted.setdefault(position[0], set()).add(position[1:])
+        elif entry.kind == "budget.void" and (voided := self._positions.get(_seq_of(entry))) is not None:
+            self.counted[voided[0]].discard(voided[1:])
+        elif entry.kind in (RESTORED, RECOVERED):
+            self.is_restored = entry.kind == RESTORED
+
+
+def _accepted(entry: Entry) -> tuple[bytes, str]:
+    """Run and digest of an accepted plan."""
+    fields = entry.fields
+    return bytes.fromhex(str(fields["run"])), str(fields["plan"])
+
+
+def _seq_of(entry: Entry) -> int:
+    """The reservation that a void is of."""
+    seq = entry.fields.get("reserve")
+    return seq if isinstance(seq, int) else -1
 
 
 def recover(site: Path, evidence: Evidence, *, account: str | None, unlock: Unlock, clock: Clock) -> Recovery:
@@ -161,11 +181,14 @@ def recover(site: Path, evidence: Evidence, *, account: str | None, unlock: Unlo
         with reading(folder.path(LEDGER)) as entries:
             for entry in entries:
                 chain.take(entry)
-        lost = lost_heads(chain.heads, [_heads(path) for path in evidence.exports])
+        others = [_heads(path) for path in evidence.exports]
+        lost = lost_heads(chain.heads, others)
         runs = _runs(chain, [one.run_id for one in lost], evidence)
-        is_blind = _is_ahead(AnchorFile(folder.path(ANCHOR)).read(), chain.heads)
-        if not lost and not runs and not is_blind:
+        is_ahead = _is_ahead(AnchorFile(folder.path(ANCHOR)).read(), chain.heads)
+        if not lost and not runs and not is_ahead:
             raise LedgerError("nothing is missing by what was given", hint="Give the exports of more parties.")
+        # A peer knows its own runs with this site; the coordinator knows all.
+        is_blind = (is_ahead and not runs) or ((is_ahead or chain.is_restored) and not any(map(_is_server, others)))
         found = recovery(
             lost, runs, chain.counted, account=_account(chain, account), reason="recovery", is_blind=is_blind
         )
@@ -180,6 +203,12 @@ def _heads(path: Path) -> HeadsOfChain:
     return judged.heads
 
 
+def _is_server(heads: HeadsOfChain) -> bool:
+    """Whether it is the coordinator's: the sets in it say which ledger that is."""
+    stated = (found.of(COORDINATOR) for _, found in heads.sets.values())
+    return any(one is not None and one.ledger_id == heads.ledger_id for one in stated)
+
+
 def _is_ahead(anchor: Anchor | None, heads: HeadsOfChain) -> bool:
     """Whether the anchor knows an entry that is missing."""
     return anchor is None or (anchor.head.hash not in heads.seqs and anchor.is_signed_by(heads.signers))
@@ -187,7 +216,7 @@ def _is_ahead(anchor: Anchor | None, heads: HeadsOfChain) -> bool:
 
 def _runs(chain: _Chain, run_ids: Sequence[bytes], evidence: Evidence) -> dict[bytes, RunPlan | None]:
     """The runs in question, with the plans that the steward gave for them."""
-    digests = dict(chain.plans)
+    digests = {**dict(_told_plans(evidence.exports)), **chain.plans}
     found = set(run_ids)
     for path in evidence.replies:
         position = _reply(path, chain.heads)
@@ -201,6 +230,13 @@ def _runs(chain: _Chain, run_ids: Sequence[bytes], evidence: Evidence) -> dict[b
             raise ConfigError(f"{evidence.plans[run_id]} is not the plan that this site accepted for that run")
         plans[run_id] = RunPlan.from_bytes(raw)
     return plans
+
+
+def _told_plans(exports: Sequence[Path]) -> Iterator[tuple[bytes, str]]:
+    """Run and plan as other parties accepted them; a redacted export does not say."""
+    for path in exports:
+        with reading(path) as entries:
+            yield from (_accepted(entry) for entry in entries if entry.kind in _PLANS and entry.body is not None)
 
 
 def _reply(path: Path, heads: HeadsOfChain) -> codec.Position:

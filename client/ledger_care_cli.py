@@ -82,7 +82,8 @@ def recover(
     """Own up to entries that were lost, and charge what they may have been.
 
     Every run that a lost head names is charged in full, each round as often as its plan allows attempts. A run whose
-    plan is not given cannot be bounded: the account is closed, and only a new policy opens it.
+    plan is not given cannot be bounded: the account is closed, and only a new policy opens it. The same where the
+    anchor or a restored backup tells of a loss and no export is the coordinator's: other runs may be lost too.
     """
     from fedward.client import ledger_care
 

@@ -18,11 +18,13 @@ from fedward.common.ledger.anchor import AnchorFile
 from fedward.common.ledger.chain import ID_BYTES, ChainJudge, Entry, Fault, Verdict
 from fedward.common.ledger.export import MAX_LINE_BYTES, from_line
 from fedward.common.ledger.reader import JOURNAL, LedgerReader, Place, journal_place
-from fedward.common.ledger.replay import BUDGET, BudgetReplay
+from fedward.common.ledger.replay import BUDGET, PLAN_ACCEPTED, POLICY_SET, BudgetReplay
 from fedward.common.ledger.witnessed import HeadsOfChain
 from fedward.common.privacy.accounting import PrivacyEvent
 
 _SQLITE = b"SQLite format 3\0"
+_OF_BUDGET = (BUDGET, JOURNAL, POLICY_SET, PLAN_ACCEPTED)
+"""Kinds whose bodies the judge of the budget reads."""
 _SIGNED_HINT = "Judge it with --level signed, or ask for the whole export."
 
 
@@ -230,7 +232,7 @@ class _FileJudge:
         fault = self.chain.fault_of(entry)
         if fault is not None:
             return fault, ""
-        if entry.body is None and entry.kind.startswith((BUDGET, JOURNAL)) and self.replay is not None:
+        if entry.body is None and entry.kind.startswith(_OF_BUDGET) and self.replay is not None:
             if self.heads is None:
                 raise ConfigError("bodies were left out of this export: its budget cannot be judged", hint=_SIGNED_HINT)
             self.replay = None
@@ -270,6 +272,8 @@ class _FileJudge:
         """The database's copies against the entries, and the caps at the end. An export has no copies."""
         if reader is not None and reader.ledger_id != self.chain.head.ledger_id:
             return self._bad(Fault.GENESIS_DIFFERS, 0, "the file says that it is another ledger")
+        if reader is not None and not reader.is_whole():
+            return self._bad(Fault.ENTRY_ALTERED, None, "the entries are good, and the file around them is damaged")
         if self.replay is None:
             return Verdict(head=self.chain.head)
         try:

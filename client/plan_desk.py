@@ -61,9 +61,11 @@ class PlanDesk:
         Raises:
             ProtocolError: ``PLAN_LIMIT``.
         """
-        since_ms = self.store.now_ms() - DAY_MS
-        others = self.store.plans.judged_since(since_ms, self._coordinator) - {_key(position)}
-        if len(others) >= self.policy.max_plans_per_day:
+        since_ms, key = self.store.now_ms() - DAY_MS, _key(position)
+        judged = self.store.plans.judged_since(since_ms, self._coordinator)
+        # A verdict that is not written down would not be counted: who fills the day's entries asks no more.
+        is_uncounted = key not in judged and self._is_full
+        if is_uncounted or len(judged - {key}) >= self.policy.max_plans_per_day:
             raise ProtocolError(PLAN_LIMIT, "more plans in a day than the policy judges")
 
     def require_approval(self, position: codec.Position) -> None:
@@ -99,9 +101,7 @@ class PlanDesk:
             fields = {"run": opened.position.run_id.hex(), "request": opened.body_hash.hex()}
         draft = Draft(kind=kind, fields={**fields, "code": refusal.code, "rule": refusal.rule})
         try:
-            plans = self.store.plans
-            is_too_much = plans.num_refusals_since(self.store.now_ms() - DAY_MS) >= MAX_REFUSALS_A_DAY
-            if not is_too_much and not plans.has_refusal(draft):
+            if not self._is_full and not self.store.plans.has_refusal(draft):
                 self.store.note(draft)
         except Exception as error:  # noqa: BLE001 - at the edge: whatever a disk does, the refusal is answered
             log.failure("refusal.unwritten", error, run=opened.position.run_id)
@@ -109,6 +109,11 @@ class PlanDesk:
     def _plan_fields(self, position: codec.Position) -> dict[str, Value]:
         run, plan = _key(position)
         return {"run": run, "plan": plan, "coordinator": self._coordinator}
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether no more refusals are written down today."""
+        return self.store.plans.num_refusals_since(self.store.now_ms() - DAY_MS) >= MAX_REFUSALS_A_DAY
 
     @property
     def _coordinator(self) -> str:

@@ -172,7 +172,7 @@ def set_policy(site: SiteFolder, raw: bytes, *, principal: Principal) -> bytes:
 
 def _replayed(site: SiteFolder) -> PlanReplay:
     plans = PlanReplay()
-    for entry in site.ledger.entries():
+    for entry in site.trail.entries():  # never all of them in memory
         plans.take(entry)
     return plans
 

@@ -9,15 +9,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 
 from fedward.common.config import COORDINATOR
 from fedward.common.errors import ProtocolError
 from fedward.common.identity import Identity, Roster
 from fedward.common.ledger.chain import GENESIS, KEY_ROTATED, Entry
-from fedward.common.ledger.head_entries import HEADS_RECORDED, RECOVERED, SetReader, read_recovered
+from fedward.common.ledger.head_entries import (
+    HEADS_CONFIRMED,
+    HEADS_RECORDED,
+    RECOVERED,
+    SetReader,
+    read_confirmed,
+    read_recovered,
+)
 from fedward.common.ledger.heads import NONCE_BYTES, HeadStatement, stated_head
 from fedward.common.ledger.trail import HeadTrail
-from fedward.common.ledger.witness import SiteWitness
+from fedward.common.ledger.witness import RunHeads, SiteWitness
 from fedward.common.messages import codec
 from fedward.common.messages import fedward_pb2 as pb
 from fedward.common.messages.witness import CoordinatorPart
@@ -56,7 +64,7 @@ class Witnessing:
         """Heads that this chain lost, and says so."""
         self._own_keys: set[bytes] = set()
         self._void_runs: set[bytes] = set()
-        recorded = self._read_chain()
+        recorded, run = self._read_chain()
         self.state = SiteWitness(
             site_id=site_id,
             keys={**roster.members, COORDINATOR: roster.coordinator_key},
@@ -66,23 +74,30 @@ class Witnessing:
             is_new=not recorded and not self._owned_up,
             recorded={name: one for name, one in recorded.items() if name != site_id},
             void_runs=frozenset(self._void_runs),
+            run=replace(run, is_void=run.run_id in self._void_runs),
         )
         self._stated: tuple[bytes, HeadStatement] | None = None
         """Hash of the last request whose reply brought a head, and that statement."""
 
-    def _read_chain(self) -> dict[str, HeadStatement]:
-        """The newest statement of each party that this chain has recorded."""
+    def _read_chain(self) -> tuple[dict[str, HeadStatement], RunHeads]:
+        """The newest statement of each party that this chain has recorded, and the sets of the last run in it."""
         reader, recorded, told = SetReader(), dict[str, HeadStatement](), dict[tuple[bytes, int], bytes]()
+        run = RunHeads()
         for entry in self._trail.entries():
             self._note(entry)
+            if entry.kind == HEADS_CONFIRMED:
+                found = read_confirmed(entry)
+                if found.run_id == run.run_id:
+                    run = replace(run, confirmed=run.confirmed | {found.number})
             heads = reader.take(entry) if entry.kind == HEADS_RECORDED else None
             if heads is None:
                 continue
             if told.setdefault((heads.run_id, heads.number), heads.digest) == heads.digest:
                 recorded.update({one.site_id: one for one in heads.statements})
+                run = (run if run.run_id == heads.run_id else RunHeads(run_id=heads.run_id)).recorded(heads)
             else:
                 self._void_runs.add(heads.run_id)
-        return recorded
+        return recorded, run
 
     def _note(self, entry: Entry) -> None:
         if entry.kind == RECOVERED:

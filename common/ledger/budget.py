@@ -99,7 +99,8 @@ class BudgetAccount:
         self.epsilon_cap = float(epsilon_cap)
         self.delta = float(delta)
         self._earlier = tuple(history)
-        accounting.merge(self._earlier)  # refuses what is no event
+        self._merged = accounting.merge(self._earlier)  # refuses what is no event
+        """The same counted together: a site's may be a hundred thousand, and each reservation composes them all."""
         self._entries: list[BudgetEntry] = []
         self._open: dict[Permit, int] = {}
         self._claimed: set[Permit] = set()
@@ -108,8 +109,11 @@ class BudgetAccount:
     @property
     def history(self) -> tuple[PrivacyEvent, ...]:
         """Every event that counts: the earlier ones, the reserved and the charged."""
-        counted = (entry.event for entry in self._entries if entry.state is not EntryState.VOID)
-        return (*self._earlier, *counted)
+        return (*self._earlier, *self._own)
+
+    @property
+    def _own(self) -> tuple[PrivacyEvent, ...]:
+        return tuple(entry.event for entry in self._entries if entry.state is not EntryState.VOID)
 
     @property
     def entries(self) -> tuple[BudgetEntry, ...]:
@@ -118,7 +122,7 @@ class BudgetAccount:
 
     def epsilon(self) -> float:
         """What the history costs at the account's delta."""
-        return accounting.epsilon(self.history, self.delta)
+        return accounting.epsilon((*self._merged, *self._own), self.delta)
 
     def reserve(self, event: PrivacyEvent, *, clip_norm: float, purpose: str) -> Permit:
         """Set budget aside for ``event``. Must come before private data is read.
@@ -134,7 +138,7 @@ class BudgetAccount:
         """
         entry = BudgetEntry(event=event, clip_norm=float(clip_norm), purpose=purpose, state=EntryState.RESERVED)
         with self._lock:
-            after = accounting.epsilon((*self.history, event), self.delta)
+            after = accounting.epsilon((*self._merged, *self._own, event), self.delta)
             if not after <= self.epsilon_cap:  # this way round NaN is refused
                 raise BudgetExhaustedError(f"epsilon would be {after:.3f}, allowed {self.epsilon_cap:g}")
             permit = Permit(event=event, clip_norm=entry.clip_norm, purpose=purpose, _account=self)

@@ -97,6 +97,8 @@ def require_schema(connection: sqlite3.Connection, *, is_writer: bool) -> None:
         rows = connection.execute("SELECT type, name, sql FROM sqlite_master LIMIT 32").fetchall()
     except DAMAGED as error:
         raise LedgerError("this is no ledger of this version", hint="Check the path.") from error
+    if any(type(name) is not str for _, name, _ in rows):  # a flipped byte makes a blob of it
+        raise LedgerError("this is no ledger of this version: its tables are others", hint="Check the path.")
     stated = {sql for kind, name, sql in rows if not (kind == "index" and sql is None and name.startswith("sqlite_"))}
     least = STATEMENTS if is_writer else _TABLES
     if not set(least) <= stated <= {*STATEMENTS, SIDE_TABLE}:

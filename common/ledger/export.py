@@ -71,10 +71,18 @@ def _entry(document: Mapping[str, Any]) -> Entry:
     if document.keys() != {*_PLAIN, *_HEX, body_name} or any(type(document[n]) is not t for n, t in _PLAIN.items()):
         raise ValueError("other fields")
     body = document["body"].encode() if body_name == "body" else None
-    body_sha256 = bytes.fromhex(document["body_sha256"]) if body is None else hashlib.sha256(body).digest()
+    body_sha256 = _unhex(document["body_sha256"]) if body is None else hashlib.sha256(body).digest()
     plain = {name: document[name] for name in _PLAIN}
-    raw: dict[str, Any] = {name: bytes.fromhex(document[name]) for name in _HEX}
+    raw: dict[str, Any] = {name: _unhex(document[name]) for name in _HEX}
     return Entry(**plain, **raw, body=body, body_sha256=body_sha256)
+
+
+def _unhex(text: str) -> bytes:
+    """One spelling alone: ``fromhex`` takes capitals and spaces too, and a changed byte would not be found."""
+    raw = bytes.fromhex(text)
+    if raw.hex() != text:
+        raise ValueError("another spelling")
+    return raw
 
 
 __all__ = ["from_line", "from_lines", "KEPT", "MAX_LINE_BYTES", "to_line"]

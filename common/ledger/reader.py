@@ -99,6 +99,14 @@ class LedgerReader:
             raise LedgerInvalidError("the ledger's file is damaged") from error
         return num_rows == len(places)
 
+    def is_whole(self) -> bool:
+        """Whether pages and indices are what SQLite writes: entries are read past a page that is cut off or altered."""
+        try:
+            found: list[tuple[object, ...]] = self._connection.execute("PRAGMA integrity_check(1)").fetchall()
+        except DAMAGED:
+            return False
+        return found == [("ok",)]
+
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()

@@ -95,11 +95,11 @@ def recovery(
         counted: by run, positions with a reservation on the chain.
         account: name and state of the account that is charged.
         reason: in a word, for the entry.
-        is_blind: entries are missing of which nothing tells what they were; then nothing bounds them.
+        is_blind: runs may be missing that nothing names; then nothing bounds them.
     """
     costs = {run_id: None if plan is None else run_cost(plan, counted.get(run_id, ())) for run_id, plan in runs.items()}
     unbounded = [run_id for run_id, cost in costs.items() if cost is None]
-    if is_blind and not runs:
+    if is_blind:
         unbounded.append(bytes(16))
     name, state = account
     events = merge(event for cost in costs.values() for event in cost or ())

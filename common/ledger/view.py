@@ -71,8 +71,10 @@ class WriterView:
     def holds(self, entry_hash: bytes) -> bool:
         """Whether an entry of this hash is on the chain."""
         with self._reading():
-            row = self._connection.execute("SELECT 1 FROM entry WHERE hash = ?", (entry_hash,)).fetchone()
-        return row is not None
+            row = self._connection.execute("SELECT seq FROM entry WHERE hash = ?", (entry_hash,)).fetchone()
+            # The index answered, and only the rows were judged: a lost head could have been put into it.
+            found = None if row is None else next(read_entries(self._connection, since=row[0], limit=1), None)
+        return found is not None and found.hash == entry_hash
 
     def beside(self, name: str) -> bytes:
         """The sealed value of that name; empty if there is none."""

@@ -5,10 +5,11 @@ site records the set in its own chain and signs it. So an owner who puts an olde
 two stories, is seen by the others.
 
 Invariants of a site: a set is recorded only if the coordinator and every party in it signed, if this site's statement
-in it is one that it made, and if no party's head in it goes back; before its first ``Train`` after a start enough peers
-have answered, under a nonce of this start, with a head that is on its chain, or with none. A site whose own signed head
-is not on its chain takes part in nothing more: the ledger was rolled back. Until peers have answered it states none,
-for they would record the head of a chain that was rolled back over the one that was lost, and answer with that.
+in it is one that it made, if no party's head in it goes back, and if a site's head in it is new: with its own alone a
+coordinator could fill every disk. Before its first ``Train`` after a start enough peers have answered, under a nonce of
+this start, with a head that is on its chain, or with none. A site whose own signed head is not on its chain takes part
+in nothing more: the ledger was rolled back. Until peers have answered it states none, for they would record the head of
+a chain that was rolled back over the one that was lost, and answer with that.
 
 A machine takes what came and gives its next state and what is to be appended; the caller appends, then keeps the state,
 then lets bytes go. Not handled here: the chain itself (``holds``), transport, and rollback by an owner together with
@@ -61,6 +62,21 @@ class RunHeads:
     is_void: bool = False
     """The coordinator told two stories, and both are recorded."""
 
+    def brings_news(self, heads: HeadSet) -> bool:
+        """Whether a site has gone on since the last set that was recorded."""
+        last = self.sets[max(self.sets)].statements if self.sets else ()
+        old = {one.site_id: one for one in last}
+        return any(
+            (before := old.get(one.site_id)) is None or one.head != before.head or one.position > before.position
+            for one in heads.statements
+            if one.site_id != COORDINATOR
+        )
+
+    def recorded(self, heads: HeadSet) -> RunHeads:
+        """The same with one more set."""
+        sets = {**self.sets, heads.number: heads}
+        return replace(self, sets={number: sets[number] for number in sorted(sets)[-_KEPT_SETS:]})
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteWitness:
@@ -75,6 +91,7 @@ class SiteWitness:
         is_new: its chain has recorded nothing yet: nobody may have recorded anything of it.
         recorded: the newest statement of each peer, as its chain has it.
         void_runs: in which its chain holds two stories.
+        run: what its chain has of the last run; a second story is one also behind a start.
     """
 
     site_id: str
@@ -170,11 +187,11 @@ class SiteWitness:
             # Both are the coordinator's, under one number: the proof goes into the chain.
             return replace(self, run=replace(self.run, is_void=True)), recorded_drafts(heads)
         run = self._with_peers(self._with_own(heads.of(self.site_id), holds), heads)
-        sets = {**run.sets, heads.number: heads}
-        kept = {number: sets[number] for number in sorted(sets)[-_KEPT_SETS:]}
+        if not self.run.brings_news(heads):
+            return self, ()
         newest = {one.site_id: one for one in heads.statements if one.site_id != self.site_id}
         state = replace(
-            self, run=replace(run, sets=kept), to_confirm=heads, recorded={**self.recorded, **newest}, is_new=False
+            self, run=run.recorded(heads), to_confirm=heads, recorded={**self.recorded, **newest}, is_new=False
         )
         return state, recorded_drafts(heads)
 

@@ -106,10 +106,10 @@ class HeadsOfChain:
             detail = f"the coordinator signed two head sets of number {heads.number} in run {heads.run_id.hex()}"
             return Finding(fault=Fault.HEADS_CONFLICT, seq=entry.seq, detail=detail)
         for own in self._own(heads.statements):
-            if own.head not in self.seqs:
+            if own.head not in self.seqs and own.head not in self.owned_up:
                 detail = f"{_place(own)}: recorded here and not on this chain"
                 return Finding(fault=Fault.HEAD_MISSING, seq=entry.seq, detail=detail)
-            self.recorded_seq = max(self.recorded_seq, self.seqs[own.head])
+            self.recorded_seq = max(self.recorded_seq, self.seqs.get(own.head, -1))
         return None
 
     def _stranger_in(self, heads: HeadSet) -> str | None:

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from fedward.cli import app
+from fedward.client.ledger_care import _Chain
 from fedward.client.site_folder import SiteFolder
 from fedward.client.vault_keys import public_text, read_key_file, write_key_file
-from fedward.common.config import RunPlan
+from fedward.common.config import COORDINATOR, RunPlan
 from fedward.common.envelope.header import Context
 from fedward.common.envelope.recipients import X25519Identity
 from fedward.common.envelope.stream import seal
@@ -33,7 +34,7 @@ from fedward.common.vault import unlocks
 from fedward.common.vault.folder import ANCHOR, LEDGER
 from fedward.simulations.memory_grid import Handler
 from tests.federation_simulator import RUN_ID, identity_of, make_plan, type_of
-from tests.ledgers import account, clock, reserve
+from tests.ledgers import account, chained, clock, reserve, void
 from tests.witnessed_federation import Witnessed, witnessed
 
 RUNNER = CliRunner()
@@ -292,6 +293,53 @@ def test_an_anchor_that_is_ahead_of_all_evidence_closes_the_account(
     assert run("recover", "--site", site, "--with", export)["closed"] == [bytes(16).hex()]
 
 
+@pytest.mark.parametrize(("witness", "closed"), [("beta", [bytes(16).hex()]), (COORDINATOR, [])])
+def test_only_the_coordinator_knows_all_runs_that_an_anchor_tells_were_lost(
+    federation: Witnessed, site: Path, witness: str, closed: list[str]
+) -> None:
+    ledger = site.joinpath(*LEDGER)
+    federation.stop("alpha")
+    kept = ledger.read_bytes()
+    federation.start("alpha")
+    federation.run()
+    federation.stop("alpha")
+    with SiteFolder.open(site, unlocks=[_unlock(site)], clock=clock):
+        pass  # moves the anchor on
+    ledger.write_bytes(kept)
+    export, plan = federation.folder / "export.jsonl", federation.folder / "plan.json"
+    run("export", federation.path(witness), export)
+    plan.write_bytes(federation.federation.plan_bytes)
+    found = run("recover", "--site", site, "--with", export, "--run", f"{RUN_ID.hex()}={plan}")
+    assert found["charged"]
+    assert found["closed"] == closed
+
+
+def test_behind_a_restored_backup_a_peers_word_bounds_nothing(
+    federation: Witnessed, site: Path, tmp_path: Path, backup_key: tuple[Path, str]
+) -> None:
+    federation.stop("alpha")
+    run("backup", tmp_path / "backup.fwe", "--site", site, "--to", backup_key[1])
+    federation.start("alpha")
+    federation.run()
+    federation.stop("alpha")
+    lose(site)
+    run("restore", tmp_path / "backup.fwe", "--site", site, "-i", backup_key[0])
+    export, plan = federation.folder / "beta.jsonl", federation.folder / "plan.json"
+    run("export", federation.path("beta"), export)
+    plan.write_bytes(federation.federation.plan_bytes)
+    found = run("recover", "--site", site, "--with", export, "--run", f"{RUN_ID.hex()}={plan}")
+    assert found["closed"] == [bytes(16).hex()]
+
+
+def test_the_coordinators_export_tells_which_plan_a_lost_run_had(federation: Witnessed, site: Path) -> None:
+    lose_a_run(federation, site)
+    export, other = federation.folder / "whole.jsonl", federation.folder / "other.json"
+    run("export", federation.path(COORDINATOR), export)
+    other.write_bytes(make_plan(rounds=1).to_bytes())
+    with pytest.raises(ConfigError, match="not the plan"):
+        run("recover", "--site", site, "--with", export, "--run", f"{RUN_ID.hex()}={other}")
+
+
 @pytest.mark.parametrize("words", [["--run", "xx=plan"], ["--account", "other"], ["--reply", "missing"]])
 def test_options_that_cannot_be_are_refused(federation: Witnessed, site: Path, words: list[str]) -> None:
     exports = lose_a_run(federation, site)
@@ -306,6 +354,13 @@ def test_a_run_costs_every_attempt_but_those_that_are_counted() -> None:
     left = run_cost(plan, {(1, 0), (1, 1), (2, 0)}) or ()
     assert [event.num_steps for event in left] == [2 * (3 * plan.secagg.max_attempts - 3)]  # type: ignore[union-attr]
     assert run_cost(without_privacy(), ()) is None
+
+
+def test_a_voided_position_counts_for_nothing_in_a_recovery() -> None:
+    chain = _Chain()
+    for entry in chained([account(), reserve(), reserve(number=2), void(2)]):
+        chain.take(entry)
+    assert chain.counted == {b"\x22" * 16: {(2, 0)}}
 
 
 def without_privacy() -> RunPlan:

@@ -19,7 +19,7 @@ from fedward.common.ledger.export import to_line
 from fedward.common.ledger.head_entries import Confirmed, confirmed_drafts, recorded_drafts, recovered_drafts
 from fedward.common.ledger.heads import HeadSet, HeadStatement, stated_head
 from tests.heads import IDENTITIES, KEYS, RUN, ledger_of, set_of, stated
-from tests.ledgers import account, chained, charge, reserve
+from tests.ledgers import accepted, account, chained, charge, reserve
 
 RUNNER = CliRunner()
 
@@ -85,6 +85,22 @@ def test_a_chain_that_others_bear_out_is_good(tmp_path: Path, roster: Path, is_r
     code, found = verified(mine, "--with", other, "--roster", roster)
     assert (code, found["verdict"], found["level"]) == (0, "ok", "cross")
     assert found["heads"]["budget_judged"] is not is_redacted
+
+
+@pytest.mark.parametrize("draft", [Draft(kind="policy.set", fields={"sha256": "11" * 32}), accepted()])
+def test_a_redacted_export_of_a_site_with_a_policy_and_plans_is_good(tmp_path: Path, draft: Draft) -> None:
+    mine = exported(tmp_path / "mine", chain_of("alpha", draft, account()), is_redacted=True)
+    code, found = verified(mine, "--level", "witnessed")
+    assert (code, found["heads"]["budget_judged"]) == (0, False)
+    with pytest.raises(ConfigError, match="left out"):
+        verified(mine, "--level", "budget")
+
+
+def test_a_set_that_still_holds_a_head_which_was_owned_up_to_is_good(tmp_path: Path) -> None:
+    lost = word(chain_of("alpha", account(), reserve()), 2)
+    owned_up = (*recovered_drafts((lost,), "recovery"), *recorded_drafts(set_of(1, lost)))
+    assert verified(exported(tmp_path / "mine", chain_of("alpha", *owned_up)), "--level", "witnessed")[0] == 0
+    assert verified(exported(tmp_path / "bare", chain_of("alpha", *owned_up[1:])), "--level", "witnessed")[0] == 3
 
 
 def test_a_dropped_tail_is_named_with_round_and_witness(tmp_path: Path) -> None:

@@ -178,3 +178,18 @@ def test_an_unknown_kind_of_budget_stops_a_site_at_its_start(tmp_path: Path) -> 
     stored(path, [account(), Draft(kind="budget.gift", fields={"account": "default"})])
     with Ledger.open(path, identity=IDENTITY, clock=clock) as ledger, pytest.raises(LedgerVersionError):
         LedgerStore(ledger, key=KEY)
+
+
+def test_what_is_durable_is_not_called_a_failure_because_an_old_copy_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = site_store(tmp_path / "ledger.db")
+
+    def failing(_: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError
+
+    store.commit([line()], lambda: b"", model=lambda: b"model 1")
+    monkeypatch.setattr(Path, "unlink", failing)
+    store.commit([line(EntryKind.SENT)], lambda: b"", drafts=just(account(), reserve(), charge(3)), model=lambda: b"2")
+    assert len(store.budget.history_of(RUN)) == 1
+    assert store.load_model() == b"2"

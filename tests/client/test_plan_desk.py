@@ -181,8 +181,13 @@ def test_a_refused_request_is_an_entry_once_and_a_strangers_none() -> None:
 def test_a_coordinator_that_asks_on_and_on_does_not_fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan_desk, "MAX_REFUSALS_A_DAY", 5)
     desk = Desk(max_plans_per_day=100)
-    assert {desk.answer(number, LOUD) for number in range(1, 20)} == {"POLICY_REFUSED/noise"}
+    answers = [desk.answer(number, LOUD) for number in range(1, 20)]
     assert len(desk.entries()) == 5
+    # What is written down no more is judged no more: else the day's limit of plans would be none.
+    assert answers == ["POLICY_REFUSED/noise"] * 5 + ["PLAN_LIMIT"] * 14
+    assert desk.answer(1, LOUD) == "POLICY_REFUSED/noise"
+    desk.now_ms += DAY_MS
+    assert desk.answer(50) == "accepted"
 
 
 def test_a_refusal_is_answered_where_it_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:

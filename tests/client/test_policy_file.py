@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fedward.cli import app
+from fedward.client.approvals import waiting_plans
 from fedward.client.ledger_store import LedgerStore, wall_clock_ms
 from fedward.client.policy_file import LOOSER, PLACE, current_policy, differences, parse_policy, set_policy
 from fedward.client.site_folder import SiteFolder
@@ -241,3 +242,11 @@ def test_only_the_steward_approves(folder: Path) -> None:
     command = ["site", "approve", "1", "--site", str(folder), "--yes", "--role"]
     assert isinstance(RUNNER.invoke(app, [*command, "operator"]).exception, AccessRefusedError)
     assert RUNNER.invoke(app, [*command, "steward"]).exit_code == 0
+
+
+def test_the_policy_is_read_without_all_of_the_chain_in_memory(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with opened(folder) as site:
+        digest = set_policy(site, STRICT, principal=site.principal(Role.STEWARD))
+        monkeypatch.setattr(site.ledger, "entries", None)
+        assert current_policy(site)[1] == digest
+        assert waiting_plans(site) == ()

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fedward.common.config import COORDINATOR
-from fedward.common.errors import RunError
+from fedward.common.errors import ProtocolError, RunError
 from fedward.common.ledger.head_entries import recorded_drafts
 from fedward.common.ledger.store import Ledger
 from fedward.common.ledger.trail import LedgerTrail
@@ -103,6 +103,20 @@ def test_two_stories_that_the_chain_holds_keep_a_run_void_behind_a_start(made: C
     assert witness is not None
     assert witness.state.void_runs == {RUN}
     assert witness.state.recorded["beta"] == stated("beta", 1)
+
+
+def test_a_second_story_is_one_also_behind_a_start(made: Callable[..., Witnessed]) -> None:
+    federation = made()
+    trail = LedgerTrail(federation.ledgers["alpha"])
+    trail.append(recorded_drafts(set_of(1, stated("beta", 1))))
+    federation.start("alpha")
+    witness = federation.agents["alpha"]._witness
+    assert witness is not None
+    part = CoordinatorPart(heads=set_of(1, stated("beta", 2)))
+    state, drafts = witness.state.hear(part, RUN, trail.holds)
+    assert [draft.kind for draft in drafts] == ["heads.recorded"]
+    with pytest.raises(ProtocolError, match="two stories"):
+        state.require_sound(RUN)
 
 
 # ---------------------------------------------------------------------------------------------------- rollback

@@ -7,7 +7,7 @@ import json
 import math
 import pickle  # noqa: TID251 - to see it refused
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,7 +16,7 @@ from fedward.common.errors import BudgetExhaustedError, ConfigError, PrivacyErro
 from fedward.common.ledger import budget
 from fedward.common.ledger.budget import BudgetAccount, EntryState, Permit
 from fedward.common.privacy import accounting
-from fedward.common.privacy.accounting import Gaussian, PoissonGaussian
+from fedward.common.privacy.accounting import Gaussian, PoissonGaussian, PrivacyEvent
 
 ROUND = PoissonGaussian(sample_rate=0.1, noise_multiplier=2.0, num_steps=20)
 
@@ -278,3 +278,19 @@ def damaged() -> list[bytes]:
 def test_bytes_that_are_not_exactly_an_account_are_refused(raw: bytes) -> None:
     with pytest.raises(PrivacyError):
         BudgetAccount.from_bytes(raw)
+
+
+def test_a_reservation_does_not_compose_a_long_history_event_by_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    books = BudgetAccount(epsilon_cap=80.0, delta=1e-5, history=[replace(ROUND, num_steps=1)] * 1000)
+    composed: list[int] = []
+    real = accounting.epsilon
+
+    def noted(history: Sequence[PrivacyEvent], delta: float) -> float:
+        composed.append(len(history))
+        return real(history, delta)
+
+    monkeypatch.setattr(accounting, "epsilon", noted)
+    reserve(books)
+    assert books.epsilon() == real([replace(ROUND, num_steps=1020)], 1e-5)
+    assert composed == [2, 2]
+    assert len(books.history) == 1001

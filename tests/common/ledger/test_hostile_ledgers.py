@@ -4,7 +4,7 @@ import os
 import resource
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -317,3 +317,39 @@ def test_an_export_without_bodies_says_that_its_budget_cannot_be_judged(tmp_path
     assert judge_file(path, VerifyLevel.SIGNED).verdict.is_good
     with pytest.raises(ConfigError, match="bodies"):
         judge_file(path, VerifyLevel.BUDGET)
+
+
+def test_a_name_in_the_schema_that_is_no_text_is_refused(path: Path) -> None:
+    raw = path.read_bytes()
+    name = b"indexsqlite_autoindex_entry_1entry"
+    header = raw.index(name) - 5  # types of the row's five columns; a byte each
+    text_of_name = raw[header + 1]
+    path.write_bytes(raw[: header + 1] + bytes([text_of_name - 1]) + raw[header + 2 :])  # the same length, as a blob
+    with pytest.raises(LedgerError, match="tables"):
+        LedgerReader(path)
+
+
+def test_a_file_that_lost_part_of_a_page_is_found(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+    assert judge_file(path, VerifyLevel.CHAIN).verdict.fault is Fault.ENTRY_ALTERED
+
+
+def test_an_index_that_differs_from_the_entries_is_found(path: Path) -> None:
+    with LedgerReader(path) as reader:
+        head = reader.head().hash
+    raw = path.read_bytes()
+    places = (raw.index(head), raw.rindex(head))
+    altered = head[:-1] + bytes([head[-1] ^ 1])
+    for place in places:
+        path.write_bytes(raw[:place] + altered + raw[place + len(altered) :])
+        assert judge_file(path, VerifyLevel.CHAIN).verdict.fault is Fault.ENTRY_ALTERED
+
+
+def test_no_flipped_byte_of_an_export_is_good(tmp_path: Path) -> None:
+    raw = "\n".join(map(to_line, chained([account()]))).encode()
+    place = tmp_path / "export"
+    for index in range(len(raw)):
+        # The bit that makes a small letter a capital: a number in hex would stay the same.
+        place.write_bytes(raw[:index] + bytes([raw[index] ^ 0x20]) + raw[index + 1 :])
+        with suppress(LedgerError):
+            assert not judge_file(place, VerifyLevel.BUDGET).verdict.is_good, index

@@ -309,3 +309,19 @@ def test_a_head_of_another_ledger_is_refused(path: Path) -> None:
         other = Head(ledger_id=bytes(16), seq=ledger.head.seq, hash=ledger.head.hash)
         with pytest.raises(HeadMovedError):
             ledger.append([account()], expected_head=other)
+
+
+def test_a_head_that_stands_in_the_index_alone_is_not_on_the_chain(path: Path) -> None:
+    stored(path, [account(), reserve()])
+    with LedgerReader(path) as reader:
+        true = reader.head().hash
+    false = true[:-1] + bytes([true[-1] ^ 1])
+    raw = path.read_bytes()
+    assert raw.count(true) == 2  # the row, and the index
+    places = [raw.index(true), raw.rindex(true)]
+    found = []
+    for place in places:
+        path.write_bytes(raw[:place] + false + raw[place + len(false) :])
+        with suppress(LedgerInvalidError), opened(path) as ledger:
+            found.append((ledger.holds(false), ledger.holds(true)))
+    assert found == [(False, False)]

@@ -178,6 +178,30 @@ def test_a_head_that_was_replaced_does_not_come_back() -> None:
     assert code_of(lambda: hear(state, heads=set_of(3, stated("beta", 1)))) == "HEADS_CONFLICT"
 
 
+def test_a_set_in_which_only_the_coordinators_head_is_new_is_not_written_down() -> None:
+    state = hear(spoken(), heads=set_of(1, stated("alpha", 1), stated("beta", 1)))
+    for number in range(2, 5):
+        again = CoordinatorPart(heads=set_of(number, stated("alpha", 1), stated("beta", 1)))
+        state, drafts = state.hear(again, RUN, CHAIN.__contains__)
+        assert drafts == ()
+    news = CoordinatorPart(heads=set_of(5, stated("alpha", 1), stated("beta", 2)))
+    assert len(state.hear(news, RUN, CHAIN.__contains__)[1]) == 1
+
+
+def test_a_later_position_with_the_same_head_is_news_once() -> None:
+    state = hear(spoken(), heads=set_of(1, stated("alpha", 1), stated("beta", 1)))
+    later, sizes = spoken(1, at=(2, 0), state=state), []
+    for number, at in enumerate(((2, 0), (1, 0), (2, 0)), 2):
+        part = CoordinatorPart(heads=set_of(number, stated("alpha", 1, at=at), stated("beta", 1)))
+        try:
+            later, drafts = later.hear(part, RUN, CHAIN.__contains__)
+        except ProtocolError:
+            drafts = ()
+        sizes.append(len(drafts))
+    assert sizes == [1, 0, 0]
+    assert not code_of(lambda: later.require_in_set((2, 0)))
+
+
 def test_two_sets_of_one_number_are_both_recorded_and_the_run_is_void() -> None:
     state = hear(spoken(), heads=set_of(1, stated("alpha", 1), stated("beta", 1)))
     second = CoordinatorPart(heads=set_of(1, stated("alpha", 1), stated("beta", 2)))

@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from fedward.client.policy import RULES as POLICY_RULES
+from fedward.common.ledger.witness import WITNESS_RULE
 from fedward.common.logs.events import CODES, EVENTS, RULES, Level, Schema
 from fedward.common.logs.fields import Choice, Digest, Duration, ErrorClass, ModuleName, Whole
 from fedward.common.plan_parts import MetricName
@@ -65,7 +66,7 @@ def test_table_cannot_be_changed() -> None:
 
 
 def test_all_rules_of_the_policy_can_be_named() -> None:
-    assert {rule.name for rule in POLICY_RULES} <= RULES.words
+    assert {*(rule.name for rule in POLICY_RULES), WITNESS_RULE} <= RULES.words
     assert {rule.code for rule in POLICY_RULES} <= CODES.words
 
 
