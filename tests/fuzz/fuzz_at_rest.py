@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of what reads hostile bytes at rest, and of what lies beside messages about it.
 
-``python -m tests.fuzz.fuzz_at_rest envelope|export|body|heads|witness [libFuzzer's options]``, with atheris installed.
+``python -m tests.fuzz.fuzz_at_rest envelope|export|body|heads|witness|messages [libFuzzer's options]``, with atheris installed.
 Nothing but our own errors may come out; a plaintext may come out of an envelope only if it is the one that was sealed.
 """
 
@@ -13,20 +13,30 @@ from contextlib import suppress
 
 import atheris  # type: ignore[import-untyped]
 
-with atheris.instrument_imports(include=["fedward.common.envelope", "fedward.common.ledger", "fedward.client"]):
+with atheris.instrument_imports(
+    include=["fedward.common.envelope", "fedward.common.ledger", "fedward.common.messages", "fedward.client"]
+):
+    from fedward.common.config import COORDINATOR
     from fedward.common.envelope.header import HEADER_BYTES
     from fedward.common.envelope.stream import open_bytes
     from fedward.common.errors import FedwardError
+    from fedward.common.identity import Identity
     from fedward.common.ledger.body import encode_body, parse_body
     from fedward.common.ledger.chain import ChainJudge, judge_chain
     from fedward.common.ledger.export import from_lines
     from fedward.common.ledger.witnessed import HeadsOfChain
+    from fedward.common.messages import codec
+    from fedward.common.messages import fedward_pb2 as pb
     from fedward.common.messages.witness import CoordinatorPart, SitePart
     from tests.envelopes import CONTEXT, SLOT, X25519, sealed
     from tests.ledgers import LEDGER_ID
 
 _TEXT = b"a few words"
 _SEALED = sealed(_TEXT, [SLOT, X25519.recipient])
+_CHIEF = Identity.simulated(bytes(32), COORDINATOR)
+_POSITION = codec.Position(run_id=bytes(16), roster_hash=bytes(32), plan_digest=bytes(32), profile="strict")
+_OFFER = pb.PlanOffer(header=_POSITION.header(COORDINATOR), plan=b"{}")
+_MESSAGE = codec.seal(_CHIEF, _OFFER)
 
 
 def fuzz_envelope(data: bytes) -> None:
@@ -74,11 +84,26 @@ def fuzz_witness(data: bytes) -> None:
                 raise AssertionError("a part that is read is not what is written")
 
 
+def fuzz_messages(data: bytes) -> None:
+    """``data`` laid over a signed message, or as one: it opens only as it was sealed."""
+    at, raw = int.from_bytes(data[:2], "big"), data[2:]
+    if at < len(_MESSAGE):
+        raw = _MESSAGE[:at] + raw + _MESSAGE[at + len(raw) :]
+    for ask in (codec.peek_type, codec.body_hash, codec.claimed_position, codec.witness_of):
+        with suppress(FedwardError):
+            ask(raw)
+    with suppress(FedwardError):
+        opened = codec.open_message(raw, None, sender=COORDINATOR, public_key=_CHIEF.public_key)
+        if opened.body != _OFFER:
+            raise AssertionError("another message was taken for authentic")
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "envelope": fuzz_envelope,
     "export": fuzz_export,
     "body": fuzz_body,
     "heads": fuzz_heads,
+    "messages": fuzz_messages,
     "witness": fuzz_witness,
 }
 
