@@ -35,6 +35,8 @@
     │   └── TrailingDataError    something follows its end
     ├── ProtocolError            a message; carries a refusal code
     ├── RunError                 a federated run that cannot go on
+    ├── EvaluationError          a measurement, sheet or report that cannot be judged
+    │   └── CommitmentError      an opened sheet is not what was committed to
     ├── DesensitizationError     a text or column that may not pass
     │   └── FpeDomainError       too few possible values to encrypt one as another
     └── NotYetError              a command of a later version
@@ -248,6 +250,19 @@ class RunError(FedwardError):
     exit_code = 5
 
 
+class EvaluationError(FedwardError):
+    """A measurement, a sheet or a report cannot be judged. It counts as not measured, never as passed."""
+
+    hint = "docs/evaluation.md says what each section needs."
+    exit_code = 4
+
+
+class CommitmentError(EvaluationError):
+    """An opened canary sheet is not what the site committed to before the first round."""
+
+    hint = "The audit of this run is void; ask the site which sheet it inserted."
+
+
 class DesensitizationError(FedwardError):
     """A text or a column cannot be desensitised as the policy asks. Nothing was written."""
 
@@ -274,6 +289,7 @@ __all__ = [
     "CalibrationError",
     "ChunkCorruptError",
     "ChunkOrderError",
+    "CommitmentError",
     "ConfigError",
     "ContextMismatchError",
     "DataError",
@@ -284,6 +300,7 @@ __all__ = [
     "EnvelopeHeaderError",
     "EnvelopeTooLargeError",
     "EnvelopeVersionError",
+    "EvaluationError",
     "FedwardError",
     "FpeDomainError",
     "HeaderTamperedError",
