@@ -98,7 +98,7 @@ def gdp_epsilon(mu: float, delta: float = DELTA) -> float:
 
 
 def gdp_mu(epsilon: float, delta: float = DELTA) -> float:
-    """mu of the Gaussian curve through (epsilon, delta)."""
+    """The mu of the Gaussian curve through (epsilon, delta)."""
     _check_claim(epsilon, delta)
     if not 0 < delta < 1:
         raise ConfigError(f"delta = {delta!r}: the Gaussian curve needs a number between 0 and 1")

@@ -90,7 +90,7 @@ def binomial_tails(trials: int, p: float) -> NDArray[np.float64]:
 
 
 def bisect_sign(positive_below: Callable[[float], bool], low: float, high: float, *, tolerance: float) -> float:
-    """Where ``positive_below`` ends to hold, to ``tolerance`` and from below; it holds at ``low`` and not at ``high``."""
+    """Where ``positive_below``, which holds at ``low`` and not at ``high``, ends to hold, from below."""
     while high - low > tolerance:
         middle = (low + high) / 2
         low, high = (middle, high) if positive_below(middle) else (low, middle)

@@ -46,15 +46,19 @@ class Limits:
         passes: upper end at most this passes.
         fails: headline above it, or lower end above it, fails.
         claim: the most that the claim of epsilon allows; a lower end above it fails.
+        estimate: an estimate above it does not pass, however narrow its interval.
     """
 
     passes: float
     fails: float
     claim: float = math.inf
+    estimate: float = math.inf
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.passes) and self.passes <= self.fails < math.inf and self.claim >= 0):
-            raise ConfigError("limits: expected finite numbers, pass at most fail, and a claim of at least 0")
+        if not (math.isfinite(self.passes) and math.isfinite(self.fails) and self.claim >= 0):
+            raise ConfigError("limits: expected finite numbers, and a claim of at least 0")
+        if math.isnan(self.estimate):
+            raise ConfigError("limits: expected a number for the estimate")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,7 +166,7 @@ def _verdict(value: float, lower: float, upper: float, limits: Limits, *, headli
         return Verdict.INCONCLUSIVE
     if (headline and value > limits.fails) or lower > min(limits.fails, limits.claim):
         return Verdict.FAIL
-    if upper <= limits.passes:
+    if upper <= limits.passes and value <= limits.estimate:
         return Verdict.PASS
     return Verdict.WARN if lower > limits.passes else Verdict.INCONCLUSIVE
 

@@ -14,7 +14,6 @@ from fedward.common.evaluation.canaries import (
     SHEET_GROUPS,
     CanarySheet,
     Group,
-    Registration,
     check_caps,
     coin,
     coins,

@@ -42,6 +42,11 @@ CASES = [
     ("headline above fail, wide", a_cell(0.82, 0.3, headline=True), Verdict.FAIL),
     ("not the headline, wide", a_cell(0.82, 0.3), Verdict.INCONCLUSIVE),
     ("above the claim", a_cell(0.66, 0.02, limits=Limits(passes=0.7, fails=0.8, claim=0.6)), Verdict.FAIL),
+    (
+        "estimate above what may pass",
+        a_cell(0.5, 0.01, limits=Limits(passes=0.7, fails=0.8, estimate=0.4)),
+        Verdict.INCONCLUSIVE,
+    ),
     ("too few probes", a_cell(0.5, 0.01, num=19), Verdict.INCONCLUSIVE),
     ("too few probes and a leak", a_cell(0.95, 0.01, num=19), Verdict.FAIL),
     ("not a number", a_cell(math.nan, 0.1), Verdict.INCONCLUSIVE),
@@ -156,7 +161,7 @@ def test_interval_that_covers_the_headline_limit_still_fails_by_its_estimate() -
 
 
 @pytest.mark.parametrize(
-    "limits", [(0.8, 0.7, math.inf), (math.nan, 0.8, math.inf), (0.7, math.inf, math.inf), (0.7, 0.8, -1.0)]
+    "limits", [(math.nan, 0.8, math.inf), (0.7, math.inf, math.inf), (0.7, 0.8, -1.0), (0.7, 0.8, math.nan)]
 )
 def test_impossible_limits_are_refused(limits: tuple[float, float, float]) -> None:
     with pytest.raises(ConfigError):
