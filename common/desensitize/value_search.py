@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from fedward.common.errors import DataError
 
@@ -21,7 +21,7 @@ _FEW = 200
 _HEAD_BYTES = 8
 """Windows of so many bytes are looked up before a form is compared in full."""
 
-_Forms = dict[bytes, tuple[int, str]]
+Forms = dict[bytes, tuple[int, str]]
 """Bytes to the index of their value and the name of the form."""
 
 
@@ -47,20 +47,20 @@ def scan_for_values(sources: Iterable[Path | bytes], values: Collection[str]) ->
     Raises:
         DataError: a file cannot be read, so that nobody can vouch for it.
     """
-    forms = _forms(values)
+    forms = forms_of(values)
     if not forms:
         return
-    overlap = max(map(len, forms)) - 1
     for source in sources:
         if isinstance(source, bytes):
             yield from (ValueFound(None, start, *forms[form]) for form, start in _places(source, forms))
             continue
         for path in _files(source):
-            yield from _in_file(path, forms, overlap)
+            yield from _in_file(path, forms)
 
 
-def _forms(values: Collection[str]) -> _Forms:
-    forms: _Forms = {}
+def forms_of(values: Collection[str]) -> Forms:
+    """What each value looks like in UTF-8, UTF-16, GB 18030, base64 and escaped; none for those under 4 bytes."""
+    forms: Forms = {}
     for index, value in enumerate(values):
         plain = value.encode("utf-8", "surrogatepass")
         if len(plain) < MIN_VALUE_BYTES:
@@ -100,18 +100,25 @@ def _files(source: Path) -> Iterator[Path]:
         yield source
 
 
-def _in_file(path: Path, forms: _Forms, overlap: int) -> Iterator[ValueFound]:
+def places_in_stream(stream: BinaryIO, forms: Forms) -> Iterator[tuple[bytes, int]]:
+    """Every place of a form in a stream, as the form and its offset; in memory of a chunk and the longest form."""
+    overlap = max(map(len, forms), default=1) - 1
     tail, offset = b"", 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        data = tail + chunk
+        for form, start in _places(data, forms):
+            # What ends in the tail was seen with the chunk before.
+            if start + len(form) > len(tail):
+                yield form, offset - len(tail) + start
+        tail = data[-overlap:] if overlap else b""
+        offset += len(chunk)
+
+
+def _in_file(path: Path, forms: Forms) -> Iterator[ValueFound]:
     try:
         with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                data = tail + chunk
-                for form, start in _places(data, forms):
-                    # What ends in the tail was seen with the chunk before.
-                    if start + len(form) > len(tail):
-                        yield ValueFound(path, offset - len(tail) + start, *forms[form])
-                tail = data[-overlap:] if overlap else b""
-                offset += len(chunk)
+            for form, start in places_in_stream(stream, forms):
+                yield ValueFound(path, start, *forms[form])
     except OSError as error:
         raise DataError(
             f"{path.name}: cannot be searched for leaked values ({error.strerror})",
@@ -119,7 +126,7 @@ def _in_file(path: Path, forms: _Forms, overlap: int) -> Iterator[ValueFound]:
         ) from None
 
 
-def _places(data: bytes, forms: _Forms) -> Iterator[tuple[bytes, int]]:
+def _places(data: bytes, forms: Forms) -> Iterator[tuple[bytes, int]]:
     """Linear in ``data`` for each length of a head, whatever the number of forms."""
     if len(forms) <= _FEW:
         for form in forms:
@@ -139,4 +146,4 @@ def _places(data: bytes, forms: _Forms) -> Iterator[tuple[bytes, int]]:
                     yield form, start
 
 
-__all__ = ["MIN_VALUE_BYTES", "scan_for_values", "ValueFound"]
+__all__ = ["Forms", "forms_of", "MIN_VALUE_BYTES", "places_in_stream", "scan_for_values", "ValueFound"]

@@ -121,7 +121,7 @@ def test_any_output_is_judged(output: str, prompt: str) -> None:
 
 
 @given(
-    before=st.text("xyz ", max_size=20), after=st.text("xyz ", max_size=20), mark=st.sampled_from(["", " ", "-", "。"])
+    before=st.text("xyz ", max_size=20), after=st.text("xyz ", max_size=20), mark=st.sampled_from(["", " ", "-", "·"])
 )
 def test_secret_is_found_wherever_and_however_it_is_spaced(before: str, after: str, mark: str) -> None:
     assert contains_secret(before + mark.join("345678") + after, "345678")
