@@ -19,7 +19,7 @@ from pathlib import Path
 from fedward.common.evaluation.artifacts import MAX_DEPTH, Needle, needle_forms, scan
 from fedward.common.evaluation.containers import zstd
 from fedward.common.evaluation.membership import Control
-from fedward.common.evaluation.verdicts import Cell, Section, Verdict
+from fedward.common.evaluation.verdicts import Cell, Limits, Section, Verdict
 
 PLANTED = Needle(text="探针 control needle: “样本” 50 % + 1, never a patient", token_ids=tuple(range(40_000, 40_012)))
 _PADDING = b"\x00.. padding .. "
@@ -122,6 +122,8 @@ def artifact_section(folders: list[Path], needles: list[Needle], scratch: Path) 
         low=float(hits),
         high=float(hits),
         num_in=result.num_files,
+        limits=Limits(passes=0.0, fails=0.0),
+        headline=True,
         verdict=verdict,
         note=f"{len(result.not_scanned)} files not scanned" if result.not_scanned else "",
     )

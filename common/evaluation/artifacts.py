@@ -39,6 +39,7 @@ MAX_HITS = 1_000
 """More say nothing more; the search of a file ends there."""
 _IN_MEMORY_BYTES = 64 << 20
 """Of one packed member: a larger one is searched as it is read, and containers inside it are not opened."""
+_PIECE_BYTES = 1 << 20
 _MIN_ENTROPY_BYTES = 4096
 """Of fewer bytes even perfect noise shows less than 7.9 bits."""
 
@@ -277,13 +278,19 @@ class _Search:
                 return
             raise DataError(f"damaged {kind} ({type(error).__name__})") from None
 
-    def _member(self, member: BinaryIO, name: str, layers: tuple[str, ...], budget: Budget) -> None:
-        data = member.read(_IN_MEMORY_BYTES)
+    def _member(self, member: io.BufferedReader, name: str, layers: tuple[str, ...], budget: Budget) -> None:
+        data = bytearray()
+        try:
+            while len(data) < _IN_MEMORY_BYTES and (piece := member.read1(_PIECE_BYTES)):
+                data += piece
+        except (DataError, *DAMAGE):  # what came before the damage is searched all the same
+            self._add(places_in_stream(io.BytesIO(data), self._forms), name, layers)
+            raise
         if len(data) < _IN_MEMORY_BYTES:
             self._layer(lambda: io.BytesIO(data), name, layers, budget)
             return
-        self._add(places_in_stream(cast("BinaryIO", _Chained(data, member)), self._forms), name, layers)
-        if kind_of(data[:HEAD_BYTES]):
+        self._add(places_in_stream(cast("BinaryIO", _Chained(bytes(data), member)), self._forms), name, layers)
+        if kind_of(bytes(data[:HEAD_BYTES])):
             raise DataError(f"a container of more than {_IN_MEMORY_BYTES >> 20} MiB inside another")
 
 

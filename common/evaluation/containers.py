@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from fedward.common.errors import DataError
 
 if TYPE_CHECKING or sys.version_info < (3, 14):
-    from backports import zstd
+    from backports import zstd as zstd
 else:
-    from compression import zstd
+    from compression import zstd as zstd
 
 HEAD_BYTES = 8
 MAX_MEMBERS = 10_000
@@ -57,7 +57,7 @@ class Budget:
 class Counted(io.RawIOBase):
     """A stream that counts what is read of it."""
 
-    def __init__(self, stream: BinaryIO, budget: Budget) -> None:
+    def __init__(self, stream: Any, budget: Budget) -> None:  # noqa: ANN401 - every reader here has read1
         super().__init__()
         self._stream, self._budget = stream, budget
 
@@ -67,7 +67,8 @@ class Counted(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:  # noqa: ANN401 - any writable buffer
         """Read at most a chunk."""
-        data = self._stream.read(min(len(buffer), _CHUNK_BYTES))
+        # What can be had at once: a whole chunk would be lost where its end is damaged.
+        data = self._stream.read1(min(len(buffer), _CHUNK_BYTES))
         self._budget.take(len(data))
         buffer[: len(data)] = data
         return len(data)
@@ -82,7 +83,7 @@ def kind_of(head: bytes) -> str | None:
     return "zlib" if is_zlib else None
 
 
-def members(kind: str, open_again: Callable[[], BinaryIO], budget: Budget) -> Iterator[BinaryIO]:
+def members(kind: str, open_again: Callable[[], BinaryIO], budget: Budget) -> Iterator[io.BufferedReader]:
     """What a container holds, one stream after the other; each is to be read before the next is asked for.
 
     Raises:
@@ -91,7 +92,7 @@ def members(kind: str, open_again: Callable[[], BinaryIO], budget: Budget) -> It
     try:
         with open_again() as stream:
             for member in _READERS[kind](stream):
-                yield cast("BinaryIO", io.BufferedReader(Counted(member, budget), _CHUNK_BYTES))
+                yield io.BufferedReader(Counted(member, budget), _CHUNK_BYTES)
     except ImportError:
         raise DataError(f"{kind}: its reader is not installed", hint="Search it where the extra site is.") from None
     except MemoryError:
@@ -148,11 +149,11 @@ def _bzip2(stream: BinaryIO) -> Iterator[BinaryIO]:
 
 
 def _xz(stream: BinaryIO) -> Iterator[BinaryIO]:
-    yield cast("BinaryIO", lzma.LZMAFile(stream))
+    yield cast("BinaryIO", lzma.LZMAFile(stream))  # noqa: SIM115 - whoever opened the stream closes it
 
 
 def _zstd(stream: BinaryIO) -> Iterator[BinaryIO]:
-    yield cast("BinaryIO", zstd.ZstdFile(stream))  # noqa: SIM115 - whoever gave the stream closes it
+    yield cast("BinaryIO", zstd.ZstdFile(stream))
 
 
 def _zip(stream: BinaryIO) -> Iterator[BinaryIO]:
@@ -213,4 +214,4 @@ _READERS: dict[str, Callable[[BinaryIO], Iterator[BinaryIO]]] = {
 }
 KINDS = tuple(_READERS)
 
-__all__ = ["Budget", "Counted", "DAMAGE", "HEAD_BYTES", "kind_of", "KINDS", "MAX_MEMBERS", "members", "UNSURE"]
+__all__ = ["Budget", "Counted", "DAMAGE", "HEAD_BYTES", "kind_of", "KINDS", "MAX_MEMBERS", "members", "UNSURE", "zstd"]

@@ -212,7 +212,7 @@ def classify(
             level=level,
             num_draws=num_draws,
         ),
-        recall={labels[i]: wilson(int(hits[i]), int(counts[i]), level) for i in present},
+        recall={labels[i]: wilson(int(hits[i]), int(counts[i]), level) for i in present.tolist()},
         absent=tuple(label for label, count in zip(labels, counts, strict=True) if not count),
     )
 

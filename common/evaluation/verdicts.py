@@ -123,7 +123,7 @@ def judge(
     shown = measure(LEVEL)
     upper = measure(1 - 2 * ONE_SIDED).high
     lower = measure(1 - 2 * ONE_SIDED / cells_in_section).low
-    verdict = _verdict(shown.value, lower, upper, limits, headline=headline)
+    verdict = rejudge(shown.value, lower, upper, limits, headline=headline)
     note = ""
     if verdict in (Verdict.PASS, Verdict.WARN) and min(num_in, num_out) < min_probes:
         verdict, note = Verdict.INCONCLUSIVE, f"needs {min_probes} members and non-members"
@@ -161,7 +161,13 @@ def unmeasured(metric: str, group: str, reason: str, *, score: str = "", num_in:
     )
 
 
-def _verdict(value: float, lower: float, upper: float, limits: Limits, *, headline: bool) -> Verdict:
+def is_better(one: Verdict, other: Verdict) -> bool:
+    """Whether the first says less than the second."""
+    return _ORDER.index(one) < _ORDER.index(other)
+
+
+def rejudge(value: float, lower: float, upper: float, limits: Limits, *, headline: bool) -> Verdict:
+    """The verdict that an estimate and its one-sided ends bear; too few probes may make it worse."""
     if not lower <= upper or not math.isfinite(value):  # this way round NaN is inconclusive
         return Verdict.INCONCLUSIVE
     if (headline and value > limits.fails) or lower > min(limits.fails, limits.claim):
@@ -208,11 +214,13 @@ class Section:
 
 __all__ = [
     "Cell",
+    "is_better",
     "judge",
     "Limits",
     "Measure",
     "MIN_PROBES",
     "ONE_SIDED",
+    "rejudge",
     "Section",
     "unmeasured",
     "Verdict",

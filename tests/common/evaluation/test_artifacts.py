@@ -154,6 +154,13 @@ def test_damaged_container_is_not_called_clean(folder: Path, name: str, damaged:
     assert [path for path, _ in scan([folder], [NEEDLE]).not_scanned] == ["file"]
 
 
+def test_what_comes_before_the_damage_is_searched(folder: Path) -> None:
+    put(folder / "cut.gz", gzip.compress(NEEDLE.text.encode() + os.urandom(300_000))[:200_000])
+    result = scan([folder], [NEEDLE])
+    assert ("gzip",) in {hit.layers for hit in result.hits}
+    assert [path for path, _ in result.not_scanned] == ["cut.gz"]
+
+
 def test_encrypted_archive_is_not_called_clean(folder: Path) -> None:
     path = put(folder / "a.zip", b"")
     with zipfile.ZipFile(path, "w") as archive:

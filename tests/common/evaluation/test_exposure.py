@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -113,12 +114,13 @@ def test_digits_are_compared_by_position(output: str, hits: int) -> None:
 
 
 def test_impossible_input_is_refused() -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: exposure_bits([1.0], np.zeros((1, 0))),
         lambda: exposure_bits([1.0], np.zeros((2, 3))),
         lambda: exposure_bits([math.nan], np.zeros((1, 3))),
         lambda: measure_exposure(CANARIES[Group.SECRET], SEED, lambda canary, secrets: [0.0]),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(DataError):
             call()
     for refused in (math.nan, 0.1):

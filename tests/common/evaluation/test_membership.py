@@ -175,12 +175,13 @@ def test_score_that_is_not_finite_is_named(bad: float, place: int) -> None:
 
 
 def test_empty_and_unlike_groups_are_refused() -> None:
-    for call in (
+    calls: list[Callable[[], object]] = [
         lambda: auc([], [1.0]),
         lambda: auc([1.0], []),
         lambda: controlled_auc([1.0], [1.0], [1.0, 2.0], [1.0]),
         lambda: balanced_accuracy([1.0], [1.0, 2.0], Draws(1, "x")),
         lambda: tpr_at_fpr([], np.zeros(1000)),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(DataError):
             call()

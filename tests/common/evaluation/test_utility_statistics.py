@@ -140,7 +140,7 @@ def test_impossible_input_is_refused() -> None:
     ):
         with pytest.raises(DataError):
             call()
-    for call in (
+    for empty in (
         lambda: log_perplexity(sums([1.0], [0], [0]), draws()),
         lambda: over_sites({}),
         lambda: classify([], [], LABELS, draws()),
@@ -148,4 +148,4 @@ def test_impossible_input_is_refused() -> None:
         lambda: domain_recall({}, ()),
     ):
         with pytest.raises(EmptyDataError):
-            call()
+            empty()
