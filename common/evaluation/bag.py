@@ -2,7 +2,8 @@
 
 Logistic regression on hashed character 1- to 3-grams, each half scored by what was fitted on the other. Where it tells
 members from non-members, they went through different code (cut, scrubbed or encoded differently) and no membership
-score means anything. Linear memory: (n, 512) float32 and one Hessian. Not handled here: the verdict (``membership.null_control``).
+score means anything.
+Memory: (n, 512) float32 and one Hessian. Not handled here: the verdict (``membership.null_control``).
 """
 
 from __future__ import annotations

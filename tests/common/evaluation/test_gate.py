@@ -151,8 +151,8 @@ BAD = [
     ("impossible date", an_override(RAW, BOTH, EVERYBODY, expires_at="2026-99-01T00:00:00Z"), "no file"),
     (
         "short reason",
-        dataclasses.replace(GOOD, raw=GOOD.raw.replace(b"The ward needs it this week; ", b"")[:0] + b'{"reason":"x"}'),
-        "no file",
+        dataclasses.replace(GOOD, raw=GOOD.raw.replace(b"; a second evaluation is under way", b"")),
+        "too short",
     ),
 ]
 

@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def test_one_leaking_score_fails_the_section_whatever_the_headline_says() -> Non
 def test_members_that_a_base_can_tell_apart_are_no_control() -> None:
     group = tokens(0.0)
     uneven = dataclasses.replace(
-        group, base_scores={name: values + COINS for name, values in group.base_scores.items()}
+        group, base_scores={name: np.asarray(values) + COINS for name, values in group.base_scores.items()}
     )
     assert membership_section([uneven], seed=1, controls=[HOLDS]).verdict in (Verdict.INCONCLUSIVE, Verdict.FAIL)
     assert not all(control.holds for control in membership_section([uneven], seed=1).controls)
@@ -88,9 +89,10 @@ def test_broken_attack_is_inconclusive() -> None:
 
 def test_groups_that_do_not_fit_are_refused() -> None:
     group = tokens(0.0)
-    for change in ({"headline": "slot"}, {"base_scores": {}}, {"included": COINS[:5]}, {"scores": {}}):
+    changes: list[dict[str, Any]] = [{"headline": "slot"}, {"base_scores": {}}, {"included": COINS[:5]}, {"scores": {}}]
+    for change in changes:
         with pytest.raises(DataError):
-            dataclasses.replace(group, **change)  # type: ignore[arg-type]
+            dataclasses.replace(group, **change)
 
 
 def an_audit(shift: float, count: int = 400) -> Section:
