@@ -137,37 +137,26 @@ def decide(
         report = parse(raw)
     except EvaluationError as error:
         return _closed(Verdict.INCONCLUSIVE, (), error.message)
-    if not is_signed(raw, signature, keys.evaluator):
-        return _closed(Verdict.INCONCLUSIVE, (), "the evaluation file is not signed by its evaluator")
-    if report.adapter_digest != adapter_digest.hex():
-        return _closed(Verdict.INCONCLUSIVE, (), "the evaluation is of another adapter")
-    if report.suite != "full":
-        return _closed(Verdict.INCONCLUSIVE, (), f"suite {report.suite}: a release needs the full one")
+    if foreign := _why_foreign(report, raw, signature, adapter_digest, keys):
+        return _closed(Verdict.INCONCLUSIVE, (), foreign)
     verdict, blocking = _judged(report)
     if verdict in (Verdict.PASS, Verdict.WARN):
-        return Decision(
-            is_open=True,
-            verdict=verdict,
-            blocking=(),
-            reasons=(),
-            is_overridden=False,
-            supports_epsilon=True,
-            exit_code=0,
-        )
+        return _open(verdict, (), is_overridden=False)
     if override is None:
         return _closed(verdict, blocking, f"{verdict}: {', '.join(blocking) or 'the gate of the file'}")
     refused = _why_not(override, raw, report, verdict, blocking, keys, now)
     if refused:
         return _closed(verdict, blocking, refused)
-    return Decision(
-        is_open=True,
-        verdict=verdict,
-        blocking=blocking,
-        reasons=(),
-        is_overridden=True,
-        supports_epsilon=not SUPPORTS_EPSILON & set(blocking),
-        exit_code=0,
-    )
+    return _open(verdict, blocking, is_overridden=True)
+
+
+def _why_foreign(report: Report, raw: bytes, signature: bytes, adapter_digest: bytes, keys: Keys) -> str:
+    """Why a file says nothing about this release; empty if it does."""
+    if not is_signed(raw, signature, keys.evaluator):
+        return "the evaluation file is not signed by its evaluator"
+    if report.adapter_digest != adapter_digest.hex():
+        return "the evaluation is of another adapter"
+    return "" if report.suite == "full" else f"suite {report.suite}: a release needs the full one"
 
 
 def _judged(report: Report) -> tuple[Verdict, tuple[str, ...]]:
@@ -220,6 +209,18 @@ def _unsigned(override: SignedOverride, verdict: Verdict, keys: Keys) -> str:
     if verdict is Verdict.FAIL and (missing or not keys.sites):
         return f"override of a FAIL: not signed by {', '.join(missing) or 'any site'}"
     return ""
+
+
+def _open(verdict: Verdict, blocking: tuple[str, ...], *, is_overridden: bool) -> Decision:
+    return Decision(
+        is_open=True,
+        verdict=verdict,
+        blocking=blocking,
+        reasons=(),
+        is_overridden=is_overridden,
+        supports_epsilon=not SUPPORTS_EPSILON & set(blocking),
+        exit_code=0,
+    )
 
 
 def _closed(verdict: Verdict, blocking: tuple[str, ...], reason: str) -> Decision:

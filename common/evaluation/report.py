@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedward.common.errors import EvaluationError
+from fedward.common.evaluation.thresholds import DEFAULTS
 from fedward.common.evaluation.verdicts import Cell, Limits, Section, Verdict, is_better, rejudge, worst
 from fedward.common.identity import Identity, verify
 
@@ -58,6 +59,12 @@ class CellRecord(_Part):
     headline: bool = False
     verdict: Literal["PASS", "WARN", "FAIL", "INCONCLUSIVE"]
     note: Text = ""
+
+    def is_within(self, default: Limits) -> bool:
+        """Whether it was judged by limits as tight as these."""
+        if self.limit_pass is None or self.limit_fail is None:
+            return False
+        return self.limit_pass <= default.passes and self.limit_fail <= default.fails
 
     @model_validator(mode="after")
     def _is_no_better_than_its_numbers(self) -> CellRecord:
@@ -181,9 +188,20 @@ class Report(_Part):
         found = overall([Verdict(section.verdict) for section in self.sections], self.deviations)
         if is_better(Verdict(self.gate.verdict), found):
             raise ValueError("gate: a verdict that the sections do not bear")
+        if not self.deviations and (loose := next(self._loosened(), "")):
+            raise ValueError(f"{loose}: no limit, or a looser one than the default, and no deviation is listed")
         if set(self.gate.blocking) != {section.id for section in self.sections if section.verdict in _BLOCKING}:
             raise ValueError("gate: blocking sections are those that fail or are inconclusive")
         return self
+
+    def _loosened(self) -> Iterator[str]:
+        """Metrics whose measured cells are not judged by the default limits or tighter ones."""
+        for section in self.sections:
+            for cell in section.cells:
+                for name in (f"{section.id}.{cell.group}.{cell.metric}", f"{section.id}.{cell.metric}"):
+                    default = DEFAULTS.get(name)
+                    if default is not None and cell.estimate is not None and not cell.is_within(default):
+                        yield name
 
     def to_bytes(self) -> bytes:
         """UTF-8 JSON."""

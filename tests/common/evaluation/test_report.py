@@ -98,6 +98,8 @@ CASES = [
     ("gate better than its sections", edited("gate", "verdict", value="WARN")),
     ("blocking section left out", edited("gate", "blocking", value=[])),
     ("failed control forgotten", edited("sections", 0, "controls", value=[{"name": "bag", "holds": False}])),
+    ("limit loosened in silence", edited("sections", 0, "cells", 0, "pass", value=0.75)),
+    ("limit taken away", edited("sections", 0, "cells", 0, "pass", value=None)),
     ("section twice", edited("sections", 0, "id", value="audit")),
     ("digest too short", edited("adapter_digest", value="33")),
     ("local time", edited("created_at", value="2026-11-30T12:00:00")),
@@ -111,6 +113,12 @@ def test_what_cannot_be_is_refused(raw: bytes) -> None:
     assert raw != RAW
     with pytest.raises(EvaluationError):
         parse(raw)
+
+
+def test_loosened_limit_that_is_listed_is_taken_and_warns() -> None:
+    document = json.loads(edited("sections", 0, "cells", 0, "pass", value=0.75))
+    document["deviations"] = ["membership.token.auc.passes: 0.75 in place of 0.7"]
+    assert parse(json.dumps(document).encode()).deviations
 
 
 def test_a_verdict_worse_than_its_numbers_is_taken() -> None:
