@@ -38,6 +38,11 @@ def worst(verdicts: Sequence[Verdict]) -> Verdict:
     return max(verdicts, key=_ORDER.index, default=Verdict.INCONCLUSIVE)
 
 
+def worst_first(verdicts: Sequence[Verdict]) -> list[int]:
+    """Places of the verdicts, the worst ones first and otherwise in their order."""
+    return sorted(range(len(verdicts)), key=lambda index: -_ORDER.index(verdicts[index]))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
     """Where a metric of which little is good passes and fails.
@@ -225,4 +230,5 @@ __all__ = [
     "unmeasured",
     "Verdict",
     "worst",
+    "worst_first",
 ]
