@@ -50,6 +50,8 @@
     │   ├── MessageTooLargeError longer than the daemon takes
     │   └── SocketError          a socket or its folder is not what it should be
     ├── RunError                 a federated run that cannot go on
+    ├── EvaluationError          a measurement, sheet or report that cannot be judged
+    │   └── CommitmentError      an opened sheet is not what was committed to
     ├── DesensitizationError     a text or column that may not pass
     │   └── FpeDomainError       too few possible values to encrypt one as another
     └── NotYetError              a command of a later version
@@ -359,6 +361,19 @@ class RunError(FedwardError):
     exit_code = 5
 
 
+class EvaluationError(FedwardError):
+    """A measurement, a sheet or a report cannot be judged. It counts as not measured, never as passed."""
+
+    hint = "docs/evaluation.md says what each section needs."
+    exit_code = 4
+
+
+class CommitmentError(EvaluationError):
+    """An opened canary sheet is not what the site committed to before the first round."""
+
+    hint = "The audit of this run is void; ask the site which sheet it inserted."
+
+
 class DesensitizationError(FedwardError):
     """A text or a column cannot be desensitised as the policy asks. Nothing was written."""
 
@@ -387,6 +402,7 @@ __all__ = [
     "CertificateError",
     "ChunkCorruptError",
     "ChunkOrderError",
+    "CommitmentError",
     "ConfigError",
     "ContextMismatchError",
     "DataError",
@@ -397,6 +413,7 @@ __all__ = [
     "EnvelopeHeaderError",
     "EnvelopeTooLargeError",
     "EnvelopeVersionError",
+    "EvaluationError",
     "FedwardError",
     "FpeDomainError",
     "HeaderTamperedError",

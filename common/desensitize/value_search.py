@@ -10,7 +10,10 @@ import base64
 import struct
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fedward.common.errors import DataError
 
@@ -20,10 +23,11 @@ _MIN_TOKENS = 4
 _CHUNK_BYTES = 1 << 20
 _FEW = 200
 """Up to so many forms, ``bytes.find`` for each is faster than windows over the data (measured)."""
+_FILTER_BYTES = 4
 _HEAD_BYTES = 8
 """Windows of so many bytes are looked up before a form is compared in full."""
 
-_Forms = dict[bytes, tuple[int, str]]
+Forms = dict[bytes, tuple[int, str]]
 """Bytes to the index of their value and the name of the form."""
 
 
@@ -53,22 +57,22 @@ def scan_for_values(
     Raises:
         DataError: a file cannot be read, so that nobody can vouch for it.
     """
-    forms = _forms(values)
+    forms = forms_of(values)
     for index, ids in (tokens or {}).items():
         forms.update({form: (index, name) for name, form in _token_forms(ids)})
     if not forms:
         return
-    overlap = max(map(len, forms)) - 1
     for source in sources:
         if isinstance(source, bytes):
             yield from (ValueFound(None, start, *forms[form]) for form, start in _places(source, forms))
             continue
         for path in _files(source):
-            yield from _in_file(path, forms, overlap)
+            yield from _in_file(path, forms)
 
 
-def _forms(values: Collection[str]) -> _Forms:
-    forms: _Forms = {}
+def forms_of(values: Collection[str]) -> Forms:
+    """What each value looks like in UTF-8, UTF-16, GB 18030, base64 and escaped; none for those under 4 bytes."""
+    forms: Forms = {}
     for index, value in enumerate(values):
         plain = value.encode("utf-8", "surrogatepass")
         if len(plain) < MIN_VALUE_BYTES:
@@ -119,18 +123,25 @@ def _files(source: Path) -> Iterator[Path]:
         yield source
 
 
-def _in_file(path: Path, forms: _Forms, overlap: int) -> Iterator[ValueFound]:
+def places_in_stream(stream: BinaryIO, forms: Forms) -> Iterator[tuple[bytes, int]]:
+    """Every place of a form in a stream, as the form and its offset; in memory of a chunk and the longest form."""
+    overlap = max(map(len, forms), default=1) - 1
     tail, offset = b"", 0
+    while chunk := stream.read(_CHUNK_BYTES):
+        data = tail + chunk
+        for form, start in _places(data, forms):
+            # What ends in the tail was seen with the chunk before.
+            if start + len(form) > len(tail):
+                yield form, offset - len(tail) + start
+        tail = data[-overlap:] if overlap else b""
+        offset += len(chunk)
+
+
+def _in_file(path: Path, forms: Forms) -> Iterator[ValueFound]:
     try:
         with path.open("rb") as stream:
-            while chunk := stream.read(_CHUNK_BYTES):
-                data = tail + chunk
-                for form, start in _places(data, forms):
-                    # What ends in the tail was seen with the chunk before.
-                    if start + len(form) > len(tail):
-                        yield ValueFound(path, offset - len(tail) + start, *forms[form])
-                tail = data[-overlap:] if overlap else b""
-                offset += len(chunk)
+            for form, start in places_in_stream(stream, forms):
+                yield ValueFound(path, start, *forms[form])
     except OSError as error:
         raise DataError(
             f"{path.name}: cannot be searched for leaked values ({error.strerror})",
@@ -138,7 +149,7 @@ def _in_file(path: Path, forms: _Forms, overlap: int) -> Iterator[ValueFound]:
         ) from None
 
 
-def _places(data: bytes, forms: _Forms) -> Iterator[tuple[bytes, int]]:
+def _places(data: bytes, forms: Forms) -> Iterator[tuple[bytes, int]]:
     """Linear in ``data`` for each length of a head, whatever the number of forms."""
     if len(forms) <= _FEW:
         for form in forms:
@@ -152,10 +163,32 @@ def _places(data: bytes, forms: _Forms) -> Iterator[tuple[bytes, int]]:
         size = min(len(form), _HEAD_BYTES)
         by_size.setdefault(size, {}).setdefault(form[:size], []).append(form)
     for size, heads in by_size.items():
-        for start in range(len(data) - size + 1):
+        for start in _candidates(data, heads, size):
             for form in heads.get(data[start : start + size], ()):
                 if data.startswith(form, start):
                     yield form, start
 
 
-__all__ = ["MIN_VALUE_BYTES", "scan_for_values", "ValueFound"]
+def _candidates(data: bytes, heads: Collection[bytes], size: int) -> Iterable[int]:
+    """Where a head of ``size`` bytes may begin, in order: all such places, and one in 65,536 / heads of the others."""
+    count = len(data) - size + 1
+    if size < _FILTER_BYTES or count <= 0:
+        return range(max(0, count))
+    known = np.zeros(1 << 16, np.bool_)
+    known[_hashes(np.frombuffer(b"".join(head[:_FILTER_BYTES] for head in heads), np.uint8))[::_FILTER_BYTES]] = True
+    found: list[int] = np.flatnonzero(known[_hashes(np.frombuffer(data, np.uint8))[:count]]).tolist()
+    return found
+
+
+def _hashes(data: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """(n - 3,) 16 bits of each four bytes (Fibonacci hashing)."""
+    count = len(data) - _FILTER_BYTES + 1
+    words = data[:count].astype(np.uint32)
+    for place in range(1, _FILTER_BYTES):
+        words |= data[place : place + count].astype(np.uint32) << np.uint32(8 * place)
+    words *= np.uint32(2654435769)
+    words >>= np.uint32(16)
+    return words
+
+
+__all__ = ["Forms", "forms_of", "MIN_VALUE_BYTES", "places_in_stream", "scan_for_values", "ValueFound"]

@@ -9,20 +9,16 @@ Not handled here: cutting long texts (the caller does) and intervals over units.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fedward.common import _validate
 from fedward.common.errors import DataError, EmptyDataError, TrainingError
+from fedward.common.evaluation.text_batches import evaluating, text_batches, text_logits, vocabulary_of
 
 if TYPE_CHECKING:
     import torch
-
-# Logits of one batch: 2^27 float32 numbers are 512 MiB. Kept small by smaller batches, not by applying the output
-# layer piecewise: some models scale or cap their logits after it.
-MAX_BATCH_LOGITS = 2**27
 
 
 @dataclass(frozen=True)
@@ -57,7 +53,7 @@ def score_texts(
         num_bytes: per text, UTF-8 bytes scored; of a cut text those of the part kept.
         pad_token_id: any token of the model; it fills the right side and is masked.
         max_batch_tokens: B x T at most, padding included; a longer text makes a batch alone. Batches are smaller
-            still where B x T x V would pass ``MAX_BATCH_LOGITS``.
+            still where B x T x V would pass ``text_batches.MAX_BATCH_LOGITS``.
         on_batch: is told after each batch how many texts are done, and of how many.
 
     Returns:
@@ -68,17 +64,18 @@ def score_texts(
         TrainingError: the model gives a likelihood that is not finite.
     """
     _validate.positive(max_batch_tokens=max_batch_tokens)
-    config: Any = model.config
-    vocab_size = int(config.vocab_size)
-    _check(token_ids, num_bytes, pad_token_id, vocab_size)
-    limit_tokens = min(max_batch_tokens, MAX_BATCH_LOGITS // vocab_size)
+    if len(token_ids) != len(num_bytes):
+        raise DataError(f"{len(token_ids)} texts but {len(num_bytes)} byte counts")
+    if any(size < 0 for size in num_bytes):
+        raise DataError("a byte count is negative")
+    vocab_size = vocabulary_of(model, token_ids, pad_token_id)
     losses = [0.0] * len(token_ids)
     done = 0
-    with _evaluating(model):
-        for batch in _batches([len(ids) for ids in token_ids], limit_tokens):
+    with evaluating(model):
+        for batch in text_batches([len(ids) for ids in token_ids], max_batch_tokens, vocab_size):
             texts = [token_ids[index] for index in batch]
-            for index, loss in zip(batch, _batch_losses(model, texts, pad_token_id), strict=True):
-                losses[index] = loss
+            for index, (logits, targets) in zip(batch, text_logits(model, texts, pad_token_id), strict=True):
+                losses[index] = _text_loss(logits, targets)
             done += len(batch)
             if on_batch is not None:
                 on_batch(done, len(token_ids))
@@ -117,64 +114,9 @@ def bits_per_byte(scores: Sequence[TextScore]) -> float:
     return math.fsum(score.nll_nats for score in scores) / (math.log(2) * num_bytes)
 
 
-def _check(token_ids: Sequence[Sequence[int]], num_bytes: Sequence[int], pad_token_id: int, vocab_size: int) -> None:
-    if len(token_ids) != len(num_bytes):
-        raise DataError(f"{len(token_ids)} texts but {len(num_bytes)} byte counts")
-    if any(size < 0 for size in num_bytes):
-        raise DataError("a byte count is negative")
-    if not all(token_ids):
-        raise DataError("a text without any token", hint="Every text starts with a begin token.")
-    # Checked here: on a GPU an unknown token stops the whole process.
-    if not all(min(ids) >= 0 and max(ids) < vocab_size for ids in (*token_ids, [pad_token_id])):
-        raise DataError(f"a token outside the model's vocabulary of {vocab_size}")
-
-
-def _batches(lengths: Sequence[int], limit_tokens: int) -> Iterator[list[int]]:
-    """Yield the indices of texts of similar length, longest first, at most ``limit_tokens`` with padding."""
-    batch: list[int] = []
-    for index in sorted(range(len(lengths)), key=lambda position: -lengths[position]):
-        # The first of a batch is its longest.
-        if batch and lengths[batch[0]] * (len(batch) + 1) > limit_tokens:
-            yield batch
-            batch = []
-        batch.append(index)
-    if batch:
-        yield batch
-
-
-def _batch_losses(model: torch.nn.Module, texts: Sequence[Sequence[int]], pad_token_id: int) -> list[float]:
-    """Return each text's summed negative log-likelihood in nats."""
-    import torch
-
-    width = max(map(len, texts))
-    if width == 1:  # nothing but context
-        return [0.0] * len(texts)
-    ids = torch.tensor([[*text, *[pad_token_id] * (width - len(text))] for text in texts])
-    mask = torch.tensor([[1] * len(text) + [0] * (width - len(text)) for text in texts])
-    device = next(model.parameters()).device
-    logits = model(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False).logits
-    # Text by text: a softmax of the whole batch would need the memory of its logits again.
-    return [_text_loss(logits[row, : len(text) - 1], ids[row, 1 : len(text)]) for row, text in enumerate(texts)]
-
-
 def _text_loss(logits: torch.Tensor, targets: torch.Tensor) -> float:
     """Sum -ln softmax(logits)[target]; logits (T, V), targets (T,), T may be 0."""
     import torch
 
     losses = torch.nn.functional.cross_entropy(logits.float(), targets.to(logits.device), reduction="none")
     return float(losses.double().sum())
-
-
-@contextmanager
-def _evaluating(model: torch.nn.Module) -> Iterator[None]:
-    """Switch off dropout and gradients; restore the flag of every module, for frozen parts may differ."""
-    import torch
-
-    flags = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in flags:
-            module.training = training

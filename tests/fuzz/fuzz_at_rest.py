@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of what reads hostile bytes at rest, and of what lies beside messages about it.
 
-``python -m tests.fuzz.fuzz_at_rest envelope|export|body|heads|witness|messages [libFuzzer's options]``, with atheris installed.
+``python -m tests.fuzz.fuzz_at_rest envelope|export|body|heads|witness|messages [libFuzzer's options]``, with atheris.
 Nothing but our own errors may come out; a plaintext may come out of an envelope only if it is the one that was sealed.
 """
 

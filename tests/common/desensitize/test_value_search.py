@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedward.common.desensitize import value_search
@@ -84,6 +85,18 @@ def test_many_values_give_the_places_that_few_give() -> None:
     values = [f"138{n:08d}" for n in range(0, 300_000, 1000)]
     data = f"{values[7]} and {values[299]} and 13899999999".encode()
     assert [(found.offset, found.value_index) for found in scan_for_values([data], values)] == [(0, 7), (16, 299)]
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.binary(max_size=80), cuts=st.lists(st.tuples(st.integers(0, 80), st.integers(3, 12)), max_size=8))
+def test_both_ways_of_searching_find_the_same_places(data: bytes, cuts: list[tuple[int, int]]) -> None:
+    found = [data[start : start + size] for start, size in cuts]
+    forms = {form: (number, "x") for number, form in enumerate(found) if len(form) >= 3} | {b"never there": (99, "x")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(value_search, "_FEW", 0)
+        by_windows = sorted(value_search.places_in_stream(io.BytesIO(data), forms))
+    assert by_windows == sorted(value_search.places_in_stream(io.BytesIO(data), forms))
+    assert {form for form, _ in by_windows} == set(forms) - {b"never there"}
 
 
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fedward.common.errors import ConfigError, DataError, EmptyDataError, TrainingError
-from fedward.common.evaluation import utility
+from fedward.common.evaluation import text_batches
 from fedward.common.evaluation.utility import TextScore, bits_per_byte, perplexity, score_texts
 
 VOCAB_SIZE = 37
@@ -138,7 +138,7 @@ def test_progress_ends_with_all_texts(model: LlamaForCausalLM) -> None:
 def test_no_batch_passes_the_bound_on_logits(model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     handle = model.register_forward_hook(lambda _module, _args, output: sizes.append(output.logits.numel()))
-    monkeypatch.setattr(utility, "MAX_BATCH_LOGITS", 10 * VOCAB_SIZE)
+    monkeypatch.setattr(text_batches, "MAX_BATCH_LOGITS", 10 * VOCAB_SIZE)
     score_texts(model, [[1, 2, 3, 4]] * 5, [0] * 5, pad_token_id=0)
     handle.remove()
     assert sizes == [8 * VOCAB_SIZE, 8 * VOCAB_SIZE, 4 * VOCAB_SIZE]
