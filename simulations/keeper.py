@@ -2,13 +2,15 @@
 
 A run whose sites have folders trains on records that come out of a vault, charges a ledger on disk, exchanges heads,
 seals what it made, and is shredded. Where a simulation has more sites than ``MAX_FOLDERS`` and all live in one process,
-they keep all of it in memory, by the same code. A run that fails before its rounds begin leaves no folder that it made.
+they keep all of it in memory, by the same code. A run that fails before its rounds begin leaves no folder that it made,
+and touches none that was there before it, whoever made that.
 
 Not handled here: the folders (``parties``), and who plays which part in which process.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,7 +35,7 @@ from fedward.common.shredding.scratch import Scratch, place_scratch
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob
-from fedward.simulations.parties import KEY_FILE, SERVER, SITES, Parties, simulation_secret
+from fedward.simulations.parties import SITES, Parties, paths_of, simulation_secret
 from fedward.simulations.recipe import Recipe
 
 MAX_FOLDERS = 64
@@ -62,17 +64,17 @@ class Keeper:
         site_ids: of the recipe.
         secret: of the simulation, 32 bytes; identities come from it.
         with_folders: whether the parties have folders.
-        was_there: whether an earlier run had made them.
+        made: paths that were not there before this run: they go again if it never begins.
     """
 
     def __init__(
-        self, out: Path, site_ids: tuple[str, ...], secret: bytes, *, with_folders: bool, was_there: bool
+        self, out: Path, site_ids: tuple[str, ...], secret: bytes, *, with_folders: bool, made: tuple[Path, ...] = ()
     ) -> None:
         self.out = out
         self.secret = secret
         self.run_id = secrets.token_bytes(16)
         self._identities = {name: Identity.simulated(secret, name) for name in (COORDINATOR, *site_ids)}
-        self._is_kept = was_there
+        self._made = made
         self._scratch: Scratch | None = None
         self.parties: Parties | None = None
         if with_folders:
@@ -92,9 +94,10 @@ class Keeper:
         """
         site_ids = tuple(site.id for site in recipe.sites)
         with_folders = not in_process or len(site_ids) <= MAX_FOLDERS
-        was_there = (out / KEY_FILE).exists()
-        secret = simulation_secret(out) if with_folders else secrets.token_bytes(32)
-        return cls(out, site_ids, secret, with_folders=with_folders, was_there=was_there)
+        if not with_folders:
+            return cls(out, site_ids, secrets.token_bytes(32), with_folders=False)
+        made = tuple(path for path in paths_of(out, site_ids) if not os.path.lexists(path))
+        return cls(out, site_ids, simulation_secret(out, site_ids), with_folders=True, made=made)
 
     # ------------------------------------------------------------------------------------------------ folders
 
@@ -117,7 +120,7 @@ class Keeper:
 
     def rounds_begin(self) -> None:
         """From now on budgets are spent: whatever happens, the folders stay."""
-        self._is_kept = True
+        self._made = ()
 
     @contextmanager
     def logging(self, *, in_process: bool) -> Iterator[None]:
@@ -228,16 +231,14 @@ class Keeper:
             self.parties = None
 
     def _forget(self) -> None:
-        """Remove folders that were made for a run which never began."""
-        if self._is_kept:
-            return
-        for name in (SITES, SERVER):
-            if (self.out / name).is_dir():
-                Overwriter().shred_folder(self.out / name)
-        for name in (KEY_FILE, f"{SERVER}.key"):
-            (self.out / name).unlink(missing_ok=True)
-        with suppress(OSError):  # what else is there is not ours
-            self.out.rmdir()
+        """Remove what was made for a run which never began."""
+        made, self._made = self._made, ()
+        for path in made:
+            if path in (self.out, self.out / SITES):  # what else is in there is not ours
+                with suppress(OSError):
+                    path.rmdir()
+            elif path.parent.is_dir():
+                Overwriter().shred_entry(path.parent, path.name)
 
     def __enter__(self) -> Keeper:
         return self
