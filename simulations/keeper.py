@@ -35,7 +35,7 @@ from fedward.common.shredding.scratch import Scratch, place_scratch
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob
-from fedward.simulations.parties import SITES, Parties, paths_of, simulation_secret
+from fedward.simulations.parties import KEY_FILE, SITES, Parties, create_secret, hold, paths_of, simulation_secret
 from fedward.simulations.recipe import Recipe
 
 MAX_FOLDERS = 64
@@ -65,16 +65,25 @@ class Keeper:
         secret: of the simulation, 32 bytes; identities come from it.
         with_folders: whether the parties have folders.
         made: paths that were not there before this run: they go again if it never begins.
+        lock: on the simulation; let go at the end.
     """
 
     def __init__(
-        self, out: Path, site_ids: tuple[str, ...], secret: bytes, *, with_folders: bool, made: tuple[Path, ...] = ()
+        self,
+        out: Path,
+        site_ids: tuple[str, ...],
+        secret: bytes,
+        *,
+        with_folders: bool,
+        made: tuple[Path, ...] = (),
+        lock: int | None = None,
     ) -> None:
         self.out = out
         self.secret = secret
         self.run_id = secrets.token_bytes(16)
         self._identities = {name: Identity.simulated(secret, name) for name in (COORDINATOR, *site_ids)}
         self._made = made
+        self._lock = lock
         self._scratch: Scratch | None = None
         self.parties: Parties | None = None
         if with_folders:
@@ -97,7 +106,16 @@ class Keeper:
         if not with_folders:
             return cls(out, site_ids, secrets.token_bytes(32), with_folders=False)
         made = tuple(path for path in paths_of(out, site_ids) if not os.path.lexists(path))
-        return cls(out, site_ids, simulation_secret(out, site_ids), with_folders=True, made=made)
+        is_first = out / KEY_FILE in made
+        if is_first:
+            create_secret(out, site_ids)
+        lock = hold(out)  # from here on nobody but this run makes anything in there
+        try:
+            secret = simulation_secret(out)
+            return cls(out, site_ids, secret, with_folders=True, made=made if is_first else (), lock=lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     # ------------------------------------------------------------------------------------------------ folders
 
@@ -212,15 +230,17 @@ class Keeper:
         cleared = 0 if self._scratch is None else self._scratch.shredded.num_files
         medium = "memory" if self._scratch is None else self._scratch.place.plaintext_medium
         signed = self.parties.end_run(self.run_id, num_cleared=cleared, was_on_disk=medium == "disk")
-        keys = {party.party_id: party.identity.public_key for party in self.parties.all}
+        names = {self.parties.name_of(party): party for party in self.parties.all}
         return AtRest(
-            certificates={name: one.opened(keys[name], run_id=self.run_id) for name, one in signed.items()},
+            certificates={
+                name: one.opened(names[name].identity.public_key, run_id=self.run_id) for name, one in signed.items()
+            },
             account_epsilon={
                 site_id: account.epsilon()
                 for site_id, folder in self.parties.sites.items()
                 if (account := site_store(folder).budget.accounts.get(SIMULATION_POLICY.account)) is not None
             },
-            heads={party.party_id: party.ledger.head.hash.hex() for party in self.parties.all},
+            heads={name: party.ledger.head.hash.hex() for name, party in names.items()},
             plaintext_medium=medium,
         )
 
@@ -245,7 +265,12 @@ class Keeper:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
-        self._forget()
+        try:
+            self._forget()
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
 
 __all__ = ["AtRest", "Keeper", "MAX_FOLDERS"]

@@ -14,6 +14,7 @@ At the start of a run everything is finished that an earlier one left: open shre
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -44,25 +45,57 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _Folder = TypeVar("_Folder", bound=PartyFolder)
 
 
-def simulation_secret(out: Path, site_ids: Iterable[str] = ()) -> bytes:
-    """The secret of an output folder, made at its first run; 32 bytes.
+def create_secret(out: Path, site_ids: Iterable[str] = ()) -> None:
+    """A new secret of an output folder, which is made too.
 
     Args:
         out: of the simulation.
-        site_ids: whose folders must not be there without a secret: a new one would make other parties of them.
+        site_ids: whose folders must not be there: a new secret would make other parties of them.
 
     Raises:
-        ConfigError: the file is there and is no such secret; or it is missing, and folders of parties are there.
+        ConfigError: there is one, another process makes one, or folders of parties are there.
+    """
+    path = out / KEY_FILE
+    places = (folder_of(out, name) for name in (COORDINATOR, *site_ids))
+    taken = next((place for place in places if os.path.lexists(place)), None)
+    if taken is not None:
+        hint = f"Choose another --out; if a simulation made it, put its {KEY_FILE} back."
+        raise ConfigError(f"{taken} is there, and {path} is not: it may be anybody's", hint=hint)
+    out.mkdir(parents=True, exist_ok=True)
+    create_key_file(path)
+
+
+def hold(out: Path) -> int:
+    """Keep all other simulations out of ``out``, by a lock on its secret; a descriptor, and closing it lets them in.
+
+    Raises:
+        ConfigError: another simulation works there, or the secret cannot be read.
+    """
+    path, descriptor = out / KEY_FILE, -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):  # not one that its holder has just removed
+            return descriptor
+        raise BlockingIOError
+    except OSError as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if isinstance(error, BlockingIOError | FileNotFoundError):
+            hint = "Wait for its end, or choose another --out."
+            raise ConfigError(f"another simulation works in {out}", hint=hint) from error
+        raise ConfigError(f"{path}: {error.strerror}", hint="Choose another --out.") from error
+
+
+def simulation_secret(out: Path) -> bytes:
+    """The secret of an output folder, made where there is none; 32 bytes.
+
+    Raises:
+        ConfigError: the file is there and is no such secret; or ``create_secret`` refuses.
     """
     path = out / KEY_FILE
     if not os.path.lexists(path):
-        places = (folder_of(out, name) for name in (COORDINATOR, *site_ids))
-        taken = next((place for place in places if os.path.lexists(place)), None)
-        if taken is not None:
-            hint = f"Choose another --out; if a simulation made it, put its {KEY_FILE} back."
-            raise ConfigError(f"{taken} is there, and {path} is not: it may be anybody's", hint=hint)
-        out.mkdir(parents=True, exist_ok=True)
-        create_key_file(path)
+        create_secret(out)
     try:
         raw = path.read_bytes() if path.is_file() else b""
     except OSError as error:
@@ -147,6 +180,11 @@ class Parties:
         """The coordinator's folder and the sites'."""
         return (self.coordinator, *self.sites.values())
 
+    def name_of(self, party: PartyFolder) -> str:
+        """Of a party in the report: a site may be called as the coordinator's folder is."""
+        is_site = party is not self.coordinator
+        return party.party_id if is_site or party.party_id not in self.sites else COORDINATOR
+
     def settle(self) -> int:
         """Finish what an earlier run left; the number of certificates that took."""
         return sum(len(Shredder(party, end_state=ends_state(party)).settle(())) for party in self.all)
@@ -164,7 +202,7 @@ class Parties:
             shredder = Shredder(party, end_state=ends_state(party))
             if run_id in shredder.known_runs():
                 is_server = party is self.coordinator
-                certificates[party.party_id] = shredder.shred(
+                certificates[self.name_of(party)] = shredder.shred(
                     run_id,
                     reason=Reason.RUN_ENDED,
                     keep=KEPT,
@@ -185,7 +223,9 @@ class Parties:
 
 
 __all__ = [
+    "create_secret",
     "folder_of",
+    "hold",
     "open_coordinator",
     "open_site",
     "Parties",

@@ -213,3 +213,31 @@ def test_a_site_is_not_kept_where_another_has_its_key_file(tmp_path: Path) -> No
     assert folder_of(tmp_path, "a.key") != folder_of(tmp_path, "a").with_name("a.key")
     assert folder_of(tmp_path, "a.key.next").parent == tmp_path / SITES
     assert folder_of(tmp_path, "a.key.next").name.startswith("site-")
+
+
+def test_a_second_simulation_in_one_folder_is_refused_and_takes_nothing_away(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out, seen = recipe_file(), tmp_path / "out", list[str]()
+    original = driver.tokenise_all
+
+    def with_a_second(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        before = sorted(out.rglob("*"))
+        with pytest.raises(ConfigError, match="another simulation works in"):
+            Keeper.open(read_recipe(recipe), out, in_process=True)
+        assert sorted(out.rglob("*")) == before
+        seen.append("second")
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(driver, "tokenise_all", with_a_second)
+    run(recipe, out)
+    assert seen == ["second"]
+
+
+def test_a_site_that_is_called_server_has_its_own_certificate(recipe_file: Writer, tmp_path: Path) -> None:
+    def rename(document: dict[str, Any]) -> None:
+        document["sites"][0]["id"] = "server"
+
+    _, report = run(recipe_file(rename), tmp_path / "out")
+    parties = {"coordinator", "server", "site-1", "site-2"}
+    assert set(report["at_rest"]["shredded"]) == set(report["at_rest"]["ledger_heads"]) == parties

@@ -52,7 +52,8 @@ def test_what_a_killed_process_left_is_shredded_by_the_next(on_disk: Machine, tm
         "from pathlib import Path\n"
         "from fedward.simulations.passing_folder import passing_folder\n"
         f"tempfile.tempdir = {str(tmp_path)!r}\n"
-        f"with passing_folder(1, machine=Machine(environment={{}}, shared_memory=Path({str(tmp_path / 'none')!r}))) as f:\n"
+        f"machine = Machine(environment={{}}, shared_memory=Path({str(tmp_path / 'none')!r}))\n"
+        "with passing_folder(1, machine=machine) as f:\n"
         "    (f / 'note.txt').write_text('a note')\n"
         "    os.kill(os.getpid(), 9)\n"
     )
