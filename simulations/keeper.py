@@ -50,6 +50,8 @@ class AtRest:
     """By party."""
     account_epsilon: Mapping[str, float] = field(default_factory=dict)
     """What each site's account has spent so far, in all runs of this output folder."""
+    account_delta: float = SIMULATION_POLICY.account_delta
+    """At which that is stated; an account keeps its own for life, whatever a plan's is."""
     heads: Mapping[str, str] = field(default_factory=dict)
     """Of each party's ledger, in hex."""
     plaintext_medium: str = "memory"

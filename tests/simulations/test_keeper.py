@@ -16,6 +16,7 @@ from fedward.common.identity import Identity
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations import driver, keeper
+from fedward.simulations.at_rest_report import line
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.keeper import Keeper
@@ -241,3 +242,11 @@ def test_a_site_that_is_called_server_has_its_own_certificate(recipe_file: Write
     _, report = run(recipe_file(rename), tmp_path / "out")
     parties = {"coordinator", "server", "site-1", "site-2"}
     assert set(report["at_rest"]["shredded"]) == set(report["at_rest"]["ledger_heads"]) == parties
+
+
+def test_what_an_account_has_spent_is_stated_with_its_own_delta(recipe_file: Writer, tmp_path: Path) -> None:
+    outcome, report = run(recipe_file(), tmp_path / "out")
+    (account,) = judge_file(tmp_path / "out" / SITES / "site-0" / LEDGER, VerifyLevel.BUDGET).accounts
+    assert report["at_rest"]["account_delta"] == account.delta != report["privacy"]["delta"]
+    assert report["at_rest"]["account_epsilon"]["site-0"] == pytest.approx(account.epsilon)
+    assert f"ε = {account.epsilon:.2f} at δ = {account.delta:g}" in line(outcome.at_rest)
