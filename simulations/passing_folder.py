@@ -25,46 +25,57 @@ from fedward.common.shredding.overwrite import Overwriter
 from fedward.common.shredding.scratch import Machine
 
 PREFIX = "fedward-hospitals-"
-_NAME = re.compile(re.escape(PREFIX) + r"[a-z0-9_]{8}")
+_NUM_TRIES = 3
+"""A process that was just ended may have written meanwhile."""
+_RANDOM = r"[a-z0-9_]{8}"
+"""What ``mkdtemp`` puts behind a prefix."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @contextmanager
-def passing_folder(room_bytes: int, *, machine: Machine | None = None) -> Iterator[Path]:
+def passing_folder(
+    room_bytes: int, *, prefix: str = PREFIX, elsewhere: Path | None = None, machine: Machine | None = None
+) -> Iterator[Path]:
     """A new folder; at the end it is shredded with all in it. What killed processes left goes first.
 
     Args:
         room_bytes: that the files may take; a tmpfs with less is passed over.
+        prefix: of its name. Whoever uses it takes the lock, for what is not locked is taken for an orphan.
+        elsewhere: where it is if not in memory; None: in the temporary folder.
         machine: where memory may be; tests make one up.
 
     Raises:
         ShreddingError: something in it could not be removed.
     """
-    bases = _bases(machine or Machine())
+    bases = (*_in_memory(machine or Machine()), elsewhere or Path(tempfile.gettempdir()))
     for base in bases:
-        _shred_orphans(base)
+        _shred_orphans(base, prefix)
     base = next((one for one in bases[:-1] if shutil.disk_usage(one).free >= room_bytes), bases[-1])
-    folder, lock = _new_folder(base)
+    folder, lock = _new_folder(base, prefix)
     try:
         yield folder
     finally:
         try:
-            Overwriter().shred_folder(folder).require_complete()
+            for _ in range(_NUM_TRIES):
+                done = Overwriter().shred_folder(folder)
+                if not done.refused:
+                    break
+            done.require_complete()
         finally:
             os.close(lock)
 
 
-def _bases(machine: Machine) -> tuple[Path, ...]:
-    """Folders in memory that can be written, then the temporary one."""
-    in_memory = (base for base in machine.bases if os.access(base, os.W_OK | os.X_OK))
-    firm = (base for base in in_memory if medium_of(base, system=machine.system).verdict is Verdict.MEMORY)
-    return (*firm, Path(tempfile.gettempdir()))
+def _in_memory(machine: Machine) -> Iterator[Path]:
+    """Folders in memory that can be written."""
+    for base in machine.bases:
+        if os.access(base, os.W_OK | os.X_OK) and medium_of(base, system=machine.system).verdict is Verdict.MEMORY:
+            yield base
 
 
-def _new_folder(base: Path) -> tuple[Path, int]:
+def _new_folder(base: Path, prefix: str) -> tuple[Path, int]:
     """A folder and the lock on it. Another process may take it for an orphan before it is locked: then once more."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+        folder = Path(tempfile.mkdtemp(prefix=prefix, dir=base))
         lock = _locked(folder)
         if lock is not None:
             return folder, lock
@@ -88,10 +99,11 @@ def _locked(folder: Path) -> int | None:
     return None
 
 
-def _shred_orphans(base: Path) -> None:
+def _shred_orphans(base: Path, prefix: str) -> None:
+    of_ours = re.compile(re.escape(prefix) + _RANDOM)
     with suppress(OSError):
         for folder in sorted(base.iterdir()):
-            if _NAME.fullmatch(folder.name) and (lock := _locked(folder)) is not None:
+            if of_ours.fullmatch(folder.name) and (lock := _locked(folder)) is not None:
                 try:
                     with suppress(ShreddingError):
                         Overwriter().shred_folder(folder)

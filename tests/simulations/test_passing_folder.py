@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fedward.common.shredding.overwrite import Overwriter
+from fedward.common.shredding.overwritten import Overwritten, Refusal, Refused
 from fedward.common.shredding.scratch import Machine
 from fedward.simulations.passing_folder import PREFIX, passing_folder
 
@@ -88,3 +90,32 @@ def test_what_is_not_ours_stays(on_disk: Machine, tmp_path: Path) -> None:
         pass
     assert sorted(tmp_path.iterdir()) == before
     assert (target / "mine.txt").read_text("utf-8") == "kept"
+
+
+def test_a_folder_with_another_beginning_of_its_name_stays(on_disk: Machine, tmp_path: Path) -> None:
+    kept = tmp_path / f"{PREFIX}abcdefgh"
+    kept.mkdir(mode=0o700)
+    gone = tmp_path / "other-abcdefgh"
+    gone.mkdir(mode=0o700)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    with passing_folder(ROOM, prefix="other-", elsewhere=tmp_path, machine=on_disk) as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([kept, elsewhere, folder])
+
+
+def test_what_is_written_while_it_goes_is_shredded_too(
+    on_disk: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, rounds = Overwriter.shred_folder, list[int]()
+
+    def late(self: Overwriter, folder: Path, *, keep: bool = False) -> Overwritten:
+        rounds.append(1)
+        if len(rounds) > 1:
+            return original(self, folder, keep=keep)
+        (folder / "late.log").write_text("late", "utf-8")
+        return Overwritten(refused=(Refused(reason=Refusal.DENIED, path="."),))
+
+    monkeypatch.setattr(Overwriter, "shred_folder", late)
+    with passing_folder(ROOM, machine=on_disk):
+        pass
+    assert (list(tmp_path.iterdir()), len(rounds)) == ([], 2)
