@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from fedward.client.printable import printable
 from fedward.client.site_options import Ask, Json, KeyFile, Keyring, PassphraseFile, RoleName, chosen
-from fedward.common.errors import ConfigError
+from fedward.common.errors import ConfigError, FedwardError, ShreddingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,15 +75,19 @@ def shred(
         return
     if certificate is not None and (len(target.parties) != 1 or target.run_id is None):
         raise ConfigError("--certificate takes one run of one site", hint="The ledgers hold all certificates.")
-    signed = _shred(target, unlocking, role, medium, is_released_kept=keep_release, is_root_new=rotate_root)
+    signed, failed = _shred(target, unlocking, role, medium, is_released_kept=keep_release, is_root_new=rotate_root)
     if certificate is not None:
         _write(certificate, signed)
-    _print_shredded([_read(one) for one in signed], as_json=as_json)
+    if signed or not failed:
+        _print_shredded([_read(one) for one in signed], as_json=as_json)
+    if failed:
+        _raise(failed, len(target.parties))
 
 
 def _shred(
     target: Target, unlocking: Unlocking, role: str, medium: str | None, *, is_released_kept: bool, is_root_new: bool
-) -> list[SignedCertificate]:
+) -> tuple[list[SignedCertificate], list[tuple[Path, FedwardError]]]:
+    """The certificates, and the folders of a target of several that could not be done: each is on its own."""
     from fedward.client.root_change import root_change
     from fedward.client.shred_runs import require_may_shred, shred_runs
     from fedward.common.shredding.media import parse_claim
@@ -92,14 +96,26 @@ def _shred(
 
     claim = None if medium is None else parse_claim(medium)
     actor = chosen(Role, role, "--role")
+    keep = frozenset(KEPT if is_released_kept else ())
     done: list[SignedCertificate] = []
+    failed: list[tuple[Path, FedwardError]] = []
     for path in target.parties:
-        with unlocking.opened(path) as party:
-            require_may_shred(party, actor)
-            change = root_change(party, unlocking.key_file_of(path)) if is_root_new else None
-            keep = frozenset(KEPT if is_released_kept else ())
-            done += shred_runs(party, target.run_id, claim=claim, keep=keep, replace_root=change)
-    return done
+        try:
+            with unlocking.opened(path) as party:
+                require_may_shred(party, actor)
+                change = root_change(party, unlocking.key_file_of(path)) if is_root_new else None
+                done += shred_runs(party, target.run_id, claim=claim, keep=keep, replace_root=change)
+        except FedwardError as error:
+            if len(target.parties) == 1:
+                raise
+            failed.append((path, error))
+    return done, failed
+
+
+def _raise(failed: list[tuple[Path, FedwardError]], num_parties: int) -> NoReturn:
+    (path, first), *_ = failed
+    what = f"{len(failed)} of {num_parties} folders were not shredded; {path}: {first.message}"
+    raise ShreddingError(what, hint=first.advice) from first
 
 
 def _read(signed: SignedCertificate) -> Certificate:
@@ -118,12 +134,14 @@ def _write(path: Path, signed: Iterable[SignedCertificate]) -> None:
 
 
 def _verify(target: Target, unlocking: Unlocking, ciphertext: Path | None, *, as_json: bool) -> None:
-    from fedward.client.shred_runs import verify_runs
+    from fedward.client.shred_runs import of_one_backup, verify_runs
 
     found: list[tuple[str, Verification]] = []
     for path in target.parties:
         with unlocking.opened(path) as party:
             found += [(party.party_id, one) for one in verify_runs(party, target.run_id, ciphertext)]
+    if target.run_id is None:
+        found = of_one_backup(found)
     is_good = bool(found) and all(one.is_good for _, one in found)
     if as_json:
         rows = [_verification_row(name, one) for name, one in found]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedward.client.ledger_files import VerifyLevel, judge_file, reading
@@ -18,7 +18,7 @@ from fedward.common.shredding.certificate import Certificate, SignedCertificate
 from fedward.common.shredding.intentions import Shreddings
 from fedward.common.shredding.media import Claim
 from fedward.common.shredding.shred import Shredder
-from fedward.common.shredding.verify import Verification, find_in_chain, keys_of, verify_run
+from fedward.common.shredding.verify import Finding, Verification, find_in_chain, keys_of, verify_run
 from fedward.common.vault.folder import LEDGER, PartyFolder
 from fedward.common.vault.index import is_object_id
 from fedward.common.vault.kinds import SITE_DATA, Kind
@@ -152,6 +152,16 @@ def verify_runs(party: PartyFolder, run_id: bytes | None, ciphertext: Path | Non
     return tuple(verify_run(party, one, ciphertext=ciphertext) for one in sorted(runs - {SITE_DATA}))
 
 
+def of_one_backup(found: Sequence[tuple[str, Verification]]) -> list[tuple[str, Verification]]:
+    """Of all runs of all parties, looked at with one folder: it need not hold every run, but it must hold some."""
+    if not any(one.trial is not None and Finding.NOTHING_TRIED not in one.findings for _, one in found):
+        return list(found)
+    return [
+        (name, replace(one, findings=tuple(item for item in one.findings if item is not Finding.NOTHING_TRIED)))
+        for name, one in found
+    ]
+
+
 def verify_certificate(
     path: Path, run_id: bytes | None, *, ledger: Path, roster: Path | None
 ) -> tuple[Certificate, bool]:
@@ -210,6 +220,7 @@ def _limited(path: Path, limit: int) -> bytes:
 
 
 __all__ = [
+    "of_one_backup",
     "parties_in",
     "require_may_shred",
     "shred_runs",

@@ -20,7 +20,7 @@ def figures(at_rest: AtRest) -> dict[str, Any] | None:
         "plaintext_medium": at_rest.plaintext_medium,
         "account_epsilon": dict(at_rest.account_epsilon),
         "account_delta": at_rest.account_delta,
-        "account_note": "of all runs of this output folder on the same sites",
+        "account_note": "of all runs of this output folder on the same sites, at the account's delta, not the plan's",
         "ledger_heads": dict(at_rest.heads),
     }
 
@@ -37,7 +37,8 @@ def line(at_rest: AtRest) -> str:
     cleared = sum(one.caches_cleared for one in at_rest.certificates.values())
     text = f"At rest: records, ledgers and keys of each party sealed; {cleared} temporary files {where} shredded"
     spent = max(at_rest.account_epsilon.values(), default=0.0)
-    budget = f"; a site's account has spent ε = {spent:.2f} so far (at δ = {at_rest.account_delta:g})" if spent else ""
+    delta = f" at δ = {at_rest.account_delta:g}, all runs here together"
+    budget = f"; a site's account has spent ε = {spent:.2f}{delta}" if spent else ""
     return f"{text}; kept of the run: {kept or 'nothing'}{budget}\n"
 
 

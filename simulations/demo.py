@@ -14,11 +14,14 @@ from fedward.common.config import to_json, validated
 from fedward.common.errors import ConfigError
 from fedward.simulations.console import Interface
 from fedward.simulations.driver import Stopwatch
+from fedward.simulations.passing_folder import passing_folder
 from fedward.simulations.recipe import Recipe
 from fedward.simulations.traces import Traces, default_folders, search, token_ids
 
 PATIENTS_PER_SITE = 400
 HELDOUT_PATIENTS = 40
+_HOSPITAL_BYTES = 4 << 20
+"""More than the files of one hospital take."""
 _TOO_FEW_FOR_RESILIENT = 3
 
 PLAN: dict[str, Any] = {
@@ -68,13 +71,13 @@ def demo_data(
     """Generate the hospitals' files.
 
     Args:
-        keep: leave the files here; None: a temporary folder that is removed at the end.
+        keep: leave the files here; None: a folder that is shredded at the end, in memory where that can be.
         run_word: of the marks; runs with the same are alike to the last byte.
     """
     if keep is not None and keep.exists() and not keep.is_dir():
         raise ConfigError(f"{keep} is a file", hint="Give a folder with --keep-data.")
-    with tempfile.TemporaryDirectory(prefix="fedward-demo-") if keep is None else nullcontext(str(keep)) as folder:
-        root = Path(folder)
+    room_bytes = num_sites * _HOSPITAL_BYTES
+    with passing_folder(room_bytes) if keep is None else nullcontext(keep) as root:
         root.mkdir(parents=True, exist_ok=True)
         since_ns = root.stat().st_ctime_ns if keep is None else _now_ns(root)
         with watch.stage("generate"):

@@ -4,6 +4,9 @@ A Ray actor serves many nodes and keeps no object of a node. What a real site ha
 file of the run's folder. What a real site's daemon has in its memory alone, the secrets of a masked round, travels as
 bytes in the node's ``Context.state``: in a simulation only, where one machine plays all parties and may know all
 secrets. The base is loaded once per actor and the adapters are swapped.
+
+Not handled here: the exchange of the ledgers' heads. A part in it lasts as long as a site's process, and here none
+does: the ledgers of such a run hold by themselves, and nobody countersigned them.
 """
 
 from __future__ import annotations

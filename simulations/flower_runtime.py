@@ -30,6 +30,7 @@ from fedward.server.app import SystemClock
 from fedward.server.rounds import Observer, RunResult
 from fedward.simulations.flower_files import EventReader, RunFolder
 from fedward.simulations.job import SimulationJob
+from fedward.simulations.passing_folder import passing_folder
 
 _START_TIMEOUT_S = 60.0
 _SUBMIT_TIMEOUT_S = 120
@@ -39,6 +40,8 @@ _START_UP_S = 1200.0
 _POLL_S = 0.2
 _MARK = "FEDWARD_RUN_MARK"
 _LOG_TAIL_CHARS = 600
+_RAY_ROOM_BYTES = 16 << 20
+"""For Ray's logs and sockets. The path of a socket must stay under 107 characters, and the run's scratch is deep."""
 
 _APP = """\
 [project]
@@ -78,12 +81,12 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
     """
     with (
         tempfile.TemporaryDirectory(prefix="fw-", ignore_cleanup_errors=True) as root,
-        tempfile.TemporaryDirectory(prefix="fw-", dir=_short_folder(), ignore_cleanup_errors=True) as ray_root,
+        passing_folder(_RAY_ROOM_BYTES, prefix="fwr-", elsewhere=Path("/tmp")) as ray_root,  # noqa: S108 - mode 0700
     ):
         folder = RunFolder(Path(root))
         job.to_file(folder.job)
         port, processes = _free_port(), StartedProcesses(secrets.token_hex(8))
-        environment = _environment(folder.root, processes.mark) | {"RAY_TMPDIR": ray_root}
+        environment = _environment(folder.root, processes.mark) | {"RAY_TMPDIR": str(ray_root)}
         _write_app(folder.root, port)
         try:
             with _superlink(folder.root, port, environment) as superlink:
@@ -94,15 +97,6 @@ def run_with_flower(job: SimulationJob, observer: Observer) -> RunResult:
         finally:
             with _undisturbed():
                 processes.end()
-
-
-def _short_folder() -> Path:
-    """For Ray, whose sockets lie below it: their path must stay under 107 characters, and the run's scratch is deep.
-
-    In memory where there is such a place: what Ray writes there are its own logs and what it moves between actors.
-    """
-    places = (Path("/dev/shm"), Path("/tmp"))  # noqa: S108 - a new folder of mode 0700 below it
-    return next((place for place in places if os.access(place, os.W_OK | os.X_OK)), Path(tempfile.gettempdir()))
 
 
 def _environment(root: Path, mark: str) -> dict[str, str]:

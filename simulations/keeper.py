@@ -2,13 +2,15 @@
 
 A run whose sites have folders trains on records that come out of a vault, charges a ledger on disk, exchanges heads,
 seals what it made, and is shredded. Where a simulation has more sites than ``MAX_FOLDERS`` and all live in one process,
-they keep all of it in memory, by the same code. A run that fails before its rounds begin leaves no folder that it made.
+they keep all of it in memory, by the same code. A run that fails before its rounds begin leaves no folder that it made,
+and touches none that was there before it, whoever made that.
 
 Not handled here: the folders (``parties``), and who plays which part in which process.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -33,7 +35,7 @@ from fedward.common.shredding.scratch import Scratch, place_scratch
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations.job import SIMULATION_POLICY, SimulationJob
-from fedward.simulations.parties import KEY_FILE, SERVER, SITES, Parties, simulation_secret
+from fedward.simulations.parties import KEY_FILE, SITES, Parties, create_secret, hold, paths_of, simulation_secret
 from fedward.simulations.recipe import Recipe
 
 MAX_FOLDERS = 64
@@ -49,6 +51,7 @@ class AtRest:
     account_epsilon: Mapping[str, float] = field(default_factory=dict)
     """What each site's account has spent so far, in all runs of this output folder."""
     account_delta: float = SIMULATION_POLICY.account_delta
+    """At which that is stated; an account keeps its own for life, whatever a plan's is."""
     heads: Mapping[str, str] = field(default_factory=dict)
     """Of each party's ledger, in hex."""
     plaintext_medium: str = "memory"
@@ -63,17 +66,26 @@ class Keeper:
         site_ids: of the recipe.
         secret: of the simulation, 32 bytes; identities come from it.
         with_folders: whether the parties have folders.
-        was_there: whether an earlier run had made them.
+        made: paths that were not there before this run: they go again if it never begins.
+        lock: on the simulation; let go at the end.
     """
 
     def __init__(
-        self, out: Path, site_ids: tuple[str, ...], secret: bytes, *, with_folders: bool, was_there: bool
+        self,
+        out: Path,
+        site_ids: tuple[str, ...],
+        secret: bytes,
+        *,
+        with_folders: bool,
+        made: tuple[Path, ...] = (),
+        lock: int | None = None,
     ) -> None:
         self.out = out
         self.secret = secret
         self.run_id = secrets.token_bytes(16)
         self._identities = {name: Identity.simulated(secret, name) for name in (COORDINATOR, *site_ids)}
-        self._is_kept = was_there
+        self._made = made
+        self._lock = lock
         self._scratch: Scratch | None = None
         self.parties: Parties | None = None
         if with_folders:
@@ -93,9 +105,19 @@ class Keeper:
         """
         site_ids = tuple(site.id for site in recipe.sites)
         with_folders = not in_process or len(site_ids) <= MAX_FOLDERS
-        was_there = (out / KEY_FILE).exists()
-        secret = simulation_secret(out) if with_folders else secrets.token_bytes(32)
-        return cls(out, site_ids, secret, with_folders=with_folders, was_there=was_there)
+        if not with_folders:
+            return cls(out, site_ids, secrets.token_bytes(32), with_folders=False)
+        made = tuple(path for path in paths_of(out, site_ids) if not os.path.lexists(path))
+        is_first = out / KEY_FILE in made
+        if is_first:
+            create_secret(out, site_ids)
+        lock = hold(out)  # from here on nobody but this run makes anything in there
+        try:
+            secret = simulation_secret(out)
+            return cls(out, site_ids, secret, with_folders=True, made=made if is_first else (), lock=lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     # ------------------------------------------------------------------------------------------------ folders
 
@@ -118,7 +140,7 @@ class Keeper:
 
     def rounds_begin(self) -> None:
         """From now on budgets are spent: whatever happens, the folders stay."""
-        self._is_kept = True
+        self._made = ()
 
     @contextmanager
     def logging(self, *, in_process: bool) -> Iterator[None]:
@@ -210,15 +232,17 @@ class Keeper:
         cleared = 0 if self._scratch is None else self._scratch.shredded.num_files
         medium = "memory" if self._scratch is None else self._scratch.place.plaintext_medium
         signed = self.parties.end_run(self.run_id, num_cleared=cleared, was_on_disk=medium == "disk")
-        keys = {party.party_id: party.identity.public_key for party in self.parties.all}
+        names = {self.parties.name_of(party): party for party in self.parties.all}
         return AtRest(
-            certificates={name: one.opened(keys[name], run_id=self.run_id) for name, one in signed.items()},
+            certificates={
+                name: one.opened(names[name].identity.public_key, run_id=self.run_id) for name, one in signed.items()
+            },
             account_epsilon={
                 site_id: account.epsilon()
                 for site_id, folder in self.parties.sites.items()
                 if (account := site_store(folder).budget.accounts.get(SIMULATION_POLICY.account)) is not None
             },
-            heads={party.party_id: party.ledger.head.hash.hex() for party in self.parties.all},
+            heads={name: party.ledger.head.hash.hex() for name, party in names.items()},
             plaintext_medium=medium,
         )
 
@@ -229,23 +253,26 @@ class Keeper:
             self.parties = None
 
     def _forget(self) -> None:
-        """Remove folders that were made for a run which never began."""
-        if self._is_kept:
-            return
-        for name in (SITES, SERVER):
-            if (self.out / name).is_dir():
-                Overwriter().shred_folder(self.out / name)
-        for name in (KEY_FILE, f"{SERVER}.key"):
-            (self.out / name).unlink(missing_ok=True)
-        with suppress(OSError):  # what else is there is not ours
-            self.out.rmdir()
+        """Remove what was made for a run which never began."""
+        made, self._made = self._made, ()
+        for path in made:
+            if path in (self.out, self.out / SITES):  # what else is in there is not ours
+                with suppress(OSError):
+                    path.rmdir()
+            elif path.parent.is_dir():
+                Overwriter().shred_entry(path.parent, path.name)
 
     def __enter__(self) -> Keeper:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
-        self._forget()
+        try:
+            self._forget()
+        finally:
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
 
 __all__ = ["AtRest", "Keeper", "MAX_FOLDERS"]

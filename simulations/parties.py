@@ -14,7 +14,9 @@ At the start of a run everything is finished that an earlier one left: open shre
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
@@ -43,27 +45,78 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _Folder = TypeVar("_Folder", bound=PartyFolder)
 
 
-def simulation_secret(out: Path) -> bytes:
-    """The secret of an output folder, made at its first run; 32 bytes.
+def create_secret(out: Path, site_ids: Iterable[str] = ()) -> None:
+    """A new secret of an output folder, which is made too.
+
+    Args:
+        out: of the simulation.
+        site_ids: whose folders must not be there: a new secret would make other parties of them.
 
     Raises:
-        ConfigError: the file is there and is no such secret.
+        ConfigError: there is one, another process makes one, or folders of parties are there.
     """
     path = out / KEY_FILE
-    if not path.exists():
-        out.mkdir(parents=True, exist_ok=True)
-        create_key_file(path)
-    raw = path.read_bytes()
+    places = (folder_of(out, name) for name in (COORDINATOR, *site_ids))
+    taken = next((place for place in places if os.path.lexists(place)), None)
+    if taken is not None:
+        hint = f"Choose another --out; if a simulation made it, put its {KEY_FILE} back."
+        raise ConfigError(f"{taken} is there, and {path} is not: it may be anybody's", hint=hint)
+    out.mkdir(parents=True, exist_ok=True)
+    create_key_file(path)
+
+
+def hold(out: Path) -> int:
+    """Keep all other simulations out of ``out``, by a lock on its secret; a descriptor, and closing it lets them in.
+
+    Raises:
+        ConfigError: another simulation works there, or the secret cannot be read.
+    """
+    path, descriptor = out / KEY_FILE, -1
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), path.lstat()):  # not one that its holder has just removed
+            return descriptor
+        raise BlockingIOError
+    except OSError as error:
+        if descriptor >= 0:
+            os.close(descriptor)
+        if isinstance(error, BlockingIOError | FileNotFoundError):
+            hint = "Wait for its end, or choose another --out."
+            raise ConfigError(f"another simulation works in {out}", hint=hint) from error
+        raise ConfigError(f"{path}: {error.strerror}", hint="Choose another --out.") from error
+
+
+def simulation_secret(out: Path) -> bytes:
+    """The secret of an output folder, made where there is none; 32 bytes.
+
+    Raises:
+        ConfigError: the file is there and is no such secret; or ``create_secret`` refuses.
+    """
+    path = out / KEY_FILE
+    if not os.path.lexists(path):
+        create_secret(out)
+    try:
+        raw = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="Choose another --out.") from error
     if len(raw) != _SECRET_BYTES:
         raise ConfigError(f"{path} is not the secret of a simulation", hint="Choose another --out.")
     return raw
 
 
+def paths_of(out: Path, site_ids: Iterable[str]) -> tuple[Path, ...]:
+    """All that a simulation makes for its parties: the innermost first, ``sites`` and ``out`` themselves last."""
+    folders = [folder_of(out, name) for name in (COORDINATOR, *site_ids)]
+    return (*folders, *map(_key_file_of, folders), out / KEY_FILE, out / SITES, out)
+
+
 def folder_of(out: Path, name: str) -> Path:
-    """Of a site or of the coordinator. An id that is no plain file name is hashed."""
+    """Of a site or of the coordinator. An id that is no plain file name, or would be that of a key file, is hashed."""
     if name == COORDINATOR:
         return out / SERVER
-    plain = name if _PLAIN_NAME.fullmatch(name) else f"site-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+    is_plain = _PLAIN_NAME.fullmatch(name) and not name.endswith((".key", ".next"))  # those of key files
+    plain = name if is_plain else f"site-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return out / SITES / plain
 
 
@@ -85,9 +138,16 @@ def open_coordinator(out: Path, identity: Identity) -> PartyFolder:
     return _opened(PartyFolder, folder_of(out, COORDINATOR), "server", identity)
 
 
+def _key_file_of(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.key")
+
+
 def _opened(kind: type[_Folder], path: Path, party_id: str, identity: Identity) -> _Folder:
-    key_file = path.with_name(f"{path.name}.key")
-    if path.exists():
+    key_file = _key_file_of(path)
+    if os.path.lexists(path):
+        if not key_file.exists():
+            hint = "Put it back, or choose another --out: without it the folder does not open."
+            raise ConfigError(f"the key file {key_file} is missing", hint=hint)
         return kind.open(path, unlocks=[read_key_file(key_file)], clock=wall_clock_ms)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     unlock = read_key_file(key_file) if key_file.exists() else create_key_file(key_file)
@@ -120,6 +180,11 @@ class Parties:
         """The coordinator's folder and the sites'."""
         return (self.coordinator, *self.sites.values())
 
+    def name_of(self, party: PartyFolder) -> str:
+        """Of a party in the report: a site may be called as the coordinator's folder is."""
+        is_site = party is not self.coordinator
+        return party.party_id if is_site or party.party_id not in self.sites else COORDINATOR
+
     def settle(self) -> int:
         """Finish what an earlier run left; the number of certificates that took."""
         return sum(len(Shredder(party, end_state=ends_state(party)).settle(())) for party in self.all)
@@ -137,7 +202,7 @@ class Parties:
             shredder = Shredder(party, end_state=ends_state(party))
             if run_id in shredder.known_runs():
                 is_server = party is self.coordinator
-                certificates[party.party_id] = shredder.shred(
+                certificates[self.name_of(party)] = shredder.shred(
                     run_id,
                     reason=Reason.RUN_ENDED,
                     keep=KEPT,
@@ -158,11 +223,14 @@ class Parties:
 
 
 __all__ = [
+    "create_secret",
     "folder_of",
+    "hold",
     "open_coordinator",
     "open_site",
     "Parties",
     "KEY_FILE",
+    "paths_of",
     "SERVER",
     "simulation_secret",
     "SITES",

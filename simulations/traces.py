@@ -134,16 +134,16 @@ def _changed(folders: Iterable[Path], since_ns: int, but: Path | None) -> Iterat
             if left is not None:
                 names[:] = [name for name in names if (Path(parent) / name).resolve() != left]
             for name in files:
-                path = Path(parent) / name
+                path = os.path.join(parent, name)  # a Path each would take most of the time
                 try:
-                    found = path.lstat()
+                    found = os.lstat(path)
                 except OSError:
                     continue
                 key = (found.st_dev, found.st_ino)
                 is_ours = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid()
                 if is_ours and key not in seen and max(found.st_ctime_ns, found.st_mtime_ns) >= since_ns:
                     seen.add(key)
-                    yield path, found.st_size
+                    yield Path(path), found.st_size
 
 
 __all__ = ["default_folders", "search", "token_ids", "Traces"]

@@ -1,8 +1,9 @@
 """Trying the sealed files of a folder, a backup for example, with keys; nothing in it is changed.
 
 Only headers are read: whoever opens a header has the file's key. A slot that opens gives a data key, which is tried on
-the rest. Old copies of the keystore that lie in the folder are opened with the root of now where it opens them, and
-what is in them is tried too: that is how a thief with the whole backup and the root would go about it.
+the rest. Old copies of the keystore that lie in the folder are opened with the root of now where it opens them, with
+the key files that lie there too (a backup of a simulation's whole output holds them), and what is in them is tried:
+that is how a thief with the whole backup and the root would go about it.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from fedward.common.envelope.header import HEADER_BYTES, MAGIC, Context, open_copies, parse_copies
-from fedward.common.envelope.recipients import Identity, SlotKey
+from fedward.common.envelope.recipients import ID_BYTES, KEY_BYTES, Identity, SlotKey
 from fedward.common.errors import EnvelopeError, HeaderTamperedError, ShreddingError, VaultError
 from fedward.common.shredding.overwrite import MAX_DEPTH
 from fedward.common.vault.keystore import Keystore
-from fedward.common.vault.kinds import DURABLE
+from fedward.common.vault.kinds import DURABLE, Kind
 from fedward.common.vault.roles import Role
+from fedward.common.vault.unlocks import KeyUnlock
 
 _KEYSTORE: Final = "keystore"
 _SLOT: Final = "slot"
+_ROOT: Final = "root"
 _MAX_KEYSTORE_BYTES: Final = 2 << 20
 
 
@@ -50,6 +54,8 @@ class Sealed:
     path: Path
     context: Context | None
     """None: its header cannot be read."""
+    key_id: str = ""
+    """Of the data key that it is, or that opens it: as certificates name it."""
 
     @property
     def kind(self) -> str:
@@ -67,7 +73,13 @@ def wrapping_keys(keystore: Keystore) -> tuple[Identity, ...]:
 
 
 def try_folder(
-    folder: Path, run_id: bytes, *, kept: Collection[str], keys: Sequence[Identity], keystore: Keystore
+    folder: Path,
+    run_id: bytes,
+    *,
+    kept: Collection[str],
+    keys: Sequence[Identity],
+    keystore: Keystore,
+    dead: Collection[str] = (),
 ) -> Trial:
     """Try every sealed file of a run in ``folder``.
 
@@ -77,6 +89,8 @@ def try_folder(
         kept: kinds that may open.
         keys: of now.
         keystore: whose root is tried on old copies of it.
+        dead: ids of the run's data keys that were destroyed. Where kinds are kept, an index is kept too, but for one
+            under such a key.
 
     Raises:
         ShreddingError: there is no such folder.
@@ -90,12 +104,14 @@ def try_folder(
             trial.unreadable.append(file.path)
         elif file.context.run_id != run_id:
             trial.num_other += 1
-        elif file.kind in kept:
+        elif file.kind in kept or (kept and file.kind == Kind.INDEX and file.key_id not in dead):
             trial.num_kept += 1
         else:
             wanted.append(file)
     trial.opened, wanted = _split(wanted, keys)
-    old_keys = [key for file in files if file.kind == _KEYSTORE for key in _keys_of_copy(keystore, file.path)]
+    roots = (None, *_roots(folder, [file.path for file in files if file.kind == _ROOT]))
+    copies = [file.path for file in files if file.kind == _KEYSTORE]
+    old_keys = [key for copy in copies for root in roots for key in _keys_of_copy(keystore, copy, root)]
     trial.opened_by_old, wanted = _split(wanted, old_keys)
     trial.num_refused = len(wanted)
     return trial
@@ -135,29 +151,49 @@ def _data_key(file: Sealed, keys: Sequence[Identity]) -> SlotKey | None:
     return SlotKey(slot_id=header.header.file_id, key=header.file_key)
 
 
-def _keys_of_copy(keystore: Keystore, path: Path) -> tuple[Identity, ...]:
+def _keys_of_copy(keystore: Keystore, path: Path, root: SlotKey | None) -> tuple[Identity, ...]:
     try:
-        return wrapping_keys(keystore.opened_copy(_read(path, _MAX_KEYSTORE_BYTES)))
+        return wrapping_keys(keystore.opened_copy(_read(path, _MAX_KEYSTORE_BYTES), root=root))
     except (EnvelopeError, VaultError):
         return ()
 
 
-def _sealed_files(folder: Path, depth: int) -> Iterator[Sealed]:
-    """All regular files at or below ``folder`` that begin as a sealed one."""
+def _roots(folder: Path, root_slots: Sequence[Path]) -> Iterator[SlotKey]:
+    """Root keys that a key file in the folder opens."""
+    small = [path for path, size in _files(folder, MAX_DEPTH) if size == KEY_BYTES] if root_slots else []
+    unlocks = [KeyUnlock.of_secret(_read(path, KEY_BYTES), "key-file").key for path in small]
+    for path in root_slots:
+        with suppress(EnvelopeError):
+            header = open_copies(_copies(path), unlocks)
+            yield SlotKey(slot_id=header.header.file_id, key=header.file_key)
+
+
+def _files(folder: Path, depth: int) -> Iterator[tuple[Path, int]]:
+    """All regular files at or below ``folder``, with their sizes."""
     for name in sorted(os.listdir(folder)):
         path = folder / name
-        mode = path.lstat().st_mode
-        if stat.S_ISDIR(mode) and depth:
-            yield from _sealed_files(path, depth - 1)
-        elif stat.S_ISREG(mode) and (raw := _copies(path)).startswith(MAGIC):
-            yield Sealed(path=path, context=_context(raw))
+        state = path.lstat()
+        if stat.S_ISDIR(state.st_mode) and depth:
+            yield from _files(path, depth - 1)
+        elif stat.S_ISREG(state.st_mode):
+            yield path, state.st_size
 
 
-def _context(raw: bytes) -> Context | None:
+def _sealed_files(folder: Path, depth: int) -> Iterator[Sealed]:
+    """Those that begin as a sealed one."""
+    for path, _ in _files(folder, depth):
+        if (raw := _copies(path)).startswith(MAGIC):
+            yield _sealed(path, raw)
+
+
+def _sealed(path: Path, raw: bytes) -> Sealed:
     try:
-        return Context.from_bytes(parse_copies(raw)[0].context)
+        header = parse_copies(raw)[0]
+        context = Context.from_bytes(header.context)
     except EnvelopeError:
-        return None
+        return Sealed(path=path, context=None)
+    key_id = header.file_id if context.kind == _SLOT else header.stanzas[0].body[:ID_BYTES]
+    return Sealed(path=path, context=context, key_id=key_id.hex())
 
 
 def _copies(path: Path) -> bytes:

@@ -2,8 +2,9 @@
 
 What the certificate says is not believed but compared. A ciphertext that somebody kept (a backup, given as a folder)
 has to refuse every key: the KEKs and the roles' keys of now, the data keys of every slot that is left, and the keys in
-old copies of the keystore that lie in the same folder, if the root of now still opens them. That last case is the one
-that the assurance ``erased-logical`` speaks of, and it is found here where it is given to be found.
+old copies of the keystore that lie in the same folder, if the root of now or a key file in that folder still opens
+them. That last case is the one that the assurance ``erased-logical`` speaks of, and it is found here where it is given
+to be found.
 
 Changes nothing. Not handled here: blocks below the file system, and copies that nobody shows.
 """
@@ -104,9 +105,10 @@ def verify_run(
     if certificate is not None and not _keks_are_gone(party.keystore, certificate):
         findings.append(Finding.KEKS)
     keys = remaining_keys(party)
-    trial = (
-        None if ciphertext is None else try_folder(ciphertext, run_id, kept=kept, keys=keys, keystore=party.keystore)
-    )
+    trial = None
+    if ciphertext is not None:
+        dead = _dead_keys(shreddings, run_id)
+        trial = try_folder(ciphertext, run_id, kept=kept, keys=keys, keystore=party.keystore, dead=dead)
     findings += [] if trial is None else _of_trial(trial)
     return Verification(
         run_id=run_id, findings=tuple(findings), certificate=certificate, num_keys=len(keys), trial=trial
@@ -140,6 +142,16 @@ def find_in_chain(
             is_same = entry.body is None or read_done(entry).signed == signed
             return certificate, is_same and entry.key_id == key_id_of(public_key)
     return certificate, False
+
+
+def _dead_keys(shreddings: Shreddings, run_id: bytes) -> frozenset[str]:
+    """The ids of the data keys of a run that its certificates call destroyed."""
+    found = set[str]()
+    for done in shreddings.done:
+        if done.run_id == run_id:
+            with suppress(CertificateError):  # one that is none is a finding of its own
+                found.update(row.id for row in Certificate.from_bytes(done.signed.document).data_keys)
+    return frozenset(found)
 
 
 def _judged(done: Done, keys: Mapping[bytes, bytes], party_id: str) -> tuple[Certificate | None, tuple[Finding, ...]]:

@@ -194,16 +194,20 @@ class Keystore:
             raise VaultError(f"the keystore has no key for {purpose} {name}")
         return tuple(sorted(found, key=lambda record: record.epoch, reverse=True))
 
-    def opened_copy(self, sealed: bytes) -> Keystore:
+    def opened_copy(self, sealed: bytes, *, root: SlotKey | None = None) -> Keystore:
         """The keys in another copy of this keystore's file, from a backup: what the root of now still opens.
 
         It saves nothing: it is for looking.
+
+        Args:
+            sealed: the copy.
+            root: another root key that somebody has; None: the one of now.
 
         Raises:
             EnvelopeError: ``WrongRecipientError`` where the root was replaced since.
         """
         expect = _store_context(self.ledger_id)
-        plain = open_bytes(io.BytesIO(sealed), [self._root_key], expect=expect, max_plaintext_bytes=_MAX_BYTES)
+        plain = open_bytes(io.BytesIO(sealed), [root or self._root_key], expect=expect, max_plaintext_bytes=_MAX_BYTES)
         try:
             kinds, keys = decoded(plain)
         finally:

@@ -151,6 +151,23 @@ def test_output_of_a_demo_is_shredded_in_all_of_its_folders(out: Path) -> None:
     assert (code, "nothing is left" in text) == (0, True)
 
 
+def test_folder_that_cannot_be_opened_keeps_no_other_from_being_shredded(out: Path) -> None:
+    (out / "server.key").unlink()
+    with pytest.raises(ShreddingError, match=r"1 of 3 folders were not shredded; .*server: server\.key"):
+        run(out)
+    assert list(out.glob("sites/*/runs/*")) == []
+    assert len(list(out.glob("server/runs/*"))) == 2
+
+
+def test_backup_of_some_runs_of_a_demo_is_enough(out: Path, tmp_path: Path) -> None:
+    backup = shreddable.copy_of(out / "sites/alpha/runs" / RUN.hex(), tmp_path / "backup")
+    run(out)
+    code, shown = as_json(out, "--verify", "--ciphertext", backup)
+    assert (code, shown["verified"], len(shown["runs"])) == (0, True, 6)
+    (tmp_path / "empty").mkdir()
+    assert as_json(out, "--verify", "--ciphertext", tmp_path / "empty")[0] == 3
+
+
 def test_one_run_of_a_demo_is_shredded_in_all_of_its_folders(out: Path) -> None:
     code, shown = as_json(RUN.hex(), "--site", out)
     assert (code, [row["run_id"] for row in shown["shredded"]]) == (0, [RUN.hex()] * 3)

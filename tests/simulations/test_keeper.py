@@ -11,15 +11,24 @@ import pytest
 from fedward.client.ledger_files import VerifyLevel, judge_file
 from fedward.common.config import COORDINATOR
 from fedward.common.desensitize.value_search import scan_for_values
-from fedward.common.errors import VaultError
+from fedward.common.errors import ConfigError, VaultError
 from fedward.common.identity import Identity
 from fedward.common.vault.kinds import Kind
 from fedward.common.vault.roles import Role
 from fedward.simulations import driver, keeper
+from fedward.simulations.at_rest_report import line
 from fedward.simulations.console import Silent
 from fedward.simulations.driver import Options, simulate
 from fedward.simulations.keeper import Keeper
-from fedward.simulations.parties import SERVER, SITES, folder_of, open_coordinator, open_site, simulation_secret
+from fedward.simulations.parties import (
+    KEY_FILE,
+    SERVER,
+    SITES,
+    folder_of,
+    open_coordinator,
+    open_site,
+    simulation_secret,
+)
 from fedward.simulations.recipe import read_recipe
 from fedward.simulations.report import Outcome
 from tests.simulations.conftest import PARTIES, Writer
@@ -154,3 +163,90 @@ def test_an_id_that_is_no_plain_name_of_a_file_gets_a_folder_that_is(tmp_path: P
         folder = folder_of(tmp_path, site_id)
         assert folder.parent == tmp_path / SITES
         assert folder.name.replace("-", "").isalnum()
+
+
+def test_a_run_that_fails_early_leaves_what_was_there_before_it(recipe_file: Writer, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    mine = out / SITES / "site-1" / "train.jsonl"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious", "utf-8")
+    with pytest.raises(ConfigError, match="site-1 is there"):
+        run(recipe_file(), out)
+    assert [path for path in out.rglob("*") if path.is_file()] == [mine]
+    assert mine.read_text("utf-8") == "precious"
+
+
+def test_other_folders_beside_the_sites_outlive_a_run_that_fails_early(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def crash(*_: object, **__: object) -> None:
+        raise VaultError("the disk is full")
+
+    monkeypatch.setattr(driver, "tokenise", crash)
+    mine = tmp_path / "out" / SITES / "notes.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("precious", "utf-8")
+    with pytest.raises(VaultError):
+        run(recipe_file(), tmp_path / "out")
+    assert list((tmp_path / "out").rglob("*")) == [mine.parent, mine]
+
+
+def test_parties_without_their_simulations_secret_are_refused_and_stay(recipe_file: Writer, tmp_path: Path) -> None:
+    out, recipe = tmp_path / "out", recipe_file()
+    run(recipe, out)
+    (out / KEY_FILE).unlink()
+    with pytest.raises(ConfigError, match=r"simulation\.key is not"):
+        run(recipe, out)
+    assert judge_file(out / SERVER / LEDGER, VerifyLevel.BUDGET).verdict.is_good
+    assert {path.name for path in out.iterdir()} == {"adapter", "report.json", *PARTIES} - {KEY_FILE}
+
+
+def test_a_missing_key_file_is_named_with_a_hint(recipe_file: Writer, tmp_path: Path) -> None:
+    out, recipe = tmp_path / "out", recipe_file()
+    run(recipe, out)
+    (out / SITES / "site-0.key").unlink()
+    with pytest.raises(ConfigError, match=r"site-0\.key is missing") as caught:
+        run(recipe, out)
+    assert "another --out" in caught.value.advice
+
+
+def test_a_site_is_not_kept_where_another_has_its_key_file(tmp_path: Path) -> None:
+    assert folder_of(tmp_path, "a.key") != folder_of(tmp_path, "a").with_name("a.key")
+    assert folder_of(tmp_path, "a.key.next").parent == tmp_path / SITES
+    assert folder_of(tmp_path, "a.key.next").name.startswith("site-")
+
+
+def test_a_second_simulation_in_one_folder_is_refused_and_takes_nothing_away(
+    recipe_file: Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, out, seen = recipe_file(), tmp_path / "out", list[str]()
+    original = driver.tokenise_all
+
+    def with_a_second(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        before = sorted(out.rglob("*"))
+        with pytest.raises(ConfigError, match="another simulation works in"):
+            Keeper.open(read_recipe(recipe), out, in_process=True)
+        assert sorted(out.rglob("*")) == before
+        seen.append("second")
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(driver, "tokenise_all", with_a_second)
+    run(recipe, out)
+    assert seen == ["second"]
+
+
+def test_a_site_that_is_called_server_has_its_own_certificate(recipe_file: Writer, tmp_path: Path) -> None:
+    def rename(document: dict[str, Any]) -> None:
+        document["sites"][0]["id"] = "server"
+
+    _, report = run(recipe_file(rename), tmp_path / "out")
+    parties = {"coordinator", "server", "site-1", "site-2"}
+    assert set(report["at_rest"]["shredded"]) == set(report["at_rest"]["ledger_heads"]) == parties
+
+
+def test_what_an_account_has_spent_is_stated_with_its_own_delta(recipe_file: Writer, tmp_path: Path) -> None:
+    outcome, report = run(recipe_file(), tmp_path / "out")
+    (account,) = judge_file(tmp_path / "out" / SITES / "site-0" / LEDGER, VerifyLevel.BUDGET).accounts
+    assert report["at_rest"]["account_delta"] == account.delta != report["privacy"]["delta"]
+    assert report["at_rest"]["account_epsilon"]["site-0"] == pytest.approx(account.epsilon)
+    assert f"ε = {account.epsilon:.2f} at δ = {account.delta:g}" in line(outcome.at_rest)

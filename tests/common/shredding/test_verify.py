@@ -24,6 +24,7 @@ from fedward.common.vault.folder import PartyFolder
 from fedward.common.vault.key_records import Purpose
 from fedward.common.vault.kinds import KEPT, Kind
 from fedward.common.vault.roles import Role
+from fedward.common.vault.unlocks import KeyUnlock
 from tests import shreddable
 from tests.shreddable import OTHER, RECORD, RUN
 
@@ -306,3 +307,30 @@ def test_other_run_is_not_shown_to_be_gone(party: PartyFolder, machine: Machine)
     daemon = party.principal(Role.DAEMON)
     for info in party.vault.find(kind=Kind.CHECKPOINT, run_id=OTHER):
         assert party.vault.read(info.object_id, principal=daemon) == RECORD * 10
+
+
+def test_index_of_what_is_kept_may_open_and_the_one_before_may_not(
+    made: Path, tmp_path: Path, machine: Machine
+) -> None:
+    site = shreddable.copy_of(made, tmp_path / "alpha")
+    with shreddable.opened(site) as party:
+        Shredder(party, machine=machine).shred(RUN, keep=KEPT)
+        backup = shreddable.copy_of(site / "runs", tmp_path / "later")
+        found = verify_run(party, RUN, ciphertext=backup, machine=machine)
+        assert found.trial is not None
+        assert (found.trial.num_kept, found.trial.opened) == (2 + 2 + 2, [])  # objects, slots, the index and its slot
+        assert found.findings == (Finding.NOTHING_TRIED,)
+        old = tmp_path / "old"
+        shutil.copytree(made / "runs" / RUN.hex() / "slots", old)
+        shutil.copy(made / "keys/keystore.fwe", old / "keystore.fwe")
+        assert findings(party, machine, ciphertext=old) == {Finding.OPENS_BY_OLD_KEYSTORE}
+
+
+def test_backup_with_its_own_key_file_opens_also_behind_a_change_of_the_root(
+    party: PartyFolder, machine: Machine, made: Path, tmp_path: Path
+) -> None:
+    party.keystore.replace_root([KeyUnlock.of_secret(bytes(32), "key-file")])
+    backup = shreddable.copy_of(made, tmp_path / "backup")
+    assert findings(party, machine, ciphertext=backup) == set()
+    (backup / "alpha.key").write_bytes(shreddable.SECRET)
+    assert findings(party, machine, ciphertext=backup) == {Finding.OPENS_BY_OLD_KEYSTORE}
