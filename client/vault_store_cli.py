@@ -12,6 +12,7 @@ from fedward.client.site_options import Ask, Json, KeyFile, Keyring, PassphraseF
 from fedward.common.errors import ConfigError
 
 if TYPE_CHECKING:
+    from fedward.client.site_folder import SiteFolder
     from fedward.common.vault.index import ObjectInfo
 
 _DEFAULT_MAX_BYTES = 1 << 30
@@ -88,6 +89,9 @@ def rotate(
     reseal: Annotated[
         bool, typer.Option("--reseal", help="Encrypt all objects of --kind anew too: for a suspected loss.")
     ] = False,
+    due: Annotated[
+        bool, typer.Option("--due", help="Only what is overdue: keys of kinds after 90 days, of roles after 180.")
+    ] = False,
     role: RoleName = "operator",
     key_file: KeyFile = None,
     passphrase: Ask = False,
@@ -98,11 +102,13 @@ def rotate(
     """New keys for the vault: every slot is wrapped anew, objects stay as they are.
 
     Copies of old slots open with nothing any more. A data key that somebody has copied still opens its objects: for
-    that there is --reseal.
+    that there is --reseal. With --due, from a timer, it keeps the schedule.
     """
     from fedward.common.vault.kinds import DURABLE, Kind
     from fedward.common.vault.roles import Action, Office, Role
 
+    if due and (kind or reseal):
+        raise ConfigError("--due goes by the schedule alone", hint="Leave --kind and --reseal out.")
     kinds = [chosen(Kind, name, "--kind") for name in kind or sorted(DURABLE)]
     if any(one.is_ephemeral for one in kinds):
         raise ConfigError("--kind: an ephemeral kind has no key to rotate", hint="Its key dies with the run.")
@@ -111,13 +117,34 @@ def rotate(
     with opened(site, key_file, passphrase, passphrase_file, keyring) as folder:
         folder.vault.gate.check(Office.KEYS, Action.ROTATE, principal=folder.principal(chosen(Role, role, "--role")))
         num_resealed = sum(folder.vault.reseal(one) for one in kinds) if reseal else 0
-        if not reseal:
+        roles = _rotate_due(folder) if due else []
+        if not reseal and not due:
             folder.vault.rotate(kinds)
         epochs = {str(one): folder.keystore.kek_epoch(one) for one in kinds}
     if as_json:
-        typer.echo(json.dumps({"epochs": epochs, "resealed": num_resealed}))
+        typer.echo(json.dumps({"epochs": epochs, "resealed": num_resealed, **({"due": roles} if due else {})}))
+    elif due:
+        typer.echo(f"new keys for what was due: {', '.join(roles) or 'nothing'}")
     else:
         typer.echo(f"new keys for {len(epochs)} kinds; {num_resealed} objects encrypted anew")
+
+
+def _rotate_due(folder: SiteFolder) -> list[str]:
+    """Keep the schedule; the kinds and roles that were overdue. A role's change renews the keys of what it reads."""
+    from fedward.common.vault.key_records import Purpose
+    from fedward.common.vault.kinds import Kind
+    from fedward.common.vault.roles import Role
+    from fedward.common.vault.rotation import overdue
+
+    found = overdue(folder.keystore, folder.clock())
+    roles = [Role(one.name) for one in found if one.purpose is Purpose.ROLE]
+    if roles:
+        folder.vault.rotate_roles(roles)
+    late = overdue(folder.keystore, folder.clock())
+    kinds = [Kind(one.name) for one in late if one.purpose is Purpose.KEK]
+    if kinds:
+        folder.vault.rotate(kinds)
+    return [one.name for one in found]
 
 
 def _run_id(text: str | None) -> bytes | None:

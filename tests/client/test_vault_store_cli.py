@@ -158,6 +158,33 @@ def test_rotation_that_cannot_be_is_a_usage_error(site: Path, words: list[str]) 
         invoke("vault", "rotate", "--site", site, *words)
 
 
+def test_what_is_overdue_is_rotated_by_the_schedule_and_nothing_else(
+    site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(site, Kind.REPORT)
+    now = site_options.clock()
+    assert run("vault", "rotate", "--site", site, "--due")["due"] == []
+    monkeypatch.setattr(site_options, "clock", lambda: now + 91 * DAY_MS)
+    assert run("vault", "rotate", "--site", site, "--kind", "log")["epochs"] == {"log": 2}
+    told = run("vault", "rotate", "--site", site, "--due")
+    assert set(told["due"]) == {
+        "adapter",
+        "checkpoint",
+        "index",
+        "quarantine",
+        "report",
+        "scores",
+        "sheets",
+        "training",
+    }
+    assert set(told["epochs"].values()) == {2}
+    monkeypatch.setattr(site_options, "clock", lambda: now + 181 * DAY_MS)
+    assert set(Role) <= set(run("vault", "rotate", "--site", site, "--due")["due"])
+    assert run("vault", "rotate", "--site", site, "--due")["due"] == []
+    with pytest.raises(ConfigError, match="schedule"):
+        invoke("vault", "rotate", "--site", site, "--due", "--kind", "log")
+
+
 def test_site_rotates_keks_roles_and_identity(site: Path) -> None:
     before = run("site", "rotate", "kek", "--site", site, "--name", "log")
     assert before["rotated"] == ["log"]
