@@ -1,5 +1,6 @@
 """Settings of all tests: hypothesis repeatable and without time limits, a strict log, a clear word on missing links."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,15 @@ def pytest_configure(config: pytest.Config) -> None:
             f"fedward/{broken[0]} is no link to a folder: clone with `git config core.symlinks true`, "
             "or install the wheel (docs/adr/0001-rooms-are-links.md)"
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def umask_of_before() -> Iterator[None]:
+    """Commands set the umask of their process, which here is that of all tests."""
+    before = os.umask(0o077)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -210,7 +210,8 @@ def test_envelopes_are_private_whatever_the_umask(tmp_path: Path) -> None:
 def test_folder_that_others_may_enter_is_refused(tmp_path: Path, spoil: str) -> None:
     folder = tmp_path / "logs"
     if spoil == "open":
-        folder.mkdir(mode=0o755)
+        folder.mkdir()
+        folder.chmod(0o755)
     else:
         (tmp_path / "elsewhere").mkdir(mode=0o700)
         folder.symlink_to(tmp_path / "elsewhere")

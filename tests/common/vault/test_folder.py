@@ -73,7 +73,8 @@ def test_what_is_there_is_not_replaced(tmp_path: Path) -> None:
 
 
 def test_empty_folder_is_taken(tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir(mode=0o755)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site").chmod(0o755)
     with new_site(tmp_path / "site") as site:
         assert stat.S_IMODE(site.path.stat().st_mode) == 0o700
 
