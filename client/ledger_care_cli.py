@@ -51,8 +51,8 @@ def restore(
 ) -> None:
     """Put a backup in the place of a ledger that is gone.
 
-    What was appended since is missing: other sites hold its heads, so the site is not let into a run before
-    `fedward ledger recover` has charged what that was.
+    What was appended since is missing, and other sites hold its heads:
+    the site is not let into a run before `fedward ledger recover` has charged it.
     """
     from fedward.client import ledger_care
     from fedward.client.vault_keys import read_key_file
@@ -67,7 +67,8 @@ def recover(
     site: Site,
     exports: Annotated[list[Path], typer.Option("--with", help="Export of a peer or of the coordinator. Repeat it.")],
     runs: Annotated[
-        list[str] | None, typer.Option("--run", metavar="RUN=PLAN", help="The accepted plan of a run, as a file.")
+        list[str] | None,
+        typer.Option("--run", metavar="RUN=PLAN", help="The accepted plan of a run, exactly. Repeat it."),
     ] = None,
     replies: Annotated[
         list[Path] | None, typer.Option("--reply", help="A TrainReply of this site, as the coordinator holds it.")
@@ -81,9 +82,13 @@ def recover(
 ) -> None:
     """Own up to entries that were lost, and charge what they may have been.
 
-    Every run that a lost head names is charged in full, each round as often as its plan allows attempts. A run whose
-    plan is not given cannot be bounded: the account is closed, and only a new policy opens it. The same where the
-    anchor or a restored backup tells of a loss and no export is the coordinator's: other runs may be lost too.
+    Every run that a lost head names is charged in full,
+    each round as often as its plan allows attempts.
+
+    A run whose plan is not given cannot be bounded:
+    the account is closed, and only a new policy opens it.
+    The same where the anchor or a restored backup tells of a loss
+    and no export is the coordinator's: other runs may be lost too.
     """
     from fedward.client import ledger_care
 

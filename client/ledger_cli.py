@@ -48,8 +48,9 @@ def verify(
 ) -> None:
     """Judge every entry; names the first bad one. Exit code 0: good, 3: found bad.
 
-    A ledger that was replaced as a whole, or cut short, is good in itself: only its anchor and the heads that other
-    parties recorded show it. Take its export behind theirs: a head that is newer than the export is missing from it.
+    A ledger that was replaced as a whole, or cut short, is good in itself:
+    only its anchor and the heads that other parties recorded show it.
+    Take its export after theirs: it has to hold every head that they recorded.
     """
     from fedward.client.ledger_files import VerifyLevel, judge_file
 

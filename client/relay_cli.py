@@ -37,7 +37,7 @@ Secret = Annotated[
 Runtime = Annotated[
     str, typer.Option("--runtime", metavar="HOST:PORT", help="The SuperNode's Runtime API; on loopback only.")
 ]
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the daemon's sockets.")]
+Run = Annotated[Path, typer.Argument(metavar="SOCKETS", help="Folder of the daemon's sockets.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last line.")]
 
 

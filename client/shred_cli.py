@@ -24,8 +24,8 @@ _FOUND_BAD = 3
 
 
 def shred(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, 32 hex digits; or the output folder of a demo.")],
-    site: Annotated[Path | None, typer.Option("--site", help="The site's folder.")] = None,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, 32 hex digits; or the OUT of demo or simulate.")],
+    site: Annotated[Path | None, typer.Option("--site", help="The site's folder; with a run's id.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Destroy nothing: look whether the run is gone.")] = False,
     ciphertext: Annotated[
         Path | None,
@@ -46,7 +46,7 @@ def shred(
     ledger: Annotated[
         Path | None, typer.Option(help="With --verify --certificate, elsewhere: the site's ledger or its export.")
     ] = None,
-    roster: Annotated[Path | None, typer.Option(help="The same: the roster that pins the site's key.")] = None,
+    roster: Annotated[Path | None, typer.Option(help="With --ledger: the roster that pins the site's key.")] = None,
     role: RoleName = "steward",
     key_file: KeyFile = None,
     passphrase: Ask = False,
@@ -56,8 +56,10 @@ def shred(
 ) -> None:
     """Destroy a run: its keys, scratch, caches and all in the clear. A signed certificate goes into the ledger.
 
-    The guarantee is that its keys are gone; what overwriting is worth on your disk is printed beside it. Exit code 0:
-    done, or shown to be gone; 3: something cannot be destroyed, or is not gone.
+    The guarantee is that its keys are gone. What overwriting is worth on your
+    disk is printed beside it. Imported records are of no run and stay.
+
+    Exit code 0: done, or gone; 3: it cannot be destroyed, or is not gone.
     """
     from fedward.client.shred_runs import Unlocking, target_of
 

@@ -38,11 +38,11 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object as the last 
 @policy_app.command("check")
 def check(
     plan_path: Annotated[Path, typer.Argument(metavar="PLAN.toml", help="A run plan.")],
-    policy_path: Annotated[Path | None, typer.Option("--policy", help="policy.toml; default: the defaults.")] = None,
+    policy_path: Annotated[Path | None, typer.Option("--policy", help="A policy.toml; without it: built in.")] = None,
     site_id: Annotated[str | None, typer.Option("--site", help="Judge as this site of the plan.")] = None,
     ledger: Annotated[Path | None, typer.Option(help="The site's ledger: what is spent already.")] = None,
     scrub_path: Annotated[
-        Path | None, typer.Option("--scrub-policy", help="How the records are desensitised; default: the defaults.")
+        Path | None, typer.Option("--scrub-policy", help="How the records are desensitised; without it: built in.")
     ] = None,
     account: Annotated[str, typer.Option(help="Account in the ledger.")] = "default",
     as_json: Json = False,

@@ -123,9 +123,9 @@ def rekey(
 ) -> None:
     """Make --to and the new passphrase the only recipients.
 
-    Without --reseal the payload stays as it is and a header is written: at once, whatever the size. That takes a key
-    away from this file; who has copied the file, or its old header, still opens that copy. With --reseal everything is
-    encrypted under a new file key; old copies stay what they are.
+    Without --reseal only a header is written: at once, whatever the size.
+    Who has copied the file, or its old header, still opens that copy.
+    With --reseal all is encrypted under a new file key; old copies stay.
     """
     from fedward.client.sealed_files import reseal_file
     from fedward.common.envelope.rewrap import rewrap

@@ -62,8 +62,8 @@ def read(
 ) -> None:
     """Write an object to standard output, if the role may read it; an entry in the ledger comes first.
 
-    Never to a file of its own making, and not to a terminal: a pipe or a redirection is your decision, and what it
-    makes is no longer protected.
+    Never to a file of its own making, and not to a terminal.
+    A pipe or a redirection is your decision; what it makes is not protected.
     """
     import sys
 
@@ -101,8 +101,9 @@ def rotate(
 ) -> None:
     """New keys for the vault: every slot is wrapped anew, objects stay as they are.
 
-    Copies of old slots open with nothing any more. A data key that somebody has copied still opens its objects: for
-    that there is --reseal. With --due, from a timer, it keeps the schedule.
+    Copies of old slots open with nothing any more.
+    A data key that was copied still opens its objects: use --reseal.
+    With --due, from a timer, it keeps the schedule.
     """
     from fedward.common.vault.kinds import DURABLE, Kind
     from fedward.common.vault.roles import Action, Office, Role
