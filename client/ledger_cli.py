@@ -212,7 +212,8 @@ def _print_heads(judged: Judged, heads: HeadsOfChain) -> None:
     """How far others could prove this chain."""
     if not judged.is_budget_judged:
         typer.secho("  bodies were left out: the budget was not judged", fg="yellow")
-    typer.echo(f"  {len(heads.sets):,} head sets recorded; others confirmed up to entry {heads.confirmed_seq}")
+    reach = f"up to entry {heads.confirmed_seq}" if heads.confirmed_seq >= 0 else "nothing of it"
+    typer.echo(f"  sets of heads recorded: {len(heads.sets):,}; others confirmed {reach}")
     if heads.tail:
         behind = f"{len(heads.tail):,} entries, {heads.tail.start} to {heads.tail.stop - 1}"
         typer.echo(f"  behind the last confirmed head: {behind}")

@@ -211,7 +211,10 @@ _ASSURANCE = {
 def _print_certificate(one: Certificate) -> None:
     typer.secho(f"{printable(one.site_id)}  run {one.run_id}  {_ASSURANCE[one.assurance]}", fg="green")
     kinds = ", ".join(f"{row.count} {row.kind}" for row in one.objects) or "no object"
-    typer.echo(f"  destroyed: {kinds}; {len(one.data_keys)} data keys, {len(one.keks)} key-encryption keys replaced")
+    root = "; the keystore's root was replaced" if one.root_replaced else ""
+    typer.echo(
+        f"  destroyed: {kinds}; {len(one.data_keys)} data keys, {len(one.keks)} key-encryption keys replaced{root}"
+    )
     cleared = f"{one.caches_cleared} cached and temporary, {one.plaintext_found} in the clear ({one.plaintext_medium})"
     typer.echo(f"  files removed: {cleared}")
     for row in one.media:
