@@ -170,8 +170,12 @@ class Ledger(WriterView):
         except BaseException:
             os.close(lock)
             raise
-        ledger._head = head
-        ledger._move_anchor()
+        try:
+            ledger._head = head
+            ledger._move_anchor()
+        except BaseException:
+            ledger.close()
+            raise
         return ledger
 
     @classmethod

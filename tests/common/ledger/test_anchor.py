@@ -155,3 +155,16 @@ def test_nothing_is_appended_while_the_anchor_cannot_be_written(place: Path, mon
             ledger.append([reserve(number=2)], expected_head=ledger.head)
         monkeypatch.undo()
         ledger.append([reserve(number=2)], expected_head=ledger.head)
+
+
+def test_an_end_while_the_anchor_is_moved_at_the_opening_lets_go_of_the_lock(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AnchorFile, "write", end)
+        with pytest.raises(KeyboardInterrupt):
+            opened(place)
+    opened(place).close()
