@@ -71,7 +71,7 @@ class Payload:
 
 
 def _nonce(index: int, is_last: bool) -> bytes:
-    return index.to_bytes(11, "big") + (b"\1" if is_last else b"\0")
+    return (index << 8 | is_last).to_bytes(12, "big")
 
 
 __all__ = ["CHUNK_BYTES", "END_BYTES", "MAX_CHUNKS", "Payload", "SEALED_BYTES", "TAG_BYTES"]

@@ -250,6 +250,9 @@ def _open_chunks(payload: Payload, source: Source) -> Iterator[memoryview]:
     """The plaintext of all chunks, a batch at a time; the last chunk and the end record are held back till the end."""
     window = memoryview(bytearray((BATCH_CHUNKS + 1) * SEALED_BYTES + END_BYTES))
     out = bytearray((BATCH_CHUNKS + 1) * CHUNK_BYTES)
+    # Views of whole chunks, made once: slicing for each chunk costs a tenth of what decrypting it does.
+    chunks = [window[i * SEALED_BYTES : (i + 1) * SEALED_BYTES] for i in range(BATCH_CHUNKS + 1)]
+    plains = [memoryview(out)[i * CHUNK_BYTES : (i + 1) * CHUNK_BYTES] for i in range(BATCH_CHUNKS + 1)]
     index = held = 0
     try:
         while True:
@@ -258,9 +261,9 @@ def _open_chunks(payload: Payload, source: Source) -> Iterator[memoryview]:
             sealed = max(0, held - END_BYTES) if is_final else BATCH_CHUNKS * SEALED_BYTES
             num_chunks = max(1, -(-sealed // SEALED_BYTES))
             for i in range(num_chunks):
-                chunk = window[i * SEALED_BYTES : min((i + 1) * SEALED_BYTES, sealed)]
                 is_last = is_final and i == num_chunks - 1
-                if not _open_one(payload, chunk, memoryview(out)[i * CHUNK_BYTES :], index + i, is_last=is_last):
+                chunk = window[i * SEALED_BYTES : sealed] if is_last else chunks[i]
+                if not _open_one(payload, chunk, plains[i], index + i, is_last=is_last):
                     raise judge(payload, index + i, bytes(window[i * SEALED_BYTES : held]), _reader(source))
             if is_final and payload.length_in(window[sealed:held]) != index * SEALED_BYTES + sealed:
                 last = num_chunks - 1
@@ -276,6 +279,8 @@ def _open_chunks(payload: Payload, source: Source) -> Iterator[memoryview]:
 
 
 def _open_one(payload: Payload, chunk: memoryview, out: memoryview, index: int, *, is_last: bool) -> bool:
+    if len(chunk) == SEALED_BYTES:
+        return payload.open_into(chunk, out, index, is_last=is_last)
     size = len(chunk) - TAG_BYTES
     return size >= 0 and payload.open_into(chunk, out[:size], index, is_last=is_last)
 
