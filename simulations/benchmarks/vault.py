@@ -74,7 +74,7 @@ def _times(folder: Path, size: int, repeats: int) -> dict[str, object]:
     }
     least = dict.fromkeys(arms, float("inf"))
     for arm in arms.values():
-        arm()  # Warms pages, and leaves every target there: freeing the old one is a quarter of the time, for all alike.
+        arm()  # Warms pages and leaves every target there: freeing the old one is a quarter of the time, for all alike.
     for _ in range(repeats):
         for name, arm in arms.items():
             least[name] = min(least[name], _cpu_s(arm))
